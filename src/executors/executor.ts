@@ -1,0 +1,70 @@
+/**
+ * The contract all executors keep: `reference` (readable oracle) and `wasm` (the fast path) today. A step runs the
+ * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
+ */
+import type { Program } from "../program/program.ts";
+
+/** T tokens to process together. All arrays but `outputs` have length T. */
+export interface Step {
+  readonly tokens: Int32Array;
+  /** Position of each token in its sequence; keys and values before it must have been stored by earlier rows or steps. */
+  readonly positions: Int32Array;
+  /** Sequence slot of each token. */
+  readonly slots: Int32Array;
+  /** Ascending row indices (0..T-1) whose logits are wanted. */
+  readonly outputs: Int32Array;
+}
+
+/** Sizes that are fixed when an executor is made. */
+export interface ExecutorLimits {
+  /** Positions per slot. */
+  readonly contextLength: number;
+  /** Sequences that can be alive at once. */
+  readonly slots: number;
+  /** Most tokens one step may carry. */
+  readonly stepTokens: number;
+}
+
+/** Bytes read per decoded token at a given context, by kind; the project's north star. */
+export interface ReadBytes {
+  readonly total: number;
+  readonly byKind: {
+    readonly attention: number;
+    readonly feedForward: number;
+    readonly head: number;
+    readonly keyValue: number;
+    readonly other: number;
+  };
+}
+
+export interface Executor {
+  readonly name: "reference" | "wasm";
+  readonly program: Program;
+  readonly limits: ExecutorLimits;
+  /** Bytes held for weights in kernel memory. */
+  readonly weightBytes: number;
+  /** Bytes held for keys and values. */
+  readonly keyValueBytes: number;
+  /**
+   * Runs one step. Resolves to logits [outputs.length, V]; the array is a view that the next step overwrites.
+   * Rejects with the signal's reason when aborted (the step's positions are then undefined and must be written
+   * again before they are attended to), with OptionError when a token, position or slot is out of range.
+   */
+  step(step: Step, signal?: AbortSignal): Promise<Float32Array>;
+  /** Bytes one decoded token reads when `attended` positions are visible. */
+  readBytes(attended: number): ReadBytes;
+  /** Frees workers and memory; idempotent. */
+  dispose(): Promise<void>;
+}
+
+export interface ExecutorOptions {
+  readonly threads: number;
+  readonly limits: ExecutorLimits;
+  /** Storage of keys and values. */
+  readonly keyValueFormat: "f16" | "f32";
+  /** Storage of weights in kernel memory: as near to the file's format as kernels exist, or forced. */
+  readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
+  /** Kernel build: probe for relaxed SIMD, or force one (tests). */
+  readonly simd: "auto" | "relaxed" | "plain";
+  readonly onProgress: ((loadedBytes: number, totalBytes: number) => void) | undefined;
+}

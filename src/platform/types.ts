@@ -1,0 +1,52 @@
+/**
+ * What skim needs from the place it runs in, passed in as a value by the entry points. Nothing outside
+ * `platform/node.ts`, `cli/` and `bench/` imports `node:*`; a browser supplies the same interface.
+ */
+
+/** Random access to bytes that stay where they are: a file on disk, a `File`, an HTTP range. */
+export interface ByteSource {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** Total size in bytes. */
+  readonly size: number;
+  /** Fills `target` with the bytes from `offset`; throws ResourceError when they cannot all be read. */
+  readInto(offset: number, target: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A flat folder of named files. */
+export interface Folder {
+  readonly name: string;
+  /** Names of the files directly inside. */
+  list(): Promise<string[]>;
+  /** Throws ResourceError when there is no such file. */
+  open(fileName: string): Promise<ByteSource>;
+}
+
+/** Messages to and from a worker; the shape shared by Node's and the browser's workers. */
+export interface WorkerHandle {
+  postMessage(message: unknown): void;
+  onMessage(listener: (message: unknown) => void): void;
+  /** Called once when the worker dies of an uncaught error or an early exit. */
+  onFailure(listener: (error: Error) => void): void;
+  terminate(): Promise<void>;
+}
+
+export interface Platform {
+  /** A short description of the runtime, e.g. `node 20.20.2 linux x64`. */
+  readonly runtime: string;
+  /** How many hardware threads may be used. */
+  readonly coreCount: number;
+  /** Opens a path as a file or a folder; throws ResourceError when it does not exist or cannot be read. */
+  open(path: string): Promise<{ file: ByteSource } | { folder: Folder }>;
+  /** Bytes of a compiled kernel module: `relaxed` or `plain`. */
+  loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<ArrayBuffer>>;
+  /** Starts the worker that owns the wasm executor, or one of its threads. */
+  startWorker(role: "engine" | "thread"): WorkerHandle;
+  /** Called before the relaxed SIMD probe; returns true if a runtime flag was set that may help it. */
+  enableRelaxedSimd(): boolean;
+  /** Monotonic clock in milliseconds. */
+  now(): number;
+  /** Peak resident memory of this process in bytes, 0 where the platform does not tell. */
+  peakMemoryBytes(): number;
+}
