@@ -14,6 +14,18 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
+/** Where a writer puts a new file. The file appears under its name only when it is complete. */
+export interface ByteSink {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** Appends bytes, which may be reused once this resolves; throws ResourceError when they cannot be stored. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Makes the complete file visible under its final name, replacing an older one. */
+  finish(): Promise<void>;
+  /** Leaves nothing behind; to be called instead of `finish`, any number of times. */
+  abort(): Promise<void>;
+}
+
 /** A flat folder of named files. */
 export interface Folder {
   readonly name: string;

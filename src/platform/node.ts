@@ -1,0 +1,186 @@
+/**
+ * Node's files, workers and clock behind the Platform interface: the only module of the library that imports
+ * `node:*`. Kernels and worker scripts always come from this package's dist/, also when the sources run directly
+ * (tests), because workers must run built code.
+ * Invariant: operating system failures leave here as ResourceError with one clear line.
+ */
+import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import v8 from "node:v8";
+import { Worker } from "node:worker_threads";
+import { ResourceError } from "../errors.ts";
+import type { ByteSink, ByteSource, Folder, Platform, WorkerHandle } from "./types.ts";
+
+/** Linux transfers at most 2^31 - 4096 bytes per read; 1 GiB pieces keep clear of it on every system. */
+const MAX_READ_BYTES = 1 << 30;
+
+/** dist/ of this package, whether this file runs as src/platform/node.ts or as dist/platform/node.js. */
+const DIST = path.join(path.resolve(import.meta.dirname, "..", ".."), "dist");
+
+/** The platform of a Node process. */
+export function nodePlatform(): Platform {
+  return {
+    runtime: `node ${process.versions.node} ${process.platform} ${process.arch}`,
+    coreCount: availableParallelism(),
+    open: openPath,
+    loadKernels,
+    startWorker,
+    enableRelaxedSimd() {
+      v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+      return true;
+    },
+    now: () => performance.now(),
+    peakMemoryBytes: () => process.resourceUsage().maxRSS * 1024,
+  };
+}
+
+async function openPath(target: string): Promise<{ file: ByteSource } | { folder: Folder }> {
+  const info = await stat(target).catch((error: unknown) => {
+    throw resourceError(target, "cannot be opened", error);
+  });
+  if (info.isDirectory()) return { folder: folderAt(target) };
+  if (!info.isFile()) throw new ResourceError(`${target}: expected a file or a folder, got neither`);
+  return { file: await openFile(target) };
+}
+
+function folderAt(folder: string): Folder {
+  return {
+    name: folder,
+    async list() {
+      const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+        throw resourceError(folder, "cannot be listed", error);
+      });
+      // Symbolic links count as files: the Hugging Face cache stores snapshots as links into a blob folder.
+      return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+    },
+    async open(fileName) {
+      const target = path.join(folder, fileName);
+      if (path.basename(fileName) !== fileName || fileName === "..") {
+        throw new ResourceError(`${target}: expected the name of a file directly inside ${folder}`);
+      }
+      return openFile(target);
+    },
+  };
+}
+
+async function openFile(target: string): Promise<ByteSource> {
+  const handle = await open(target, "r").catch((error: unknown) => {
+    throw resourceError(target, "cannot be opened", error);
+  });
+  const { size } = await handle.stat();
+  return {
+    name: target,
+    size,
+    readInto: (offset, bytes) => readFully(handle, target, size, offset, bytes),
+    close: () => handle.close(),
+  };
+}
+
+async function readFully(
+  handle: FileHandle,
+  name: string,
+  size: number,
+  offset: number,
+  target: Uint8Array,
+): Promise<void> {
+  if (offset < 0 || offset + target.length > size) {
+    throw new ResourceError(
+      `${name}: cannot read ${target.length} bytes at ${offset}, expected a range inside ${size} bytes`,
+    );
+  }
+  let done = 0;
+  while (done < target.length) {
+    const wanted = Math.min(target.length - done, MAX_READ_BYTES);
+    const { bytesRead } = await handle.read(target, done, wanted, offset + done).catch((error: unknown) => {
+      throw resourceError(name, "cannot be read", error);
+    });
+    if (bytesRead === 0) {
+      throw new ResourceError(
+        `${name}: the file ends at byte ${offset + done}, expected ${size} bytes as when it was opened - it was changed meanwhile`,
+      );
+    }
+    done += bytesRead;
+  }
+}
+
+async function loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<ArrayBuffer>> {
+  const file = path.join(DIST, "kernels", `${variant}.wasm`);
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw resourceError(file, "the kernels are missing, run `npm run build`", error);
+  });
+  return new Uint8Array(bytes);
+}
+
+function startWorker(role: "engine" | "thread"): WorkerHandle {
+  const worker = new Worker(path.join(DIST, "executors", "wasm", `${role}-worker.js`));
+  let stopping = false;
+  return {
+    postMessage: (message) => worker.postMessage(message),
+    onMessage: (listener) => void worker.on("message", listener),
+    onFailure(listener) {
+      // An uncaught error is followed by an exit; only the first of the two may reach the listener.
+      let reported = false;
+      const report = (error: Error) => {
+        if (!reported && !stopping) listener(error);
+        reported = true;
+      };
+      worker.on("error", report);
+      worker.on("messageerror", report);
+      worker.on("exit", (code) =>
+        report(new ResourceError(`${role} worker: exited early with code ${code}`)),
+      );
+    },
+    async terminate() {
+      stopping = true;
+      await worker.terminate();
+    },
+  };
+}
+
+/**
+ * A sink that writes beside `target` under a temporary name and renames on `finish`, so that a killed run never
+ * leaves a half-written file under the final name.
+ */
+export async function createFileSink(target: string): Promise<ByteSink> {
+  const temporary = `${target}.${process.pid}.partial`;
+  const handle = await open(temporary, "w").catch((error: unknown) => {
+    throw resourceError(temporary, "cannot be created", error);
+  });
+  let closed = false;
+  const close = async () => {
+    if (!closed) await handle.close();
+    closed = true;
+  };
+  return {
+    name: target,
+    async write(bytes) {
+      for (let done = 0; done < bytes.length; ) {
+        const wanted = Math.min(bytes.length - done, MAX_READ_BYTES);
+        const { bytesWritten } = await handle.write(bytes, done, wanted).catch((error: unknown) => {
+          throw resourceError(temporary, "cannot be written", error);
+        });
+        done += bytesWritten;
+      }
+    },
+    async finish() {
+      try {
+        await handle.sync();
+        await close();
+        await rename(temporary, target);
+      } catch (error) {
+        throw resourceError(target, "cannot be completed", error);
+      }
+    },
+    async abort() {
+      await close();
+      await rm(temporary, { force: true });
+    },
+  };
+}
+
+function resourceError(name: string, problem: string, cause: unknown): ResourceError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+  const reason = code === "ENOENT" ? "no such file or folder" : code;
+  return new ResourceError(`${name}: ${problem} (${reason})`, { cause });
+}
