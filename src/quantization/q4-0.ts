@@ -3,6 +3,7 @@
  * Layout: d f16 | 16 bytes; byte i holds weight i in its low and weight i + 16 in its high nibble.
  * Source: ggml `block_q4_0`, `quantize_row_q4_0_ref`. Invariant: encode equals ggml's reference bit for bit.
  */
+import { signedExtreme } from "./block-range.ts";
 import { readFloat16, writeFloat16 } from "./float16.ts";
 import type { WeightFormat } from "./weight-format.ts";
 
@@ -30,7 +31,7 @@ export const q4_0: WeightFormat = {
   encode(values, bytes) {
     for (let v = 0, b = 0; v < values.length; v += BLOCK, b += BYTES) {
       // The scale takes the sign of the extreme value, so that it lands on -8, the end without a mirror image.
-      const d = fround(signedExtreme(values, v) / -8);
+      const d = fround(signedExtreme(values, v, BLOCK) / -8);
       const inverse = d === 0 ? 0 : fround(1 / d);
       writeFloat16(d, bytes, b);
       for (let i = 0; i < 16; i++) {
@@ -44,13 +45,4 @@ export const q4_0: WeightFormat = {
 
 function quantize(value: number, inverse: number): number {
   return Math.min(15, Math.trunc(fround(fround(value * inverse) + 8.5)));
-}
-
-/** The value of largest magnitude among the 32 from `start`, the first one where several tie. */
-export function signedExtreme(values: Float32Array, start: number): number {
-  let extreme = 0;
-  for (let i = start; i < start + BLOCK; i++) {
-    if (Math.abs(values[i]) > Math.abs(extreme)) extreme = values[i];
-  }
-  return extreme;
 }

@@ -6,12 +6,42 @@ import { UnsupportedError } from "../errors.ts";
 import { bf16 } from "./bf16.ts";
 import { f16 } from "./f16.ts";
 import { f32 } from "./f32.ts";
+import { iq4_nl } from "./iq4-nl.ts";
+import { iq4_xs } from "./iq4-xs.ts";
+import { q2_k } from "./q2-k.ts";
+import { q3_k } from "./q3-k.ts";
 import { q4_0 } from "./q4-0.ts";
+import { q4_1 } from "./q4-1.ts";
+import { q4_k } from "./q4-k.ts";
+import { q5_0 } from "./q5-0.ts";
+import { q5_1 } from "./q5-1.ts";
+import { q5_k } from "./q5-k.ts";
+import { q6_k } from "./q6-k.ts";
 import { q8_0 } from "./q8-0.ts";
+import { tq1_0 } from "./tq1-0.ts";
+import { tq2_0 } from "./tq2-0.ts";
 import type { WeightFormat } from "./weight-format.ts";
 
 /** Every format skim decodes. */
-export const weightFormats: readonly WeightFormat[] = [f32, f16, bf16, q8_0, q4_0];
+export const weightFormats: readonly WeightFormat[] = [
+  f32,
+  f16,
+  bf16,
+  q8_0,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  tq1_0,
+  tq2_0,
+];
 
 /** ggml types skim does not read, so that the error can name what the file holds. */
 const UNREADABLE_GGML_TYPES: ReadonlyMap<number, string> = new Map([
