@@ -1,0 +1,110 @@
+/**
+ * From a path to a Model: open the file, read its tokenizer, build its program, hand both to an executor. Every part
+ * that fails closes what was opened before it.
+ */
+import { FormatError, OptionError } from "../errors.ts";
+import type { Executor, ExecutorOptions } from "../executors/executor.ts";
+import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";
+import { createWasmExecutor } from "../executors/wasm/wasm-executor.ts";
+import type { ModelFile } from "../formats/model-file.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { buildProgram } from "../models/registry.ts";
+import type { Platform } from "../platform/types.ts";
+import type { Program } from "../program/program.ts";
+import { loadChatTemplate } from "../tokenizer/chat-template.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { mergeOptions, readCheckpointDefaults } from "./checkpoint-defaults.ts";
+import { Model } from "./model.ts";
+import {
+  checkLoadOptions,
+  DEFAULT_CONTEXT_LENGTH,
+  DEFAULT_STEP_TOKENS,
+  type EngineOptions,
+  type LoadOptions,
+  type ModelOptions,
+} from "./options.ts";
+
+/**
+ * Loads a model: `source` is the path of a GGUF file or a Hugging Face folder. Throws OptionError (options),
+ * ResourceError (cannot be read, out of memory), FormatError (damaged) and UnsupportedError (not known to skim).
+ */
+export async function loadModelOn(
+  platform: Platform,
+  source: string,
+  options: LoadOptions = {},
+): Promise<Model> {
+  const startedAt = platform.now();
+  const { model, engine, generation } = checkLoadOptions(options);
+  const file = await openModelFile(platform, source);
+  try {
+    const tokenizer = await loadTokenizer(file);
+    const chatTemplate = loadChatTemplate(file);
+    const program = await buildProgram(
+      file,
+      model.contextLength === undefined ? {} : { contextLength: model.contextLength },
+    );
+    checkVocabulary(file, tokenizer, program);
+    const generationDefaults = mergeOptions(readCheckpointDefaults(file), generation);
+    const executor = await createExecutor(platform, program, file, model, engine);
+    const loadMs = platform.now() - startedAt;
+    return new Model({
+      file,
+      tokenizer,
+      chatTemplate,
+      executor,
+      generationDefaults,
+      loadMs,
+      now: () => platform.now(),
+    });
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Positions per slot: what was asked for, else the checkpoint's length up to the default. */
+export function resolveContextLength(program: Program, asked: number | undefined): number {
+  if (asked === undefined) return Math.min(program.contextLength, DEFAULT_CONTEXT_LENGTH);
+  if (asked > program.contextLength) {
+    throw new OptionError(
+      `context: the checkpoint allows ${program.contextLength} positions, got ${asked} - ask for at most that many`,
+    );
+  }
+  return asked;
+}
+
+async function createExecutor(
+  platform: Platform,
+  program: Program,
+  file: ModelFile,
+  model: ModelOptions,
+  engine: EngineOptions,
+): Promise<Executor> {
+  const contextLength = resolveContextLength(program, model.contextLength);
+  const options: ExecutorOptions = {
+    threads: engine.threads ?? platform.coreCount,
+    limits: {
+      contextLength,
+      slots: engine.slots ?? 1,
+      stepTokens: Math.min(engine.stepTokens ?? DEFAULT_STEP_TOKENS, contextLength),
+    },
+    keyValueFormat: model.keyValueFormat ?? "f16",
+    weightFormat: model.weightFormat ?? "auto",
+    simd: engine.simd ?? "auto",
+    onProgress: engine.onProgress,
+  };
+  return engine.executor === "reference"
+    ? createReferenceExecutor(program, file, options)
+    : createWasmExecutor(platform, program, file, options);
+}
+
+/** A tokenizer may know fewer ids than the embedding has rows (padding), never more. */
+function checkVocabulary(file: ModelFile, tokenizer: Tokenizer, program: Program): void {
+  if (tokenizer.vocabularySize > program.vocabularySize) {
+    throw new FormatError(
+      `tokenizer: vocabulary of ${file.name} does not fit the model, expected at most ${program.vocabularySize} ` +
+        `tokens, got ${tokenizer.vocabularySize} - the tokenizer belongs to another model`,
+    );
+  }
+}
