@@ -2,7 +2,7 @@
  * Where tensors lie in a file: byte sizes from shapes, and the checks and row access that every container shares.
  * Invariant: after `checkTensorLayout` no tensor reaches outside its file or into another tensor.
  */
-import { FormatError } from "../errors.ts";
+import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource } from "../platform/types.ts";
 import { formatBytes, type WeightFormat } from "../quantization/weight-format.ts";
 import type { TensorInfo } from "./model-file.ts";
@@ -13,6 +13,8 @@ export interface StoredTensor {
   readonly source: ByteSource;
   /** Absolute offset in the file. */
   readonly offset: number;
+  /** Why skim lists the tensor but does not read it; absent for the formats it reads. */
+  readonly refusal?: string;
 }
 
 /**
@@ -89,11 +91,13 @@ export class TensorTable {
 
   /**
    * Reads rows [firstRow, firstRow + rowCount), outer dimensions flattened, in the tensor's own format.
-   * FormatError when there is no such tensor or row, or the target is not exactly as long as the rows.
+   * FormatError when there is no such tensor or row, or the target is not exactly as long as the rows;
+   * UnsupportedError when the tensor is of a kind skim only lists.
    */
   async readRows(tensor: string, firstRow: number, rowCount: number, target: Uint8Array): Promise<void> {
     const stored = this.#stored.get(tensor);
     if (stored === undefined) throw new FormatError(`${this.#name}: there is no tensor "${tensor}"`);
+    if (stored.refusal !== undefined) throw new UnsupportedError(`${this.#name}: ${stored.refusal}`);
     const { shape, format } = stored.info;
     const rows = shape.slice(0, -1).reduce((product, dimension) => product * dimension, 1);
     if (firstRow < 0 || rowCount < 0 || firstRow + rowCount > rows) {
