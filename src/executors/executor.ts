@@ -2,7 +2,10 @@
  * The contract all executors keep: `reference` (readable oracle) and `wasm` (the fast path) today. A step runs the
  * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
  */
+import type { ReadBytes } from "../program/accounting.ts";
 import type { Program } from "../program/program.ts";
+
+export type { ReadBytes } from "../program/accounting.ts";
 
 /** T tokens to process together. All arrays but `outputs` have length T. */
 export interface Step {
@@ -23,18 +26,6 @@ export interface ExecutorLimits {
   readonly slots: number;
   /** Most tokens one step may carry. */
   readonly stepTokens: number;
-}
-
-/** Bytes read per decoded token at a given context, by kind; the project's north star. */
-export interface ReadBytes {
-  readonly total: number;
-  readonly byKind: {
-    readonly attention: number;
-    readonly feedForward: number;
-    readonly head: number;
-    readonly keyValue: number;
-    readonly other: number;
-  };
 }
 
 export interface Executor {

@@ -1,0 +1,22 @@
+/**
+ * Reads rows of a tensor and decodes them to f32, whatever format they are stored in.
+ */
+import type { ModelFile, TensorInfo } from "../formats/model-file.ts";
+import { formatBytes } from "../quantization/weight-format.ts";
+
+/**
+ * Decodes rows [firstRow, firstRow + rowCount) into `values` (f32 [rowCount, columns]); a row is the tensor's
+ * innermost dimension. Throws FormatError or ResourceError as `readRows` does.
+ */
+export async function readDecodedRows(
+  file: ModelFile,
+  tensor: TensorInfo,
+  firstRow: number,
+  rowCount: number,
+  values: Float32Array,
+): Promise<void> {
+  const columns = tensor.shape[tensor.shape.length - 1];
+  const bytes = new Uint8Array(formatBytes(tensor.format, rowCount * columns));
+  await file.readRows(tensor.name, firstRow, rowCount, bytes);
+  tensor.format.decode(bytes, values);
+}

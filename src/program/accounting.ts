@@ -1,0 +1,114 @@
+/**
+ * Counts what one decoded token costs: bytes of weights and of keys/values read, and multiply-adds.
+ * bytes per token = sum over linears (weights x bits / 8) + KV positions attended x bytes per position.
+ * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
+ */
+import { weightsOf } from "./dataflow.ts";
+import type { Op, Program, Weight } from "./program.ts";
+
+/** Bytes read per decoded token at a given context, by kind; the project's north star. */
+export interface ReadBytes {
+  readonly total: number;
+  readonly byKind: {
+    readonly attention: number;
+    readonly feedForward: number;
+    readonly head: number;
+    readonly keyValue: number;
+    readonly other: number;
+  };
+}
+
+export type ReadKind = keyof ReadBytes["byKind"];
+
+/** Cost of one op for one token. */
+export interface OpCost {
+  readonly op: Op;
+  readonly kind: ReadKind;
+  /** Weight and key/value bytes read. */
+  readonly bytes: number;
+  /** Multiply-adds; elementwise ops count one per element they touch, transcendental functions none. */
+  readonly multiplyAdds: number;
+}
+
+export interface ProgramCost {
+  readonly ops: readonly OpCost[];
+  readonly reads: ReadBytes;
+  readonly multiplyAdds: number;
+}
+
+export interface CostModel {
+  /** Bytes the whole weight occupies where the executor reads it. */
+  readonly weightBytes: (weight: Weight) => number;
+  /** Bytes of one stored key or value element: 2 for f16, 4 for f32. */
+  readonly keyValueElementBytes: number;
+  /** Positions visible to the token; sliding windows see at most their width. */
+  readonly attended: number;
+}
+
+/** Cost of decoding one token, op by op and in total. */
+export function countCost(program: Program, model: CostModel): ProgramCost {
+  const byKind = { attention: 0, feedForward: 0, head: 0, keyValue: 0, other: 0 };
+  let multiplyAdds = 0;
+  const ops = program.ops.map((op): OpCost => {
+    const cost = { op, kind: readKind(op), bytes: opBytes(op, model), multiplyAdds: opMultiplyAdds(op, model) };
+    byKind[cost.kind] += cost.bytes;
+    multiplyAdds += cost.multiplyAdds;
+    return cost;
+  });
+  const total = Object.values(byKind).reduce((sum, bytes) => sum + bytes, 0);
+  return { ops, reads: { total, byKind }, multiplyAdds };
+}
+
+/** Which group a weight's bytes belong to, from its name in the program. */
+export function weightKind(name: string): ReadKind {
+  if (name === "head" || name.startsWith("head.")) {
+    return "head";
+  }
+  const part = /^layers\.\d+\.(attention|feedForward)\./.exec(name)?.[1];
+  return part === "attention" || part === "feedForward" ? part : "other";
+}
+
+function readKind(op: Op): ReadKind {
+  if (op.kind === "attention") {
+    return "keyValue";
+  }
+  const [weight] = weightsOf(op);
+  return weight === undefined ? "other" : weightKind(weight.name);
+}
+
+function opBytes(op: Op, model: CostModel): number {
+  if (op.kind === "embed") {
+    return model.weightBytes(op.table) / op.table.rows;
+  }
+  if (op.kind === "attention") {
+    const elements = 2 * op.cache.kvHeads * op.cache.headWidth; // one key and one value
+    return visible(op.window, model.attended) * elements * model.keyValueElementBytes;
+  }
+  return weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
+}
+
+function opMultiplyAdds(op: Op, model: CostModel): number {
+  switch (op.kind) {
+    case "linear":
+      return op.weight.rows * op.weight.columns;
+    case "attention":
+      // scores and the weighted sum of values: d each, per head and position
+      return 2 * op.query.width * visible(op.window, model.attended);
+    case "rmsNorm":
+      return 2 * op.x.width;
+    case "rope":
+      return 4 * op.heads * op.table.inverseFrequencies.length;
+    case "embed":
+    case "glu":
+    case "add":
+    case "scale":
+      return op.out.width;
+    case "storeKeyValue":
+    case "selectOutputs":
+      return 0;
+  }
+}
+
+function visible(window: number | undefined, attended: number): number {
+  return window === undefined ? attended : Math.min(window, attended);
+}

@@ -1,0 +1,80 @@
+/**
+ * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The validator, the
+ * accounting and the executors ask here instead of each walking the op kinds again.
+ */
+import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
+
+/** Buffers an op reads, in its own order; an in-place op lists its buffer here and in `bufferWritten`. */
+export function buffersRead(op: Op): readonly Buffer[] {
+  switch (op.kind) {
+    case "embed":
+      return [];
+    case "rmsNorm":
+    case "linear":
+    case "rope":
+    case "scale":
+    case "selectOutputs":
+      return [op.x];
+    case "storeKeyValue":
+      return [op.key, op.value];
+    case "attention":
+      return [op.query];
+    case "glu":
+      return [op.gate, op.up];
+    case "add":
+      return [op.a, op.b];
+  }
+}
+
+/** The buffer an op writes; undefined for ops that only fill a cache. */
+export function bufferWritten(op: Op): Buffer | undefined {
+  switch (op.kind) {
+    case "rope":
+      return op.x;
+    case "storeKeyValue":
+      return undefined;
+    default:
+      return op.out;
+  }
+}
+
+/** Weights an op uses; the embedding table counts although only one of its rows is read per token. */
+export function weightsOf(op: Op): readonly Weight[] {
+  switch (op.kind) {
+    case "embed":
+      return [op.table];
+    case "rmsNorm":
+      return [op.weight];
+    case "linear":
+      return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
+    default:
+      return [];
+  }
+}
+
+export function cacheOf(op: Op): KeyValueCache | undefined {
+  return op.kind === "storeKeyValue" || op.kind === "attention" ? op.cache : undefined;
+}
+
+/** All distinct weights in order of first use. */
+export function programWeights(program: Program): readonly Weight[] {
+  return [...new Map(program.ops.flatMap(weightsOf).map((weight) => [weight.name, weight])).values()];
+}
+
+/** All distinct buffers in order of first use. */
+export function programBuffers(program: Program): readonly Buffer[] {
+  const buffers = new Map<string, Buffer>();
+  for (const op of program.ops) {
+    const written = bufferWritten(op);
+    for (const buffer of written === undefined ? buffersRead(op) : [...buffersRead(op), written]) {
+      buffers.set(buffer.name, buffer);
+    }
+  }
+  return [...buffers.values()];
+}
+
+/** All distinct key/value caches in order of first use. */
+export function programCaches(program: Program): readonly KeyValueCache[] {
+  const caches = program.ops.map(cacheOf).filter((cache) => cache !== undefined);
+  return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
+}

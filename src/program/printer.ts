@@ -1,0 +1,60 @@
+/**
+ * Text form of a program, one op per line with its shapes: `normed[T,64] = rmsNorm(hidden, layers.0.attention.norm)`.
+ * Used by `inspect` and in the messages of the validator. T stands for the tokens of a step, R for its output rows.
+ */
+import type { Activation, Buffer, Op, Program, RotaryTable, Weight } from "./program.ts";
+
+/** The program's head line and its numbered ops. */
+export function printProgram(program: Program): string {
+  const digits = String(program.ops.length - 1).length;
+  const lines = program.ops.map((op, index) => `${String(index).padStart(digits)}  ${describeOp(op)}`);
+  const title = `program ${program.name}: ${program.ops.length} ops, vocabulary ${program.vocabularySize}, context ${program.contextLength}`;
+  return [title, ...lines].join("\n");
+}
+
+/** One op on one line. */
+export function describeOp(op: Op): string {
+  switch (op.kind) {
+    case "embed":
+      return `${shaped(op.out)} = embed(${matrix(op.table)})${times(op.factor)}`;
+    case "rmsNorm":
+      return `${shaped(op.out)} = rmsNorm(${op.x.name}, ${op.weight.name}${op.groups > 1 ? `, groups ${op.groups}` : ""}, epsilon ${op.epsilon})`;
+    case "linear":
+      return `${shaped(op.out)} = linear(${op.x.name}, ${matrix(op.weight)}${op.bias === undefined ? "" : `, bias ${op.bias.name}`})`;
+    case "rope":
+      return `${shaped(op.x)} = rope(${op.x.name}, heads ${op.heads}, ${rotary(op.table)})`;
+    case "storeKeyValue":
+      return `${op.cache.name} = storeKeyValue(${op.key.name}, ${op.value.name})`;
+    case "attention":
+      return `${shaped(op.out)} = attention(${op.query.name}, ${op.cache.name}, heads ${op.heads}/${op.cache.kvHeads} x ${op.cache.headWidth}${op.window === undefined ? "" : `, window ${op.window}`})`;
+    case "glu":
+      return `${shaped(op.out)} = ${activationName(op.activation)}(${op.gate.name}) * ${op.up.name}`;
+    case "add":
+      return `${shaped(op.out)} = ${op.a.name} + ${op.b.name}${times(op.factor)}`;
+    case "scale":
+      return `${shaped(op.out)} = ${op.x.name}${times(op.factor)}`;
+    case "selectOutputs":
+      return `${shaped(op.out)} = selectOutputs(${op.x.name})`;
+  }
+}
+
+export function activationName(activation: Activation): string {
+  return activation.kind === "fatrelu" ? `fatrelu[${activation.threshold}]` : activation.kind;
+}
+
+function shaped(buffer: Buffer): string {
+  return `${buffer.name}[${buffer.rows === "tokens" ? "T" : "R"},${buffer.width}]`;
+}
+
+function matrix(weight: Weight): string {
+  return `${weight.name}[${weight.rows},${weight.columns}]`;
+}
+
+function rotary(table: RotaryTable): string {
+  const magnitude = table.magnitude === 1 ? "" : `, magnitude ${table.magnitude.toPrecision(6)}`;
+  return `${table.name} ${table.pairing} ${2 * table.inverseFrequencies.length}${magnitude}`;
+}
+
+function times(factor: number): string {
+  return factor === 1 ? "" : ` * ${factor}`;
+}
