@@ -17,12 +17,7 @@ import {
   MAX_VOCABULARY,
   MAX_WIDTH,
 } from "./hyper-parameters.ts";
-import {
-  longRopeMagnitude,
-  type RotaryParameters,
-  type RotaryScaling,
-  yarnMagnitude,
-} from "./rotary.ts";
+import { longRopeMagnitude, type RotaryParameters, type RotaryScaling, yarnMagnitude } from "./rotary.ts";
 import { GGUF_NAMES } from "./tensor-names.ts";
 
 /** Base of the rotary frequencies where a file states none; the value of the RoPE paper. */
@@ -170,7 +165,8 @@ function readVocabularySize(file: GgufModelFile): number {
 
 function readScaling(file: GgufModelFile, keys: GgufKeys, contextLength: number): RotaryScaling {
   // Without a type a factor means linear interpolation; `scale_linear` is the key's name in old files.
-  const factor = keys.optionalPositive("rope.scaling.factor") ?? keys.optionalPositive("rope.scale_linear") ?? 1;
+  const factor =
+    keys.optionalPositive("rope.scaling.factor") ?? keys.optionalPositive("rope.scale_linear") ?? 1;
   const type = keys.optionalString("rope.scaling.type") ?? "linear";
   switch (type) {
     case "none":

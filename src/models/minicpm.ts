@@ -55,9 +55,7 @@ export const minicpm: ModelFamily = {
   modelTypes: ["minicpm"],
   async load(file, contextLength): Promise<LoadedModel> {
     const parameters =
-      file.container === "gguf"
-        ? await readGguf(file, contextLength)
-        : readFolder(file, contextLength);
+      file.container === "gguf" ? await readGguf(file, contextLength) : readFolder(file, contextLength);
     checkConsistency(file.name, parameters);
     return { parameters, program: emitMiniCpm(file, parameters) };
   },

@@ -37,7 +37,9 @@ export const mistral: ModelFamily = {
   modelTypes: ["mistral"],
   async load(file, contextLength): Promise<LoadedModel> {
     if (file.container !== "huggingface") {
-      throw new UnsupportedError(`${file.name}: architecture mistral, expected llama in a GGUF file of Mistral`);
+      throw new UnsupportedError(
+        `${file.name}: architecture mistral, expected llama in a GGUF file of Mistral`,
+      );
     }
     const parameters = readParameters(file, contextLength);
     checkConsistency(file.name, parameters);

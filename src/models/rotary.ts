@@ -42,7 +42,10 @@ export interface RotaryParameters {
 /** The table for one model; `name` shows in listings. */
 export function buildRotaryTable(name: string, parameters: RotaryParameters): RotaryTable {
   const { base, width, divisors, scaling } = parameters;
-  const plain = Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width) / (divisors?.[i] ?? 1));
+  const plain = Array.from(
+    { length: width / 2 },
+    (_, i) => base ** ((-2 * i) / width) / (divisors?.[i] ?? 1),
+  );
   return {
     name,
     inverseFrequencies: scaleFrequencies(plain, base, width, scaling),
@@ -98,7 +101,9 @@ function scaleFrequencies(
     }
     case "yarn": {
       const keep = yarnRamp(base, width, scaling);
-      return frequencies.map((frequency, i) => frequency * keep(i) + (frequency / scaling.factor) * (1 - keep(i)));
+      return frequencies.map(
+        (frequency, i) => frequency * keep(i) + (frequency / scaling.factor) * (1 - keep(i)),
+      );
     }
   }
 }

@@ -50,7 +50,12 @@ export function countCost(program: Program, model: CostModel): ProgramCost {
   const byKind = { attention: 0, feedForward: 0, head: 0, keyValue: 0, other: 0 };
   let multiplyAdds = 0;
   const ops = program.ops.map((op): OpCost => {
-    const cost = { op, kind: readKind(op), bytes: opBytes(op, model), multiplyAdds: opMultiplyAdds(op, model) };
+    const cost = {
+      op,
+      kind: readKind(op),
+      bytes: opBytes(op, model),
+      multiplyAdds: opMultiplyAdds(op, model),
+    };
     byKind[cost.kind] += cost.bytes;
     multiplyAdds += cost.multiplyAdds;
     return cost;

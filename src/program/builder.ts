@@ -3,15 +3,7 @@
  * known by name, so asking for the same name again (the next layer) reuses the same memory.
  * Invariant: a buffer name has one width and one row kind throughout a program.
  */
-import type {
-  Activation,
-  Buffer,
-  KeyValueCache,
-  Op,
-  Program,
-  RotaryTable,
-  Weight,
-} from "./program.ts";
+import type { Activation, Buffer, KeyValueCache, Op, Program, RotaryTable, Weight } from "./program.ts";
 
 export class ProgramBuilder {
   readonly #ops: Op[] = [];

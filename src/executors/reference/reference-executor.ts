@@ -1,0 +1,205 @@
+/**
+ * The reference executor: interprets a program op by op with the scalar kernels, f64 accumulators, f32 buffers between
+ * ops. Written to be read and to be the oracle of all other executors; speed is no aim.
+ * Invariant: a step is checked completely before anything is computed.
+ */
+import type { ModelFile } from "../../formats/model-file.ts";
+import { add } from "../../kernels/add/reference.ts";
+import { attention } from "../../kernels/attention/reference.ts";
+import { embed } from "../../kernels/embed/reference.ts";
+import { glu } from "../../kernels/glu/reference.ts";
+import { linear } from "../../kernels/linear/reference.ts";
+import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
+import { rope } from "../../kernels/rope/reference.ts";
+import { scale } from "../../kernels/scale/reference.ts";
+import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
+import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
+import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import { programCaches } from "../../program/dataflow.ts";
+import type { AttentionOp, Buffer, KeyValueCache, LinearOp, Op, Program } from "../../program/program.ts";
+import { validateProgram } from "../../program/validator.ts";
+import { float16ToFloat32, float32ToFloat16 } from "../../quantization/float16.ts";
+import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
+import { checkLimits, checkStep } from "../step-checks.ts";
+import { Pacer } from "./pacer.ts";
+import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
+
+/** Multiply-adds between two looks at the abort signal: a few milliseconds of scalar work. */
+const PIECE_MULTIPLY_ADDS = 1 << 22;
+
+/**
+ * Loads the weights of `program` from `file` (which stays open and is the caller's to close). `threads` and `simd` mean
+ * nothing here. `weightFormat` "auto" and "f32" keep exactly what the file decodes to, the others what that storage
+ * would keep. Throws FormatError, ResourceError, OptionError.
+ */
+export async function createReferenceExecutor(
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+): Promise<ReferenceExecutor> {
+  checkLimits(options.limits);
+  validateProgram(program);
+  return new ReferenceExecutor(program, options, await loadWeights(program, file, options));
+}
+
+export class ReferenceExecutor implements Executor {
+  readonly name = "reference";
+  readonly program: Program;
+  readonly limits: ExecutorLimits;
+  readonly weightBytes: number;
+  readonly keyValueBytes: number;
+  readonly #weights: Map<string, Float32Array>;
+  readonly #buffers = new Map<string, Float32Array>();
+  readonly #caches: Map<string, CacheArrays>;
+  readonly #round: (value: number) => number;
+  #state: "idle" | "running" | "disposed" = "idle";
+
+  constructor(program: Program, options: ExecutorOptions, weights: LoadedWeights) {
+    this.program = program;
+    this.limits = options.limits;
+    this.#weights = new Map(weights.values);
+    this.weightBytes = weights.bytes;
+    this.#round =
+      options.keyValueFormat === "f16" ? (value) => float16ToFloat32(float32ToFloat16(value)) : Math.fround;
+    this.#caches = new Map(
+      programCaches(program).map((cache) => [cache.name, allocateCache(cache, options.limits)]),
+    );
+    this.keyValueBytes = [...this.#caches.values()].reduce(
+      (sum, cache) => sum + cache.keys.byteLength + cache.values.byteLength,
+      0,
+    );
+  }
+
+  async step(step: Step, signal?: AbortSignal): Promise<Float32Array> {
+    if (this.#state !== "idle") {
+      throw new Error(`reference executor: step while ${this.#state}`);
+    }
+    signal?.throwIfAborted();
+    checkStep(step, this.limits, this.program.vocabularySize);
+    this.#state = "running";
+    try {
+      const pacer = new Pacer(signal);
+      for (const op of this.program.ops) {
+        await this.#run(op, step, pacer);
+        await pacer.pause();
+      }
+    } finally {
+      if (this.#state === "running") {
+        this.#state = "idle";
+      }
+    }
+    const { logits, vocabularySize } = this.program;
+    return this.#buffer(logits, step).subarray(0, step.outputs.length * vocabularySize);
+  }
+
+  /** Weights and caches are held as f32, so this counts four bytes per value read. */
+  readBytes(attended: number): ReadBytes {
+    const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
+    return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended }).reads;
+  }
+
+  async dispose(): Promise<void> {
+    this.#state = "disposed";
+    this.#weights.clear();
+    this.#buffers.clear();
+    this.#caches.clear();
+  }
+
+  async #run(op: Op, step: Step, pacer: Pacer): Promise<void> {
+    const { tokens, positions, slots, outputs } = step;
+    const of = (buffer: Buffer) => this.#buffer(buffer, step);
+    const rows = (buffer: Buffer) => rowCount(buffer, step);
+    const count = (buffer: Buffer) => rows(buffer) * buffer.width;
+    switch (op.kind) {
+      case "embed":
+        return embed(of(op.out), this.#weight(op.table.name), tokens, op.out.width, op.factor);
+      case "rmsNorm": {
+        const weight = this.#weight(op.weight.name);
+        return rmsNorm(of(op.out), of(op.x), weight, rows(op.x), op.x.width, op.groups, op.epsilon);
+      }
+      case "linear":
+        return this.#runLinear(op, step, pacer);
+      case "rope":
+        return rope(of(op.x), positions, op.heads, op.headWidth, op.table);
+      case "storeKeyValue":
+        return storeKeyValue(this.#cache(op.cache), of(op.key), of(op.value), slots, positions, this.#round);
+      case "attention":
+        return this.#runAttention(op, step, pacer);
+      case "glu":
+        return glu(of(op.out), of(op.gate), of(op.up), count(op.out), op.activation);
+      case "add":
+        return add(of(op.out), of(op.a), of(op.b), count(op.out), op.factor);
+      case "scale":
+        return scale(of(op.out), of(op.x), count(op.out), op.factor);
+      case "selectOutputs":
+        return selectOutputs(of(op.out), of(op.x), outputs, op.out.width);
+    }
+  }
+
+  async #runLinear(op: LinearOp, step: Step, pacer: Pacer): Promise<void> {
+    const { rows: outputs, columns, name } = op.weight;
+    const rows = rowCount(op.x, step);
+    const [out, x, weight] = [this.#buffer(op.out, step), this.#buffer(op.x, step), this.#weight(name)];
+    const bias = op.bias === undefined ? undefined : this.#weight(op.bias.name);
+    const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, rows * columns)));
+    for (let first = 0; first < outputs; first += piece) {
+      const range = { first, end: Math.min(outputs, first + piece) };
+      linear(out, x, weight, bias, rows, columns, outputs, range);
+      await pacer.pause();
+    }
+  }
+
+  async #runAttention(op: AttentionOp, step: Step, pacer: Pacer): Promise<void> {
+    const { heads, scale: scoreScale, window } = op;
+    const { kvHeads, headWidth } = op.cache;
+    const shape = { heads, kvHeads, headWidth, scale: scoreScale, window };
+    const cache = this.#cache(op.cache);
+    const [out, query] = [this.#buffer(op.out, step), this.#buffer(op.query, step)];
+    for (let t = 0; t < step.tokens.length; t++) {
+      attention(out, query, cache, step.slots, step.positions, shape, t, t + 1);
+      await pacer.pause();
+    }
+  }
+
+  #weight(name: string): Float32Array {
+    return found(this.#weights.get(name), `weight ${name}`);
+  }
+
+  #cache(cache: KeyValueCache): CacheArrays {
+    return found(this.#caches.get(cache.name), `cache ${cache.name}`);
+  }
+
+  /** Memory of a buffer, made or enlarged when a step first needs that many rows; contents live for one step. */
+  #buffer(buffer: Buffer, step: Step): Float32Array {
+    const length = rowCount(buffer, step) * buffer.width;
+    const known = this.#buffers.get(buffer.name);
+    if (known !== undefined && known.length >= length) {
+      return known;
+    }
+    const made = allocate(length, `buffer ${buffer.name}`);
+    this.#buffers.set(buffer.name, made);
+    return made;
+  }
+}
+
+function rowCount(buffer: Buffer, step: Step): number {
+  return buffer.rows === "tokens" ? step.tokens.length : step.outputs.length;
+}
+
+function allocateCache(cache: KeyValueCache, limits: ExecutorLimits): CacheArrays {
+  const width = cache.kvHeads * cache.headWidth;
+  const length = limits.slots * limits.contextLength * width;
+  return {
+    keys: allocate(length, `cache ${cache.name}`),
+    values: allocate(length, `cache ${cache.name}`),
+    contextLength: limits.contextLength,
+    width,
+  };
+}
+
+function found<Value>(value: Value | undefined, what: string): Value {
+  if (value === undefined) {
+    throw new Error(`reference executor: no ${what}`);
+  }
+  return value;
+}

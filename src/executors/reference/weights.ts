@@ -1,0 +1,93 @@
+/**
+ * Loads a program's weights as f32 arrays: exactly what the file decodes to, or, for a forced storage, what that storage
+ * would keep of it (encode, decode). Weights that share rows of a tensor (tied heads) share one array.
+ */
+import { FormatError, ResourceError } from "../../errors.ts";
+import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { programWeights } from "../../program/dataflow.ts";
+import type { Program, Weight } from "../../program/program.ts";
+import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
+import type { ExecutorOptions } from "../executor.ts";
+import { forcedStorage } from "../weight-storage.ts";
+
+/** Values decoded at a time: bounds the memory for encoded bytes to a few MB. */
+const CHUNK_VALUES = 1 << 20;
+
+export interface LoadedWeights {
+  /** f32 [rows, columns] by weight name. */
+  readonly values: ReadonlyMap<string, Float32Array>;
+  /** Bytes held, shared arrays counted once. */
+  readonly bytes: number;
+}
+
+/** Throws FormatError when the file lacks a tensor, ResourceError when memory does not suffice. */
+export async function loadWeights(
+  program: Program,
+  file: ModelFile,
+  options: Pick<ExecutorOptions, "weightFormat" | "onProgress">,
+): Promise<LoadedWeights> {
+  const byRows = new Map<string, Weight[]>();
+  for (const weight of programWeights(program)) {
+    const key = JSON.stringify([weight.tensor, weight.firstRow, weight.rows, weight.columns]);
+    byRows.set(key, [...(byRows.get(key) ?? []), weight]);
+  }
+  const groups = [...byRows.values()];
+  const total = groups.reduce((sum, [weight]) => sum + 4 * weight.rows * weight.columns, 0);
+  const values = new Map<string, Float32Array>();
+  let bytes = 0;
+  for (const group of groups) {
+    const array = await loadWeight(group[0], file, options.weightFormat);
+    for (const weight of group) {
+      values.set(weight.name, array);
+    }
+    bytes += array.byteLength;
+    options.onProgress?.(bytes, total);
+  }
+  return { values, bytes };
+}
+
+/** A zeroed f32 array; memory exhaustion becomes a ResourceError that says what for. */
+export function allocate(length: number, what: string): Float32Array<ArrayBuffer> {
+  try {
+    return new Float32Array(length);
+  } catch (error) {
+    throw new ResourceError(`${what}: cannot allocate ${length * 4} bytes - use a smaller model or context`, {
+      cause: error,
+    });
+  }
+}
+
+async function loadWeight(
+  weight: Weight,
+  file: ModelFile,
+  weightFormat: ExecutorOptions["weightFormat"],
+): Promise<Float32Array> {
+  const tensor = file.tensors.get(weight.tensor);
+  if (tensor === undefined) {
+    throw new FormatError(`${file.name}: tensor ${weight.tensor}, expected in the file, got no such tensor`);
+  }
+  const array = allocate(weight.rows * weight.columns, `weight ${weight.name}`);
+  const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / weight.columns));
+  for (let row = 0; row < weight.rows; row += rowsPerChunk) {
+    const count = Math.min(rowsPerChunk, weight.rows - row);
+    const chunk = array.subarray(row * weight.columns, (row + count) * weight.columns);
+    await readDecodedRows(file, tensor, weight.firstRow + row, count, chunk);
+    if (weightFormat !== "auto") {
+      keepWhatStorageKeeps(chunk, tensor, forcedStorage(weight, weightFormat));
+    }
+  }
+  return array;
+}
+
+function keepWhatStorageKeeps(values: Float32Array, tensor: TensorInfo, storage: WeightFormat): void {
+  if (storage.name === tensor.format.name) {
+    return; // already exactly what the storage keeps
+  }
+  if (storage.encode === undefined) {
+    throw new Error(`reference executor: weight storage ${storage.name} has no encoder`);
+  }
+  const bytes = new Uint8Array(formatBytes(storage, values.length));
+  storage.encode(values, bytes);
+  storage.decode(bytes, values);
+}

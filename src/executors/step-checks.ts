@@ -1,0 +1,49 @@
+/**
+ * Border checks that every executor makes before it runs anything: a step fits the limits and the vocabulary.
+ * After them kernels may index without looking.
+ */
+import { OptionError } from "../errors.ts";
+import type { ExecutorLimits, Step } from "./executor.ts";
+
+/** Throws OptionError naming the first limit that is not a whole number above 0. */
+export function checkLimits(limits: ExecutorLimits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new OptionError(`executor limit ${name}: expected a whole number above 0, got ${value}`);
+    }
+  }
+}
+
+/** Throws OptionError naming the first token, position, slot or output row that is out of range. */
+export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: number): void {
+  const { tokens, positions, slots, outputs } = step;
+  const count = tokens.length;
+  if (count < 1 || count > limits.stepTokens) {
+    throw new OptionError(`step: expected 1 to ${limits.stepTokens} tokens, got ${count} - split the prompt`);
+  }
+  if (positions.length !== count || slots.length !== count) {
+    throw new OptionError(
+      `step: expected ${count} positions and slots, as many as tokens, got ${positions.length} and ${slots.length}`,
+    );
+  }
+  checkRange("token", tokens, vocabularySize, "use the tokenizer of this model");
+  checkRange("position", positions, limits.contextLength, "raise the context length or shorten the text");
+  checkRange("slot", slots, limits.slots, "raise the number of slots");
+  for (let r = 0; r < outputs.length; r++) {
+    if (outputs[r] < 0 || outputs[r] >= count || (r > 0 && outputs[r] <= outputs[r - 1])) {
+      throw new OptionError(
+        `step: output row ${r}, expected ascending rows from 0 to ${count - 1}, got ${outputs[r]}`,
+      );
+    }
+  }
+}
+
+function checkRange(what: string, values: Int32Array, end: number, advice: string): void {
+  for (let t = 0; t < values.length; t++) {
+    if (values[t] < 0 || values[t] >= end) {
+      throw new OptionError(
+        `step: ${what} of row ${t}, expected 0 to ${end - 1}, got ${values[t]} - ${advice}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * attention: causal softmax attention with grouped queries (arXiv 2305.13245) over a token's own cache slot, with an
+ * optional sliding window. Scores, softmax and sums in f64. The oracle for all other attention kernels.
+ */
+import type { CacheArrays } from "../store-key-value/reference.ts";
+
+/** Facts of the op: H query heads over K key/value heads of width d. */
+export interface AttentionShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headWidth: number;
+  /** Multiplies the scores. */
+  readonly scale: number;
+  /** Positions visible to a token counting itself; undefined for all. */
+  readonly window: number | undefined;
+}
+
+/** out [T, H * d] for the tokens `first` to `end` - 1 of query [T, H * d]. */
+export function attention(
+  out: Float32Array,
+  query: Float32Array,
+  cache: CacheArrays,
+  slots: Int32Array,
+  positions: Int32Array,
+  shape: AttentionShape,
+  first: number,
+  end: number,
+): void {
+  const scores = new Float64Array(cache.contextLength);
+  for (let t = first; t < end; t++) {
+    const last = positions[t];
+    const start = shape.window === undefined ? 0 : Math.max(0, last - shape.window + 1);
+    const slotRow = slots[t] * cache.contextLength;
+    for (let head = 0; head < shape.heads; head++) {
+      attendHead(out, query, cache, shape, scores, { t, head, slotRow, start, last });
+    }
+  }
+}
+
+function attendHead(
+  out: Float32Array,
+  query: Float32Array,
+  cache: CacheArrays,
+  shape: AttentionShape,
+  scores: Float64Array,
+  at: { t: number; head: number; slotRow: number; start: number; last: number },
+): void {
+  const { headWidth, heads, kvHeads } = shape;
+  const queryStart = (at.t * heads + at.head) * headWidth;
+  const kvHead = Math.floor(at.head / (heads / kvHeads)); // consecutive query heads share a key/value head
+  const rowStart = (position: number) => (at.slotRow + position) * cache.width + kvHead * headWidth;
+
+  let maximum = Number.NEGATIVE_INFINITY;
+  for (let position = at.start; position <= at.last; position++) {
+    const row = rowStart(position);
+    let score = 0;
+    for (let i = 0; i < headWidth; i++) {
+      score += query[queryStart + i] * cache.keys[row + i];
+    }
+    scores[position] = score * shape.scale;
+    maximum = Math.max(maximum, scores[position]);
+  }
+  let total = 0;
+  for (let position = at.start; position <= at.last; position++) {
+    scores[position] = Math.exp(scores[position] - maximum);
+    total += scores[position];
+  }
+  for (let i = 0; i < headWidth; i++) {
+    let sum = 0;
+    for (let position = at.start; position <= at.last; position++) {
+      sum += scores[position] * cache.values[rowStart(position) + i];
+    }
+    out[queryStart + i] = sum / total;
+  }
+}
