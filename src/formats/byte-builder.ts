@@ -1,6 +1,7 @@
 /**
  * A growing little-endian buffer, the writing counterpart of HeaderCursor.
- * Invariant: the buffer doubles, so appending n bytes costs O(n).
+ * Invariants: the buffer doubles, so appending n bytes costs O(n); room is made before the buffer is looked at,
+ * because making room may replace it.
  */
 export class ByteBuilder {
   readonly #encoder = new TextEncoder();
@@ -18,27 +19,33 @@ export class ByteBuilder {
   }
 
   putUint8(value: number): void {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
   }
 
   putUint16(value: number): void {
-    this.#view.setUint16(this.#grow(2), value, true);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, true);
   }
 
   putUint32(value: number): void {
-    this.#view.setUint32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
   }
 
   putUint64(value: number | bigint): void {
-    this.#view.setBigUint64(this.#grow(8), BigInt.asUintN(64, BigInt(value)), true);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, BigInt.asUintN(64, BigInt(value)), true);
   }
 
   putFloat32(value: number): void {
-    this.#view.setFloat32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setFloat32(at, value, true);
   }
 
   putFloat64(value: number): void {
-    this.#view.setFloat64(this.#grow(8), value, true);
+    const at = this.#grow(8);
+    this.#view.setFloat64(at, value, true);
   }
 
   /** UTF-8 bytes after their 64-bit length, as GGUF stores strings. */
@@ -49,7 +56,8 @@ export class ByteBuilder {
   }
 
   putBytes(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#grow(bytes.length));
+    const at = this.#grow(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** Zero bytes up to the next multiple of `alignment`. */

@@ -81,7 +81,7 @@ it("converts arrays at odd byte offsets like single values, NaN payloads include
   for (const [decode, encode] of [
     [decodeFloat16, encodeFloat16],
     [decodeBfloat16, encodeBfloat16],
-  ]) {
+  ] as const) {
     const values = new Float32Array(65536);
     decode(bytes, values);
     const back = new Uint8Array(2 * 65536);
