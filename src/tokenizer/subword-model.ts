@@ -1,0 +1,23 @@
+/**
+ * What an algorithm that cuts text into subwords owes the GGUF tokenizer around it, which deals with special tokens,
+ * BOS / EOS and streaming. One file per algorithm implements it.
+ */
+
+/** SentencePiece's stand-in for a space. */
+export const SPACE_SYMBOL = "\u2581";
+
+export interface SubwordModel {
+  /** For `inspect`, e.g. `bpe (llama-bpe)`. */
+  readonly kind: string;
+  /** Whether BOS / EOS are added when the file does not say. */
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  /** Added after the text; BERT closes with [SEP], the others with EOS. */
+  readonly closingId: number | undefined;
+  /** A space is put before each stretch of text, and taken away again on decoding. */
+  readonly addSpacePrefix: boolean;
+  /** Appends the ids of a stretch of text without special tokens. */
+  encode(text: string, ids: number[]): void;
+  /** UTF-8 bytes of an ordinary token; see PieceSource. */
+  piece(id: number, atStart: boolean): Uint8Array;
+}
