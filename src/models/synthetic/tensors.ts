@@ -54,7 +54,8 @@ export function folderTensors(
   const norm = (name: string, length: number) => vector(name, length, 1, NORM_DEVIATION);
   const bias = (name: string, length: number) => vector(biasTensorName(name), length, 0, BIAS_DEVIATION);
   const draw = { matrix, norm, bias };
-  const embeddingDeviation = family === "minicpm" ? 1 / MINICPM_EMBEDDING_FACTOR : 1;
+  const embeddingDeviation =
+    family === "minicpm" ? 1 / MINICPM_EMBEDDING_FACTOR : shape.tiedHead ? 1 / Math.sqrt(width) : 1;
   return [
     matrix(HUGGING_FACE_NAMES.embedding, vocabularySize, width, embeddingDeviation),
     ...Array.from({ length: shape.layers }, (_, layer) => layerTensors(family, shape, layer, draw)).flat(),
