@@ -2,7 +2,7 @@
  * From a path to a Model: open the file, read its tokenizer, build its program, hand both to an executor. Every part
  * that fails closes what was opened before it.
  */
-import { FormatError, OptionError } from "../errors.ts";
+import { FormatError } from "../errors.ts";
 import type { Executor, ExecutorOptions } from "../executors/executor.ts";
 import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";
 import { createWasmExecutor } from "../executors/wasm/wasm-executor.ts";
@@ -11,7 +11,6 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { buildProgram } from "../models/registry.ts";
 import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
-import { loadChatTemplate } from "../tokenizer/chat-template.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mergeOptions, readCheckpointDefaults } from "./checkpoint-defaults.ts";
@@ -39,11 +38,7 @@ export async function loadModelOn(
   const file = await openModelFile(platform, source);
   try {
     const tokenizer = await loadTokenizer(file);
-    const chatTemplate = loadChatTemplate(file);
-    const program = await buildProgram(
-      file,
-      model.contextLength === undefined ? {} : { contextLength: model.contextLength },
-    );
+    const program = await buildProgramFor(file, model.contextLength);
     checkVocabulary(file, tokenizer, program);
     const generationDefaults = mergeOptions(readCheckpointDefaults(file), generation);
     const executor = await createExecutor(platform, program, file, model, engine);
@@ -51,7 +46,6 @@ export async function loadModelOn(
     return new Model({
       file,
       tokenizer,
-      chatTemplate,
       executor,
       generationDefaults,
       loadMs,
@@ -63,15 +57,15 @@ export async function loadModelOn(
   }
 }
 
-/** Positions per slot: what was asked for, else the checkpoint's length up to the default. */
-export function resolveContextLength(program: Program, asked: number | undefined): number {
-  if (asked === undefined) return Math.min(program.contextLength, DEFAULT_CONTEXT_LENGTH);
-  if (asked > program.contextLength) {
-    throw new OptionError(
-      `context: the checkpoint allows ${program.contextLength} positions, got ${asked} - ask for at most that many`,
-    );
-  }
-  return asked;
+/**
+ * The program for the context that will be used, which is what was asked for or else the checkpoint's own up to the
+ * default; some rotary tables depend on it.
+ */
+async function buildProgramFor(file: ModelFile, asked: number | undefined): Promise<Program> {
+  const program = await buildProgram(file, { contextLength: asked });
+  return asked === undefined && program.contextLength > DEFAULT_CONTEXT_LENGTH
+    ? buildProgram(file, { contextLength: DEFAULT_CONTEXT_LENGTH })
+    : program;
 }
 
 async function createExecutor(
@@ -81,7 +75,7 @@ async function createExecutor(
   model: ModelOptions,
   engine: EngineOptions,
 ): Promise<Executor> {
-  const contextLength = resolveContextLength(program, model.contextLength);
+  const contextLength = model.contextLength ?? Math.min(program.contextLength, DEFAULT_CONTEXT_LENGTH);
   const options: ExecutorOptions = {
     threads: engine.threads ?? platform.coreCount,
     limits: {

@@ -3,11 +3,16 @@
  * messages into token ids, and starts generations.
  * Invariant: a prompt is evaluated whole or refused with numbers (ContextOverflowError); it is never shortened.
  */
-import { ContextOverflowError, OptionError, UnsupportedError } from "../errors.ts";
+import { ContextOverflowError, OptionError } from "../errors.ts";
 import type { Executor } from "../executors/executor.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import type { Program } from "../program/program.ts";
-import type { ChatMessage, ChatTemplate } from "../tokenizer/chat-template.ts";
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  loadChatTemplate,
+  requireChatTemplate,
+} from "../tokenizer/chat-template.ts";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mergeOptions } from "./checkpoint-defaults.ts";
 import { generate } from "./generate.ts";
@@ -23,7 +28,6 @@ import { StepQueue } from "./step-queue.ts";
 export interface ModelParts {
   readonly file: ModelFile;
   readonly tokenizer: Tokenizer;
-  readonly chatTemplate: ChatTemplate | undefined;
   readonly executor: Executor;
   readonly generationDefaults: GenerationOptions;
   readonly loadMs: number;
@@ -33,8 +37,6 @@ export interface ModelParts {
 export class Model implements AsyncDisposable {
   readonly file: ModelFile;
   readonly tokenizer: Tokenizer;
-  /** Undefined when the checkpoint brings none; `chat` then refuses. */
-  readonly chatTemplate: ChatTemplate | undefined;
   readonly executor: Executor;
   /** Milliseconds that loading took. */
   readonly loadMs: number;
@@ -42,18 +44,27 @@ export class Model implements AsyncDisposable {
   readonly #now: () => number;
   readonly #queue: StepQueue;
   readonly #sequences: SequencePool;
+  #template: { readonly loaded: ChatTemplate | undefined } | undefined;
   #disposal: Promise<void> | undefined;
 
   constructor(parts: ModelParts) {
     this.file = parts.file;
     this.tokenizer = parts.tokenizer;
-    this.chatTemplate = parts.chatTemplate;
     this.executor = parts.executor;
     this.loadMs = parts.loadMs;
     this.#defaults = parts.generationDefaults;
     this.#now = parts.now;
     this.#queue = new StepQueue(parts.executor);
     this.#sequences = new SequencePool(parts.executor.limits.slots);
+  }
+
+  /**
+   * The checkpoint's chat template, undefined when it brings none. Read when first asked for, so that a template that
+   * cannot be parsed (UnsupportedError) does not keep the model from continuing plain text.
+   */
+  get chatTemplate(): ChatTemplate | undefined {
+    this.#template ??= { loaded: loadChatTemplate(this.file) };
+    return this.#template.loaded;
   }
 
   get program(): Program {
@@ -80,13 +91,13 @@ export class Model implements AsyncDisposable {
    * none, and as {@link generate} does. Earlier turns that were generated here are not evaluated again.
    */
   chat(messages: readonly ChatMessage[], options: GenerationOptions = {}): Generation {
-    if (this.chatTemplate === undefined) {
-      throw new UnsupportedError(
-        `chat: ${this.file.name} has no chat template - use generate (--raw) to continue plain text`,
-      );
-    }
-    const text = this.chatTemplate.render(messages, { addGenerationPrompt: true });
-    return this.#generate(this.#encodeRendered(text), options, false);
+    return this.#generate(this.#encodeRendered(this.renderChat(messages)), options, false);
+  }
+
+  /** The prompt text that `chat` makes of a conversation; throws as it does. */
+  renderChat(messages: readonly ChatMessage[]): string {
+    const template = this.chatTemplate ?? requireChatTemplate(this.file);
+    return template.render(messages, { addGenerationPrompt: true });
   }
 
   /** Token ids of a text; by default as `generate` sees it. */

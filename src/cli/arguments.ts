@@ -1,0 +1,48 @@
+/**
+ * Parsers of flag values. Each throws commander's InvalidArgumentError, which names the flag and exits with 2.
+ */
+import { InvalidArgumentError } from "commander";
+
+/** A whole number in [least, most]. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+      throw new InvalidArgumentError(`Expected a whole number ${range}.`);
+    }
+    return value;
+  };
+}
+
+/** A finite number in [least, most]. */
+export function realNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if (!(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+/** Comma-separated whole numbers of at least `least`. */
+export function wholeNumbers(least: number): (text: string) => number[] {
+  const parse = wholeNumber(least);
+  return (text) => text.split(",").map((part) => parse(part.trim()));
+}
+
+/** Collects a flag that may be given several times. */
+export function collect(text: string, earlier: readonly string[] | undefined): string[] {
+  return [...(earlier ?? []), text];
+}
+
+/** Collects `id:value` pairs of --logit-bias. */
+export function collectBias(
+  text: string,
+  earlier: Record<number, number> | undefined,
+): Record<number, number> {
+  const match = /^(\d+):([+-]?\d+(?:\.\d+)?)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("Expected ID:VALUE, for example 15043:-5.");
+  return { ...earlier, [Number(match[1])]: Number(match[2]) };
+}

@@ -1,0 +1,115 @@
+/** `skim bench`: speed, bytes per token and the share of the memory roofline, in the manner of llama-bench. */
+import type { Command } from "commander";
+import { type BenchmarkReport, runBenchmark } from "../evaluation/benchmark.ts";
+import { nodePlatform } from "../platform/node.ts";
+import type { Model } from "../session/model.ts";
+import { wholeNumber, wholeNumbers } from "./arguments.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { formatSize, formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
+
+interface BenchFlags extends ModelFlags {
+  readonly promptTokens: number[];
+  readonly generatedTokens: number[];
+  readonly depth: number[];
+  readonly repetitions: number;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim bench --model llama.gguf --threads 2
+  $ skim bench --model llama.gguf --depth 0,1024,4096      decode speed behind a filled context
+  $ skim synth --shape tinyllama-1.1b --format q8_0 --out t.gguf && skim bench --model t.gguf --json
+
+pp is prompt processing, tg token generation, "@ d1024" behind 1024 filled positions. The roofline is the memory
+bandwidth that the same threads reach in this run; its share is bytes per token times tokens per second.`;
+
+export function addBenchCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command("bench")
+    .description("measure speed, bytes per token and the memory roofline")
+    .addHelpText("after", EXAMPLES);
+  addModelFlags(command)
+    .option("--prompt-tokens <n,...>", "lengths of the pp tests", wholeNumbers(1), [512])
+    .option("--generated-tokens <n,...>", "lengths of the tg tests", wholeNumbers(1), [128])
+    .option("--depth <n,...>", "positions filled before each test", wholeNumbers(0), [0])
+    .option("--repetitions <n>", "measurements after one warm-up", wholeNumber(1, 1000), 5)
+    .option("--json", "print one JSON object")
+    .action((flags: BenchFlags) => bench(terminal, flags));
+}
+
+async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
+  await withInterrupt(async (signal) => {
+    const platform = nodePlatform();
+    const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
+    await using model = await loadFromFlags(terminal, flags, longest);
+    const report = await runBenchmark(model, {
+      promptTokens: flags.promptTokens,
+      generatedTokens: flags.generatedTokens,
+      depths: flags.depth,
+      repetitions: flags.repetitions,
+      now: () => platform.now(),
+      signal,
+      onProgress: (test, repetition) => {
+        if (terminal.stderr.isTTY === true && repetition === 0) printNote(terminal, `measuring ${test} ...`);
+      },
+    }).catch((error: unknown) => {
+      throw signal.aborted ? new InterruptedError() : error;
+    });
+    const threads = flags.threads ?? platform.coreCount;
+    const summary = {
+      model: model.file.name,
+      parameters: countParameters(model),
+      weightBytes: model.executor.weightBytes,
+      threads,
+      roofline: report.roofline,
+      tests: report.tests,
+      peakMemoryBytes: platform.peakMemoryBytes(),
+      runtime: platform.runtime,
+    };
+    if (flags.json === true) printJson(terminal, summary);
+    else printReport(terminal, summary, report);
+  });
+}
+
+function countParameters(model: Model): number {
+  let sum = 0;
+  for (const { shape } of model.file.tensors.values())
+    sum += shape.reduce((product, size) => product * size, 1);
+  return sum;
+}
+
+function printReport(
+  terminal: Terminal,
+  summary: {
+    model: string;
+    parameters: number;
+    weightBytes: number;
+    threads: number;
+    peakMemoryBytes: number;
+    runtime: string;
+  },
+  report: BenchmarkReport,
+): void {
+  const { gigabytesPerSecond } = report.roofline;
+  const rows = report.tests.map(({ name, tokensPerSecond, bytesPerToken, rooflineShare }) => [
+    name,
+    `${tokensPerSecond.mean.toFixed(2)} ± ${tokensPerSecond.stdev.toFixed(2)}`,
+    tokensPerSecond.median.toFixed(2),
+    formatSize(bytesPerToken),
+    rooflineShare === null ? "-" : `${(rooflineShare * 100).toFixed(1)} %`,
+  ]);
+  const roofline =
+    gigabytesPerSecond === null ? "not measured by this executor" : `${gigabytesPerSecond.toFixed(1)} GB/s`;
+  printLine(terminal, `model     ${summary.model}`);
+  printLine(
+    terminal,
+    `size      ${(summary.parameters / 1e6).toFixed(2)} M parameters, ${formatSize(summary.weightBytes)} of weights in memory`,
+  );
+  printLine(terminal, `runtime   ${summary.runtime}, ${summary.threads} threads`);
+  printLine(terminal, `roofline  ${roofline}`);
+  printLine(terminal, formatTable(["test", "t/s", "median", "read/token", "of roofline"], rows));
+  printLine(terminal, `peak memory ${formatSize(summary.peakMemoryBytes)}`);
+}

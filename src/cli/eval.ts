@@ -1,0 +1,86 @@
+/** `skim eval perplexity`: how well a model predicts a text, by a named protocol. */
+import { readFile } from "node:fs/promises";
+import { type Command, Option } from "commander";
+import { ResourceError } from "../errors.ts";
+import {
+  DEFAULT_WINDOWS,
+  measurePerplexity,
+  PERPLEXITY_PROTOCOLS,
+  type PerplexityProtocol,
+} from "../evaluation/perplexity.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import { decodeText } from "./standard-input.ts";
+import { printJson, printLine, type Terminal } from "./terminal.ts";
+
+interface PerplexityFlags extends ModelFlags {
+  readonly text: string;
+  readonly protocol: PerplexityProtocol;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim eval perplexity --model llama.gguf --text wiki.test.raw --protocol llama.cpp --context 512
+  $ skim eval perplexity --model ./Qwen3-0.6B --text story.txt --protocol document --json
+
+Protocols (their numbers are not comparable with one another):
+  llama.cpp  disjoint windows of --context tokens (default 512), BOS first, second half scored
+  hf         windows of --context tokens (default: the model's) advancing by half, as transformers documents it
+  gptq       disjoint windows of --context tokens (default 2048), all of each scored
+  document   the whole text in one window from BOS`;
+
+export function addEvalCommand(program: Command, terminal: Terminal): void {
+  const group = program.command("eval").description("measure the quality of a model");
+  const command = group
+    .command("perplexity")
+    .description("perplexity of a text file")
+    .addHelpText("after", EXAMPLES);
+  addModelFlags(command)
+    .requiredOption("--text <file>", "UTF-8 text file")
+    .addOption(
+      new Option("--protocol <name>", "how windows are cut and scored")
+        .choices([...PERPLEXITY_PROTOCOLS])
+        .makeOptionMandatory(),
+    )
+    .option("--json", "print one JSON object")
+    .action((flags: PerplexityFlags) => evaluatePerplexity(terminal, flags));
+}
+
+async function evaluatePerplexity(terminal: Terminal, flags: PerplexityFlags): Promise<void> {
+  const text = await readText(flags.text);
+  await withInterrupt(async (signal) => {
+    await using model = await loadFromFlags(terminal, flags, DEFAULT_WINDOWS[flags.protocol]);
+    const progress = startProgress(terminal, "scoring", "tokens");
+    const report = await measurePerplexity(model, text, {
+      protocol: flags.protocol,
+      context: flags.context ?? model.contextLength,
+      signal,
+      onProgress: (done, total) => progress.update(done, total),
+    })
+      .catch((error: unknown) => {
+        throw signal.aborted ? new InterruptedError() : error;
+      })
+      .finally(() => progress.end());
+    if (flags.json === true) {
+      printJson(terminal, report);
+      return;
+    }
+    printLine(terminal, `perplexity   ${report.perplexity.toFixed(4)}`);
+    printLine(terminal, `mean NLL     ${report.meanNll.toFixed(6)} nats per token`);
+    printLine(terminal, `tokens       ${report.tokensScored} scored`);
+    printLine(terminal, `protocol     ${report.protocol}, windows of ${report.context} tokens`);
+    printLine(terminal, `text SHA-256 ${report.textSha256}`);
+  });
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new ResourceError(`${path}: the text cannot be read (${error.code}) - check --text`, {
+      cause: error,
+    });
+  });
+  return decodeText(bytes, path);
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+/**
+ * The `skim` command. One file per subcommand; this one wires them to the process and turns every outcome into an
+ * exit code (failure.ts).
+ */
+import { Command } from "commander";
+import { addBenchCommand } from "./bench.ts";
+import { addChatCommand } from "./chat.ts";
+import { addEvalCommand } from "./eval.ts";
+import { reportFailure } from "./failure.ts";
+import { addInspectCommand } from "./inspect.ts";
+import { addRunCommand } from "./run.ts";
+import { addStartCommand } from "./start.ts";
+import { addSynthCommand } from "./synth.ts";
+import type { Terminal } from "./terminal.ts";
+import { addTokenizeCommand } from "./tokenize.ts";
+
+const EXAMPLES = `
+Examples:
+  $ skim run --model llama.gguf --prompt "Why is the sky blue?"
+  $ skim chat --model ./Qwen3-0.6B
+  $ skim bench --model llama.gguf --depth 0,1024
+  $ skim eval perplexity --model llama.gguf --text wiki.txt --protocol llama.cpp
+  $ skim inspect --model llama.gguf
+
+skim <command> --help explains each command. Results go to stdout, everything else to stderr.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.`;
+
+function buildCommand(terminal: Terminal): Command {
+  const program = new Command("skim")
+    .description("Runs language models that read less.")
+    .addHelpText("after", EXAMPLES)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      outputError: (text, write) => write(`${usageLine(text)}\n`),
+    });
+  addRunCommand(program, terminal);
+  addChatCommand(program, terminal);
+  addBenchCommand(program, terminal);
+  addEvalCommand(program, terminal);
+  addTokenizeCommand(program, terminal);
+  addInspectCommand(program, terminal);
+  addSynthCommand(program, terminal);
+  addStartCommand(program, terminal);
+  return program;
+}
+
+/** commander's two-line messages as one line in skim's style. */
+function usageLine(text: string): string {
+  return `skim: ${text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\s*\n\s*/g, " ")}`;
+}
+
+async function main(): Promise<number> {
+  const terminal: Terminal = process;
+  // A reader that has seen enough (`skim run | head`) is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  try {
+    await buildCommand(terminal).parseAsync(process.argv);
+    return 0;
+  } catch (error) {
+    return reportFailure(terminal, error);
+  }
+}
+
+process.exitCode = await main();

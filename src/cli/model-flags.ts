@@ -1,0 +1,80 @@
+/** The flags of every command that loads a model, and the loading itself with progress on stderr. */
+import { type Command, Option } from "commander";
+import { nodePlatform } from "../platform/node.ts";
+import { loadModelOn } from "../session/load-model.ts";
+import type { Model } from "../session/model.ts";
+import type { EngineOptions, ModelOptions } from "../session/options.ts";
+import { wholeNumber } from "./arguments.ts";
+import { startProgress } from "./progress.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface ModelFlags {
+  readonly model: string;
+  readonly context?: number;
+  readonly threads?: number;
+  readonly executor?: EngineOptions["executor"];
+  readonly weightFormat?: ModelOptions["weightFormat"];
+  readonly kvFormat?: ModelOptions["keyValueFormat"];
+  readonly simd?: EngineOptions["simd"];
+}
+
+export const MODEL_FLAG_TEXT = "GGUF file or Hugging Face folder";
+
+/** Adds the flags to a command; --model is required. */
+export function addModelFlags(command: Command): Command {
+  return addEngineFlags(command.requiredOption("-m, --model <path>", MODEL_FLAG_TEXT));
+}
+
+/** All model flags but --model. */
+export function addEngineFlags(command: Command): Command {
+  return command
+    .option(
+      "-c, --context <n>",
+      "positions the model can see (default: its own, at most 4096)",
+      wholeNumber(1),
+    )
+    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .addOption(new Option("--executor <name>", "what runs the model").choices(["wasm", "reference"]))
+    .addOption(
+      new Option(
+        "--weight-format <name>",
+        "storage of weights in memory (default: as near to the file as kernels exist)",
+      ).choices(["auto", "f32", "f16", "q8", "q4"]),
+    )
+    .addOption(
+      new Option("--kv-format <name>", "storage of keys and values (default: f16)").choices(["f16", "f32"]),
+    )
+    .addOption(
+      new Option("--simd <build>", "kernel build (default: auto, relaxed where the machine has it)").choices([
+        "auto",
+        "relaxed",
+        "plain",
+      ]),
+    );
+}
+
+/** Loads the model; `contextLength` is what the command needs where --context does not say. */
+export async function loadFromFlags(
+  terminal: Terminal,
+  flags: ModelFlags,
+  contextLength?: number,
+): Promise<Model> {
+  const progress = startProgress(terminal, "loading");
+  try {
+    return await loadModelOn(nodePlatform(), flags.model, {
+      model: {
+        contextLength: flags.context ?? contextLength,
+        weightFormat: flags.weightFormat,
+        keyValueFormat: flags.kvFormat,
+      },
+      engine: {
+        executor: flags.executor,
+        threads: flags.threads,
+        simd: flags.simd,
+        onProgress: (done, total) => progress.update(done, total),
+      },
+    });
+  } finally {
+    progress.end();
+  }
+}

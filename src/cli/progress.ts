@@ -1,0 +1,59 @@
+/**
+ * Progress on stderr: one line that rewrites itself on a terminal, quarters of the way elsewhere (log files), and
+ * those only for work large enough to keep somebody waiting.
+ */
+import { formatSize, type Terminal } from "./terminal.ts";
+
+/** Below this many bytes loading takes a second or less and log files need no word of it. */
+const LOGGED_BYTES = 500_000_000;
+const LOGGED_TOKENS = 20_000;
+
+export interface Progress {
+  update(done: number, total: number): void;
+  /** Removes the line from a terminal. */
+  end(): void;
+}
+
+/** Progress of `what` ("loading"), counted in bytes unless another unit is named. */
+export function startProgress(terminal: Terminal, what: string, unit = "bytes"): Progress {
+  const size = (total: number) => (unit === "bytes" ? formatSize(total) : `${total} ${unit}`);
+  if (terminal.stderr.isTTY === true) return lineProgress(terminal, what, size);
+  return loggedProgress(terminal, what, size, unit === "bytes" ? LOGGED_BYTES : LOGGED_TOKENS);
+}
+
+function lineProgress({ stderr }: Terminal, what: string, size: (total: number) => string): Progress {
+  let shown = -1;
+  return {
+    update(done, total) {
+      const percent = share(done, total, 100);
+      if (percent === shown) return;
+      shown = percent;
+      stderr.write(`\r\u001b[K${what} ${percent} % of ${size(total)}`);
+    },
+    end() {
+      if (shown >= 0) stderr.write("\r\u001b[K");
+    },
+  };
+}
+
+function loggedProgress(
+  { stderr }: Terminal,
+  what: string,
+  size: (total: number) => string,
+  least: number,
+): Progress {
+  let shown = 0;
+  return {
+    update(done, total) {
+      const quarter = share(done, total, 4);
+      if (total < least || quarter === shown) return;
+      shown = quarter;
+      stderr.write(`${what} ${quarter * 25} % of ${size(total)}\n`);
+    },
+    end() {},
+  };
+}
+
+function share(done: number, total: number, parts: number): number {
+  return total === 0 ? parts : Math.floor((done / total) * parts);
+}

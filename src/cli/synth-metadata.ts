@@ -1,0 +1,96 @@
+/**
+ * GGUF metadata of a synthetic model: hyper-parameters under the names of gguf-py's constants.py, and a made-up
+ * SentencePiece vocabulary that llama.cpp and skim both accept.
+ * Invariant: every token of more than one letter is a shorter token plus one letter, so merging can reach it.
+ */
+import {
+  arrayField,
+  boolField,
+  float32Field,
+  type GgufField,
+  stringField,
+  uint32Field,
+} from "../formats/gguf-values.ts";
+import type { SynthShape } from "./synth-shape.ts";
+
+/** Token types of `tokenizer.ggml.token_type`. */
+const TOKEN_NORMAL = 1;
+const TOKEN_UNKNOWN = 2;
+const TOKEN_CONTROL = 3;
+const TOKEN_BYTE = 6;
+
+/** SentencePiece's visible space, U+2581. */
+const SPACE = "\u2581";
+const LETTERS = "etaoinshrdlcumwfgypbvkjxqz";
+
+/** All metadata; `fileType` is the number of `general.file_type`. */
+export function synthMetadata(shape: SynthShape, fileType: number): Map<string, GgufField> {
+  const prefix = shape.architecture;
+  const headWidth = shape.width / shape.heads;
+  return new Map([
+    ["general.architecture", stringField(shape.architecture)],
+    ["general.name", stringField(`${shape.name} (random weights by skim synth)`)],
+    ["general.file_type", uint32Field(fileType)],
+    ["general.quantization_version", uint32Field(2)],
+    [`${prefix}.context_length`, uint32Field(shape.contextLength)],
+    [`${prefix}.rope.scaling.original_context_length`, uint32Field(shape.contextLength)],
+    [`${prefix}.embedding_length`, uint32Field(shape.width)],
+    [`${prefix}.block_count`, uint32Field(shape.layers)],
+    [`${prefix}.feed_forward_length`, uint32Field(shape.feedForwardWidth)],
+    [`${prefix}.attention.head_count`, uint32Field(shape.heads)],
+    [`${prefix}.attention.head_count_kv`, uint32Field(shape.kvHeads)],
+    [`${prefix}.attention.layer_norm_rms_epsilon`, float32Field(1e-5)],
+    [`${prefix}.rope.dimension_count`, uint32Field(headWidth)],
+    [`${prefix}.rope.freq_base`, float32Field(shape.ropeBase)],
+    [`${prefix}.vocab_size`, uint32Field(shape.vocabularySize)],
+    ...vocabularyMetadata(shape.vocabularySize),
+  ]);
+}
+
+function vocabularyMetadata(size: number): [string, GgufField][] {
+  const tokens: string[] = ["<unk>", "<s>", "</s>"];
+  const types: number[] = [TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_CONTROL];
+  for (let byte = 0; byte < 256; byte++) {
+    tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+    types.push(TOKEN_BYTE);
+  }
+  const special = tokens.length;
+  for (const token of words()) {
+    if (tokens.length === size) break;
+    tokens.push(token);
+    types.push(TOKEN_NORMAL);
+  }
+  // Earlier tokens merge first, as in vocabularies that were trained.
+  const scores = tokens.map((_, id) => (id < special ? 0 : special - id));
+  return [
+    ["tokenizer.ggml.model", stringField("llama")],
+    ["tokenizer.ggml.pre", stringField("default")],
+    ["tokenizer.ggml.tokens", arrayField("string", tokens)],
+    ["tokenizer.ggml.scores", arrayField("float32", scores)],
+    ["tokenizer.ggml.token_type", arrayField("int32", types)],
+    ["tokenizer.ggml.bos_token_id", uint32Field(1)],
+    ["tokenizer.ggml.eos_token_id", uint32Field(2)],
+    ["tokenizer.ggml.unknown_token_id", uint32Field(0)],
+    ["tokenizer.ggml.add_bos_token", boolField(true)],
+    ["tokenizer.ggml.add_eos_token", boolField(false)],
+  ];
+}
+
+/** An endless list of tokens: single characters, then words of two, three, ... letters with and without a space. */
+function* words(): Generator<string> {
+  yield SPACE;
+  for (let code = 0x21; code < 0x7f; code++) yield String.fromCharCode(code);
+  let stems = [...LETTERS];
+  for (const letter of stems) yield SPACE + letter;
+  for (;;) {
+    const longer: string[] = [];
+    for (const stem of stems) {
+      for (const letter of LETTERS) {
+        longer.push(stem + letter);
+        yield stem + letter;
+        yield SPACE + stem + letter;
+      }
+    }
+    stems = longer;
+  }
+}

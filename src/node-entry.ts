@@ -1,0 +1,13 @@
+/** The public entry points bound to Node's files, workers and clock. */
+import { nodePlatform } from "./platform/node.ts";
+import { loadModelOn } from "./session/load-model.ts";
+import type { Model } from "./session/model.ts";
+import type { LoadOptions } from "./session/options.ts";
+
+/**
+ * Loads a model: `source` is the path of a GGUF file or a Hugging Face folder. Throws OptionError (options),
+ * ResourceError (cannot be read, out of memory), FormatError (damaged) and UnsupportedError (not known to skim).
+ */
+export function loadModel(source: string, options: LoadOptions = {}): Promise<Model> {
+  return loadModelOn(nodePlatform(), source, options);
+}
