@@ -65,7 +65,19 @@ describe("GGUF and folder of one checkpoint give the same logits", () => {
   const variants: readonly (readonly [string, SyntheticFamily, Partial<SyntheticShape>])[] = [
     ...SYNTHETIC_FAMILIES.map((family) => [family, family, {}] as const),
     ["llama with biases", "llama", { biases: true }],
-    ["SmolLM (llama with a tied head)", "llama", { tiedHead: true, scaling: { kind: "none" }, heads: 3, kvHeads: 1, width: 96, headWidth: 32, rotaryWidth: 32 }],
+    [
+      "SmolLM (llama with a tied head)",
+      "llama",
+      {
+        tiedHead: true,
+        scaling: { kind: "none" },
+        heads: 3,
+        kvHeads: 1,
+        width: 96,
+        headWidth: 32,
+        rotaryWidth: 32,
+      },
+    ],
     ["llama with linear scaling", "llama", { scaling: { kind: "linear", factor: 4 } }],
     ["llama with YaRN", "llama", { scaling: { kind: "yarn", factor: 8, originalContextLength: 32 } }],
     ["phi3 with all elements rotated", "phi3", { rotaryWidth: 16, scaling: { kind: "none" } }],

@@ -23,7 +23,7 @@ export interface SyntheticShape {
   readonly headWidth: number;
   /** Rotated elements per head; less than headWidth only for phi3. */
   readonly rotaryWidth: number;
-  /** At least 320: three control tokens, 256 bytes, and some text. */
+  /** At least 320: four control tokens, 256 bytes, and some text. */
   readonly vocabularySize: number;
   readonly contextLength: number;
   readonly rotaryBase: number;

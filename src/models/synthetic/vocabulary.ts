@@ -1,5 +1,5 @@
 /**
- * A small SentencePiece-style vocabulary for synthetic checkpoints: <unk>, <s>, </s>, 256 byte tokens, the space mark,
+ * A small SentencePiece-style vocabulary for synthetic checkpoints: control tokens, 256 byte tokens, the space mark,
  * letters, then numbered words. Valid for llama.cpp as `tokenizer.ggml.model = llama` and, written as tokenizer.json,
  * for the tokenizers library.
  */
@@ -17,7 +17,9 @@ const TYPE = { normal: 1, unknown: 2, control: 3, byte: 6 } as const;
 
 const SPACE_MARK = "\u2581";
 const BYTE_COUNT = 256;
-const FIRST_TEXT_TOKEN = 3 + BYTE_COUNT;
+/** llama.cpp looks for `<|endoftext|>` in models whose name says phi3. */
+const CONTROL_TOKENS = ["<unk>", "<s>", "</s>", "<|endoftext|>"] as const;
+const FIRST_TEXT_TOKEN = CONTROL_TOKENS.length + BYTE_COUNT;
 
 /** Token texts by id; at least 320 of them. */
 export function syntheticTokens(size: number): string[] {
@@ -28,14 +30,20 @@ export function syntheticTokens(size: number): string[] {
   const letters = [...Array(26).keys()].map((i) => String.fromCharCode(97 + i));
   const text = [SPACE_MARK, ...letters, ...letters.map((letter) => SPACE_MARK + letter)];
   const words = Array.from({ length: size }, (_, i) => `${SPACE_MARK}w${i}`);
-  return ["<unk>", "<s>", "</s>", ...bytes, ...text, ...words].slice(0, size);
+  return [...CONTROL_TOKENS, ...bytes, ...text, ...words].slice(0, size);
 }
 
 /** The `tokenizer.ggml.*` keys. */
 export function ggufVocabulary(size: number): [string, GgufField][] {
   const tokens = syntheticTokens(size);
   const types = tokens.map((_, id) =>
-    id === 0 ? TYPE.unknown : id < 3 ? TYPE.control : id < FIRST_TEXT_TOKEN ? TYPE.byte : TYPE.normal,
+    id === 0
+      ? TYPE.unknown
+      : id < CONTROL_TOKENS.length
+        ? TYPE.control
+        : id < FIRST_TEXT_TOKEN
+          ? TYPE.byte
+          : TYPE.normal,
   );
   return [
     ["tokenizer.ggml.model", stringField("llama")],
@@ -65,7 +73,7 @@ export function tokenizerJson(size: number): JsonObject {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: tokens.slice(0, 3).map((content, id) => ({ id, content, ...special })),
+    added_tokens: tokens.slice(0, CONTROL_TOKENS.length).map((content, id) => ({ id, content, ...special })),
     normalizer: {
       type: "Sequence",
       normalizers: [
