@@ -8,10 +8,22 @@ export class SkimError extends Error {
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(oneLine(message), options);
     this.code = code;
     this.name = new.target.name;
   }
+}
+
+/** Longest message: file names and lists fit, a name of 64 KB out of a damaged file does not. */
+const MAX_MESSAGE_LENGTH = 2000;
+
+/** Messages quote names from files nobody has vetted: control characters must reach neither terminal nor log. */
+function oneLine(message: string): string {
+  const escaped = message.replaceAll(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return escaped.length <= MAX_MESSAGE_LENGTH ? escaped : `${escaped.slice(0, MAX_MESSAGE_LENGTH)}...`;
 }
 
 /** A file is damaged or lies about itself: bad magic, counts, offsets, shapes, JSON. */
