@@ -163,7 +163,10 @@ async function readArray(
     }
     for (let i = 0; i < count; i++) values.push(await readArray(cursor, what, depth + 1, budget));
   } else if (type === "string") {
-    for (let i = 0; i < count; i++) values.push(await readString(cursor, what, MAX_STRING_BYTES));
+    // Hundreds of thousands of tokens: awaiting only where the window ends.
+    for (let i = 0; i < count; i++) {
+      values.push(cursor.takeBufferedString(what) ?? (await readString(cursor, what, MAX_STRING_BYTES)));
+    }
   } else {
     for (let done = 0; done < count; ) {
       const batch = Math.min(count - done, BATCH_ELEMENTS);

@@ -10,8 +10,8 @@ import type { ByteSource } from "../platform/types.ts";
 /** Large enough that a 20 MB vocabulary takes few reads, small enough to cost nothing for tiny files. */
 const WINDOW_BYTES = 1 << 20;
 
-/** Strings up to this length are tried as ASCII first: a TextDecoder call costs more than a short loop. */
-const SHORT_STRING_BYTES = 24;
+/** Strings up to this length are decoded by a loop first: a vocabulary has 200,000, and TextDecoder is slow to start. */
+const SHORT_STRING_BYTES = 48;
 
 export class HeaderCursor {
   readonly source: ByteSource;
@@ -110,10 +110,8 @@ export class HeaderCursor {
     const start = this.#advance(bytes);
     const end = start + bytes;
     if (bytes <= SHORT_STRING_BYTES) {
-      let text = "";
-      let i = start;
-      for (; i < end && this.#window[i] < 0x80; i++) text += String.fromCharCode(this.#window[i]);
-      if (i === end) return text;
+      const text = decodeShort(this.#window, start, end);
+      if (text !== undefined) return text;
     }
     try {
       return this.#decoder.decode(this.#window.subarray(start, end));
@@ -124,9 +122,51 @@ export class HeaderCursor {
     }
   }
 
+  /** A string after its 64-bit length, undefined (and nothing taken) when it is not buffered as a whole. */
+  takeBufferedString(what: string): string | undefined {
+    const start = this.#position;
+    if (this.buffered < 8) return undefined;
+    const bytes = this.takeCount();
+    if (bytes <= this.buffered) return this.takeText(bytes, what);
+    this.#position = start;
+    return undefined;
+  }
+
   #advance(bytes: number): number {
     const at = this.#position;
     this.#position = at + bytes;
     return at;
   }
+}
+
+/**
+ * UTF-8 of one to three bytes per character, which is nearly every token of nearly every vocabulary; undefined for
+ * all else, valid or not, which TextDecoder then judges.
+ */
+function decodeShort(bytes: Uint8Array, start: number, end: number): string | undefined {
+  let text = "";
+  for (let i = start; i < end; ) {
+    const lead = bytes[i];
+    if (lead < 0x80) {
+      text += String.fromCharCode(lead);
+      i += 1;
+    } else if (lead >= 0xc2 && lead < 0xe0 && i + 1 < end && isContinuation(bytes[i + 1])) {
+      text += String.fromCharCode(((lead & 0x1f) << 6) | (bytes[i + 1] & 0x3f));
+      i += 2;
+    } else if (lead >= 0xe0 && lead < 0xf0 && i + 2 < end) {
+      const code = ((lead & 0x0f) << 12) | ((bytes[i + 1] & 0x3f) << 6) | (bytes[i + 2] & 0x3f);
+      const isSurrogate = code >= 0xd800 && code < 0xe000;
+      if (code < 0x800 || isSurrogate || !isContinuation(bytes[i + 1]) || !isContinuation(bytes[i + 2]))
+        return undefined;
+      text += String.fromCharCode(code);
+      i += 3;
+    } else {
+      return undefined;
+    }
+  }
+  return text;
+}
+
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
