@@ -18,7 +18,7 @@ export function describeOp(op: Op): string {
     case "embed":
       return `${shaped(op.out)} = embed(${matrix(op.table)})${times(op.factor)}`;
     case "rmsNorm":
-      return `${shaped(op.out)} = rmsNorm(${op.x.name}, ${op.weight.name}${op.groups > 1 ? `, groups ${op.groups}` : ""}, epsilon ${op.epsilon})`;
+      return `${shaped(op.out)} = rmsNorm(${op.x.name}, ${op.weight.name}${op.groups > 1 ? `, groups ${op.groups}` : ""}, epsilon ${short(op.epsilon)})`;
     case "linear":
       return `${shaped(op.out)} = linear(${op.x.name}, ${matrix(op.weight)}${op.bias === undefined ? "" : `, bias ${op.bias.name}`})`;
     case "rope":
@@ -51,10 +51,15 @@ function matrix(weight: Weight): string {
 }
 
 function rotary(table: RotaryTable): string {
-  const magnitude = table.magnitude === 1 ? "" : `, magnitude ${table.magnitude.toPrecision(6)}`;
+  const magnitude = table.magnitude === 1 ? "" : `, magnitude ${short(table.magnitude)}`;
   return `${table.name} ${table.pairing} ${2 * table.inverseFrequencies.length}${magnitude}`;
 }
 
 function times(factor: number): string {
-  return factor === 1 ? "" : ` * ${factor}`;
+  return factor === 1 ? "" : ` * ${short(factor)}`;
+}
+
+/** Six digits: files hold f32, whose exact decimal form is noise. */
+function short(value: number): number {
+  return Number(value.toPrecision(6));
 }
