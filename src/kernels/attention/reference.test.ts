@@ -1,0 +1,102 @@
+/** Reference attention and cache storage against sums worked out by hand. */
+import { describe, expect, test } from "vitest";
+import { type CacheArrays, storeKeyValue } from "../store-key-value/reference.ts";
+import { attention, type AttentionShape } from "./reference.ts";
+
+const WIDTH = 4; // K = 2 heads of d = 2
+
+function cacheWith(keys: number[][], values: number[][]): CacheArrays {
+  const cache = {
+    keys: new Float32Array(2 * 8 * WIDTH),
+    values: new Float32Array(2 * 8 * WIDTH),
+    contextLength: 8,
+    width: WIDTH,
+  };
+  const rows = keys.length;
+  storeKeyValue(
+    cache,
+    Float32Array.from(keys.flat()),
+    Float32Array.from(values.flat()),
+    new Int32Array(rows).fill(1),
+    Int32Array.from(keys, (_, position) => position),
+    Math.fround,
+  );
+  return cache;
+}
+
+const SHAPE: AttentionShape = { heads: 4, kvHeads: 2, headWidth: 2, scale: 0.5, window: undefined };
+const KEYS = [
+  [1, 0, 0, 1],
+  [0, 1, 1, 0],
+  [2, 2, -1, 1],
+];
+const VALUES = [
+  [1, 2, 3, 4],
+  [5, 6, 7, 8],
+  [9, 10, 11, 12],
+];
+
+function attend(query: number[], position: number, shape = SHAPE): Float32Array {
+  const out = new Float32Array(8);
+  const positions = Int32Array.of(position);
+  attention(out, Float32Array.from(query), cacheWith(KEYS, VALUES), Int32Array.of(1), positions, shape, 0, 1);
+  return out;
+}
+
+/** Weighted mean of values with softmax weights of the given scores. */
+function mean(scores: number[], values: number[]): number {
+  const weights = scores.map(Math.exp);
+  const total = weights.reduce((a, b) => a + b);
+  return weights.reduce((sum, weight, i) => sum + weight * values[i], 0) / total;
+}
+
+describe("attention", () => {
+  test("heads 0, 1 use key head 0 and heads 2, 3 key head 1", () => {
+    const out = attend([1, 0, 0, 1, 1, 0, 0, 1], 2);
+    const expected = [
+      [[0.5, 0, 1], 0],
+      [[0, 0.5, 1], 0],
+      [[0, 0.5, -0.5], 2],
+      [[0.5, 0, 0.5], 2],
+    ] as const;
+    expected.forEach(([scores, column], head) => {
+      for (const i of [0, 1]) {
+        const values = VALUES.map((row) => row[column + i]);
+        expect(out[2 * head + i]).toBeCloseTo(mean([...scores], values), 6);
+      }
+    });
+  });
+
+  test("sees nothing after its own position", () => {
+    expect([...attend([1, 0, 0, 1, 1, 0, 0, 1], 0)]).toEqual([1, 2, 1, 2, 3, 4, 3, 4]);
+  });
+
+  test("a window counts the token itself", () => {
+    const one = attend([1, 0, 0, 1, 1, 0, 0, 1], 2, { ...SHAPE, window: 1 });
+    expect([...one]).toEqual([9, 10, 9, 10, 11, 12, 11, 12]);
+    const two = attend([1, 0, 0, 1, 1, 0, 0, 1], 2, { ...SHAPE, window: 2 });
+    expect(two[0]).toBeCloseTo(mean([0, 1], [5, 9]), 6);
+    expect([...attend([1, 0, 0, 1, 1, 0, 0, 1], 2, { ...SHAPE, window: 3 })]).toEqual([
+      ...attend([1, 0, 0, 1, 1, 0, 0, 1], 2),
+    ]);
+  });
+
+  test("survives scores beyond the range of exp", () => {
+    const out = attend([4000, 0, 0, 0, 0, 0, 0, 0], 2);
+    expect([out[0], out[1]]).toEqual([9, 10]);
+  });
+});
+
+test("storeKeyValue writes to slot and position, rounded, and nowhere else", () => {
+  const cache = {
+    keys: new Float32Array(2 * 3 * 2),
+    values: new Float32Array(2 * 3 * 2),
+    contextLength: 3,
+    width: 2,
+  };
+  const key = Float32Array.of(1.4, 2.6);
+  const value = Float32Array.of(-1.4, 0.4);
+  storeKeyValue(cache, key, value, Int32Array.of(1), Int32Array.of(2), Math.round);
+  expect([...cache.keys]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
+  expect([...cache.values]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0]);
+});
