@@ -41,7 +41,8 @@ const METHOD_CORE = /^methods\/(?:[^/]+\/)?(?:recipe|rewrite)(?:\.test)?\.ts$/;
 const METHOD_OFFLINE_MAY_IMPORT = [...STUDIES];
 
 // Where `node:` modules may be used under src/.
-const NODE_ALLOWED = (file) => file === "platform/node.ts" || file.startsWith("cli/") || file.endsWith(".test.ts");
+const NODE_ALLOWED = (file) =>
+  file === "platform/node.ts" || file.startsWith("cli/") || file.endsWith(".test.ts");
 
 // Who may import Node's platform: everyone else is handed a platform as a value.
 const NODE_PLATFORM = "platform/node.ts";
@@ -52,7 +53,8 @@ const NODE_PLATFORM_ALLOWED = (file) =>
   file.endsWith("-worker.ts") ||
   file.endsWith(".test.ts");
 
-const IMPORT = /(?:^|[\s;])(?:import|export)\s[^"';]*?from\s*["']([^"']+)["']|(?:^|[\s;])import\s*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']\s*\)/g;
+const IMPORT =
+  /(?:^|[\s;])(?:import|export)\s[^"';]*?from\s*["']([^"']+)["']|(?:^|[\s;])import\s*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']\s*\)/g;
 
 /** Path under src/ to its folder's key in MAY_IMPORT. */
 function layerOf(file) {

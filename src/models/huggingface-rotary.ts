@@ -74,13 +74,13 @@ export function readHuggingFaceRotary(source: string, context: RotaryContext): R
     case "llama3":
       return {
         ...plain,
-        scaling: {
-          kind: "llama3",
-          factor: need("factor", config.factor),
-          lowFrequencyFactor: need("low_freq_factor", config.low_freq_factor),
-          highFrequencyFactor: need("high_freq_factor", config.high_freq_factor),
-          originalContextLength: need("original_max_position_embeddings", original),
-        },
+        scaling: llama3(
+          source,
+          need("factor", config.factor),
+          need("low_freq_factor", config.low_freq_factor),
+          need("high_freq_factor", config.high_freq_factor),
+          need("original_max_position_embeddings", original),
+        ),
       };
     case "yarn":
       return { ...plain, ...yarn(config, original ?? context.stated, need("factor", config.factor)) };
@@ -101,6 +101,21 @@ export function readHuggingFaceRotary(source: string, context: RotaryContext): R
         `${source}: rope type ${JSON.stringify(type)}, expected default, linear, llama3, yarn or longrope`,
       );
   }
+}
+
+function llama3(
+  source: string,
+  factor: number,
+  lowFrequencyFactor: number,
+  highFrequencyFactor: number,
+  originalContextLength: number,
+): RotaryScaling {
+  if (highFrequencyFactor <= lowFrequencyFactor) {
+    throw new FormatError(
+      `${source} key rope_scaling.high_freq_factor, expected more than low_freq_factor ${lowFrequencyFactor}, got ${highFrequencyFactor} - the file is damaged`,
+    );
+  }
+  return { kind: "llama3", factor, lowFrequencyFactor, highFrequencyFactor, originalContextLength };
 }
 
 function yarn(

@@ -54,6 +54,11 @@ export function checkConsistency(source: string, parameters: HyperParameters): v
       `${source}: rotary width, expected an even number from 2 to the head width ${headWidth}, got ${rotary.width} - the file is damaged or not a supported model`,
     );
   }
+  if (!(rotary.base > 1) || !Number.isFinite(rotary.base) || !Number.isFinite(rotary.magnitude)) {
+    throw new FormatError(
+      `${source}: rotary base and magnitude, expected finite numbers with a base above 1, got ${rotary.base} and ${rotary.magnitude} - the file is damaged`,
+    );
+  }
   if (rotary.divisors !== undefined && rotary.divisors.length !== rotary.width / 2) {
     throw new FormatError(
       `${source}: rotary factors, expected ${rotary.width / 2}, got ${rotary.divisors.length} - the file is damaged`,

@@ -68,6 +68,20 @@ describe("config.json", () => {
     ["fatrelu without threshold", { hidden_act: "fatrelu" }, ["hidden_act_param"]],
     ["llama3 scaling without factor", { rope_scaling: { rope_type: "llama3" } }, ["rope_scaling.factor"]],
     ["a negative scaling factor", { rope_scaling: { type: "linear", factor: -1 } }, ["rope_scaling.factor"]],
+    ["a rotary base of 1", { rope_theta: 1 }, ["base above 1", "got 1"]],
+    [
+      "llama3 bounds in the wrong order",
+      {
+        rope_scaling: {
+          rope_type: "llama3",
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 64,
+        },
+      },
+      ["high_freq_factor", "more than low_freq_factor 4"],
+    ],
     ["another vocabulary", { vocab_size: 640 }, ["model.embed_tokens.weight", "[640, 64]", "[320, 64]"]],
     ["too few layers in the file", { num_hidden_layers: 3 }, ["model.layers.2.input_layernorm.weight"]],
     ["biases the file lacks", { attention_bias: true }, ["self_attn.q_proj.bias", "[64]"]],
