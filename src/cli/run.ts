@@ -44,7 +44,7 @@ export function addRunFlags(command: Command): Command {
     .option("--system <text>", "system message before the prompt")
     .option("--raw", "continue the prompt as plain text, without the chat template");
   return addGenerationFlags(command)
-    .option("--logprobs <n>", "with --json: log-probabilities, and the n best per token", wholeNumber(0, 100))
+    .option("--logprobs <n>", "with --json: log-probabilities, and the n best per token", wholeNumber(0))
     .option("--json", "print one JSON object with text, tokens, timing and bytes read");
 }
 

@@ -9,6 +9,8 @@
  *   as the documentation's code has it.
  * - `gptq`: evaluation of the GPTQ repository (llama.py). floor(N / n) disjoint windows, n - 1 predictions each.
  * - `document`: the whole text in one window from BOS; the text must fit the context.
+ * Control tokens written out in a text (a literal `<unk>`, say) are ordinary text to `llama.cpp` and `document`, and
+ * tokens to `hf` and `gptq`, whose tokenizers parse them.
  */
 import { ContextOverflowError, OptionError } from "../errors.ts";
 import type { Model } from "../session/model.ts";
@@ -105,7 +107,7 @@ function cutWindows(model: Model, text: string, { protocol, context }: Perplexit
 }
 
 function cutLlamaCpp(model: Model, text: string, context: number): Window[] {
-  const tokens = model.tokenize(text.endsWith("\n") ? text.slice(0, -1) : text);
+  const tokens = model.tokenize(text.endsWith("\n") ? text.slice(0, -1) : text, { parseSpecial: false });
   checkLength(tokens, 2 * context, "two windows");
   const { bosId } = model.tokenizer;
   const addsBos = bosId !== undefined && model.tokenize("")[0] === bosId;
@@ -141,7 +143,7 @@ function cutDisjoint(tokens: readonly number[], context: number): Window[] {
 
 function cutDocument(model: Model, text: string): Window {
   const { bosId } = model.tokenizer;
-  const encoded = model.tokenize(text);
+  const encoded = model.tokenize(text, { parseSpecial: false });
   const tokens = bosId === undefined || encoded[0] === bosId ? encoded : [bosId, ...encoded];
   checkLength(tokens, 2, "one prediction");
   if (tokens.length > model.contextLength) {

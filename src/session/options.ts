@@ -104,7 +104,7 @@ const generationSchema = z.strictObject({
   logitBias: z.record(z.string().regex(/^\d+$/), z.number()).optional(),
   seed: z.number().int().min(0).max(0xffffffff).optional(),
   stop: z.array(z.string().min(1)).max(64).optional(),
-  logprobs: z.number().int().min(0).max(100).optional(),
+  logprobs: z.number().int().min(0).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional(),
 });
 

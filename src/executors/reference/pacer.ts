@@ -5,11 +5,13 @@
 /** Longest time in milliseconds between two turns of the event loop. */
 const TURN_MS = 20;
 
+/** One per executor: many short steps in a row must let the event loop run as one long step does. */
 export class Pacer {
-  readonly #signal: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
   #lastTurn = performance.now();
 
-  constructor(signal: AbortSignal | undefined) {
+  /** Begins a step, which `signal` may abort. */
+  watch(signal: AbortSignal | undefined): void {
     this.#signal = signal;
   }
 

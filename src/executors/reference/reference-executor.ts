@@ -52,6 +52,7 @@ export class ReferenceExecutor implements Executor {
   readonly #buffers = new Map<string, Float32Array>();
   readonly #caches: Map<string, CacheArrays>;
   readonly #round: (value: number) => number;
+  readonly #pacer = new Pacer();
   #state: "idle" | "running" | "disposed" = "idle";
 
   constructor(program: Program, options: ExecutorOptions, weights: LoadedWeights) {
@@ -78,7 +79,8 @@ export class ReferenceExecutor implements Executor {
     checkStep(step, this.limits, this.program.vocabularySize);
     this.#state = "running";
     try {
-      const pacer = new Pacer(signal);
+      const pacer = this.#pacer;
+      pacer.watch(signal);
       for (const op of this.program.ops) {
         await this.#run(op, step, pacer);
         await pacer.pause();
