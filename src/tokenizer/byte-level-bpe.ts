@@ -43,7 +43,10 @@ export class ByteLevelBpe implements SubwordModel {
     this.addBos = this.preTokenizer.addBos;
     this.closingId = vocabulary.eosId;
     this.tokens = vocabulary.tokens;
-    this.unknownId = vocabulary.unknownId;
+    // GPT-2's files name <|endoftext|> as unknown token; an end in the middle of a text is no stand-in for a byte.
+    const { unknownId } = vocabulary;
+    this.unknownId =
+      unknownId !== undefined && vocabulary.types[unknownId] === TOKEN_TYPE.unknown ? unknownId : undefined;
     vocabulary.tokens.forEach((token, id) => {
       const type = vocabulary.types[id];
       if (type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || this.ids.has(token)) return;

@@ -1,7 +1,8 @@
 /**
  * Chat templates: the Jinja program a model ships that writes a conversation the way the model was trained to read
  * it. Rendered by @huggingface/jinja in the environment of transformers' `apply_chat_template` (trim_blocks and
- * lstrip_blocks on; `raise_exception` and `strftime_now` defined). Invariant: the text is exactly what the
+ * lstrip_blocks on; `raise_exception` and `strftime_now` defined). Known limits of that package: dictionaries with
+ * integer keys are refused, and `{{ flag }}` prints true where Jinja2 prints True. Invariant: the text is exactly what the
  * template writes; special tokens in it, BOS included, are text until the tokenizer parses them.
  */
 import { Template } from "@huggingface/jinja";

@@ -122,11 +122,19 @@ function compileReplace(fileName: string, part: JsonObject): Step {
     const { String: literal, Regex: regex } = pattern as JsonObject;
     if (typeof literal === "string") return (text) => text.replaceAll(literal, () => content);
     if (typeof regex === "string") {
-      const compiled = new RegExp(regex, "gu");
+      const compiled = compileRegex(fileName, regex);
       return (text) => text.replaceAll(compiled, () => content);
     }
   }
   throw malformed(fileName, "Replace", "a pattern and content");
+}
+
+function compileRegex(fileName: string, source: string): RegExp {
+  try {
+    return new RegExp(source, "gu");
+  } catch {
+    throw malformed(fileName, "Replace", `a regular expression that JavaScript knows, not ${source}`);
+  }
 }
 
 function readStrip(fileName: string, part: JsonObject): { content: string; start: number; stop: number } {

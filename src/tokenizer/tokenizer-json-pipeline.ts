@@ -1,8 +1,9 @@
 /**
  * Pre-tokenizers of tokenizer.json that @huggingface/tokenizers 0.2 applies differently from the original library,
  * rewritten into ones it applies the same. Source: pre_tokenizers/*.rs of the Hugging Face tokenizers library.
- * Differences met here: `Split` knows only Isolated and Removed; `Digits` only ASCII; `Whitespace` only ASCII words;
- * `Punctuation` always joins runs; `Metaspace` never splits and ignores `add_prefix_space`; \s is JavaScript's.
+ * Differences met here: `Split` knows only Isolated, and Removed without literals or groups; `Digits` only ASCII;
+ * `Whitespace` only ASCII words; `Punctuation` always joins runs; `Metaspace` never splits and ignores
+ * `add_prefix_space`; \s is JavaScript's.
  * Invariant: a rewritten pipeline cuts the same text into the same words.
  */
 import type { Json, JsonObject } from "../formats/model-file.ts";
@@ -48,7 +49,7 @@ export function rewritePreTokenizer(config: JsonObject | null): JsonObject | nul
     case "Whitespace":
       return { type: "Split", pattern: { Regex: "\\w+|[^\\w\\s]+" }, behavior: "Removed", invert: true };
     case "WhitespaceSplit":
-      return { type: "Split", pattern: { Regex: "\\s+" }, behavior: "Removed", invert: false };
+      return rewriteSplit({ type: "Split", pattern: { Regex: "\\s+" }, behavior: "Removed", invert: false });
     case "ByteLevel":
       // The prefix space comes before the pattern, so it cannot be taken apart.
       return config.add_prefix_space !== true && config.use_regex !== false
@@ -64,9 +65,12 @@ export function rewritePreTokenizer(config: JsonObject | null): JsonObject | nul
 /** Behaviours that merge a match with its neighbours, as expressions whose matches are the merged pieces. */
 function rewriteSplit(config: JsonObject): JsonObject {
   const match = patternSource(config.pattern);
-  if (match === undefined || config.behavior === "Removed") return config;
+  if (match === undefined) return config;
   const gap = `(?:(?!${match})[\\s\\S])`;
   switch (config.behavior) {
+    case "Removed":
+      // What the library keeps of an inverted split is what matches.
+      return { ...isolate(config.invert === true ? match : `${gap}+`), behavior: "Removed", invert: true };
     case "MergedWithPrevious":
       return isolate(`${gap}+${match}|${match}|${gap}+`);
     case "MergedWithNext":

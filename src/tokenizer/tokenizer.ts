@@ -29,6 +29,10 @@ export interface Tokenizer {
   encode(text: string, options: EncodeOptions): number[];
   /** Text of all ids at once; control tokens are rendered only with `special`. */
   decode(ids: readonly number[], options?: { readonly special?: boolean }): string;
+  /**
+   * Starts a text of its own: SentencePiece drops the space before its first word. To continue a text, push the ids
+   * of what comes before and discard what they return.
+   */
   decoder(options?: { readonly special?: boolean }): IncrementalDecoder;
   /** The vocabulary entry as stored, for `tokenize` and logprobs; undefined for ids out of range. */
   tokenText(id: number): string | undefined;

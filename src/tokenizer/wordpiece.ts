@@ -15,6 +15,8 @@ const COMBINING_MARKS = /\p{Mn}/gu;
 /** Characters that are words by themselves: punctuation, ASCII symbols, ideographs. */
 const WORDS =
   /[\p{P}$+<=>^`|~\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]|[^\s\p{P}$+<=>^`|~\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]+/gu;
+/** BERT's `max_input_chars_per_word`: longer words are one unknown token. */
+const MAXIMUM_WORD_CHARACTERS = 100;
 const SPACE_BYTE = 0x20;
 
 export class WordPiece implements SubwordModel {
@@ -69,6 +71,7 @@ export class WordPiece implements SubwordModel {
   }
 
   private readonly encodeWord = (word: string): number[] => {
+    if ([...word].length > MAXIMUM_WORD_CHARACTERS) return [this.unknownId];
     const marked = SPACE_SYMBOL + word;
     const ids: number[] = [];
     for (let start = 0; start < marked.length; ) {

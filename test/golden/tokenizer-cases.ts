@@ -3,7 +3,12 @@
  */
 import { readFileSync } from "node:fs";
 import { openGgufFile } from "../../src/formats/gguf-file.ts";
-import type { GgufModelFile, GgufValue } from "../../src/formats/model-file.ts";
+import type {
+  GgufModelFile,
+  GgufValue,
+  HuggingFaceModelFile,
+  JsonObject,
+} from "../../src/formats/model-file.ts";
 import { memorySource } from "../../src/platform/memory.ts";
 import { createGgufTokenizer } from "../../src/tokenizer/gguf-tokenizer.ts";
 import { TOKEN_TYPE } from "../../src/tokenizer/gguf-vocabulary.ts";
@@ -74,4 +79,33 @@ export function llama3Tokenizer(): Tokenizer {
       "tokenizer.ggml.eos_token_id": eosId,
     }),
   );
+}
+
+/** A Hugging Face folder with these JSON files, without weights. */
+export function huggingFaceFolder(files: {
+  readonly tokenizer?: JsonObject;
+  readonly tokenizerConfig?: JsonObject;
+  readonly config?: JsonObject;
+  readonly generationConfig?: JsonObject;
+  readonly chatTemplate?: string;
+}): HuggingFaceModelFile {
+  return {
+    container: "huggingface",
+    name: "in-memory",
+    architecture: "llama",
+    tensors: new Map(),
+    tensorBytes: 0,
+    readRows: () => Promise.reject(new Error("a vocabulary has no tensors")),
+    close: () => Promise.resolve(),
+    config: files.config ?? {},
+    generationConfig: files.generationConfig,
+    tokenizerConfig: files.tokenizerConfig,
+    readTokenizer: () => Promise.resolve(files.tokenizer),
+    chatTemplate: files.chatTemplate,
+  };
+}
+
+/** A JSON file of the tokenizer data. */
+export function readTokenizerData(...path: string[]): JsonObject {
+  return JSON.parse(readFileSync(dataPath("tokenizers", ...path), "utf8"));
 }
