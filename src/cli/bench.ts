@@ -41,10 +41,10 @@ export function addBenchCommand(program: Command, terminal: Terminal): void {
 }
 
 async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
+  const platform = nodePlatform();
+  const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
+  await using model = await loadFromFlags(terminal, flags, longest);
   await withInterrupt(async (signal) => {
-    const platform = nodePlatform();
-    const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
-    await using model = await loadFromFlags(terminal, flags, longest);
     const report = await runBenchmark(model, {
       promptTokens: flags.promptTokens,
       generatedTokens: flags.generatedTokens,
@@ -58,7 +58,7 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
     }).catch((error: unknown) => {
       throw signal.aborted ? new InterruptedError() : error;
     });
-    const threads = flags.threads ?? platform.coreCount;
+    const threads = model.executor.name === "reference" ? 1 : (flags.threads ?? platform.coreCount);
     const summary = {
       model: model.file.name,
       parameters: countParameters(model),

@@ -51,8 +51,8 @@ export function addEvalCommand(program: Command, terminal: Terminal): void {
 
 async function evaluatePerplexity(terminal: Terminal, flags: PerplexityFlags): Promise<void> {
   const text = await readText(flags.text);
+  await using model = await loadFromFlags(terminal, flags, DEFAULT_WINDOWS[flags.protocol]);
   await withInterrupt(async (signal) => {
-    await using model = await loadFromFlags(terminal, flags, DEFAULT_WINDOWS[flags.protocol]);
     const progress = startProgress(terminal, "scoring", "tokens");
     const report = await measurePerplexity(model, text, {
       protocol: flags.protocol,

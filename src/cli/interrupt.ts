@@ -1,6 +1,6 @@
 /**
  * Ctrl-C as an AbortSignal: the first one asks the running work to stop, a second one ends the process at once for
- * the case that it does not.
+ * the case that it does not. Loading is not wrapped: there Ctrl-C ends the process, which has nothing to print yet.
  */
 import { EXIT_INTERRUPTED } from "./failure.ts";
 

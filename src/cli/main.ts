@@ -3,6 +3,7 @@
  * The `skim` command. One file per subcommand; this one wires them to the process and turns every outcome into an
  * exit code (failure.ts).
  */
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addBenchCommand } from "./bench.ts";
 import { addChatCommand } from "./chat.ts";
@@ -29,6 +30,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.`;
 function buildCommand(terminal: Terminal): Command {
   const program = new Command("skim")
     .description("Runs language models that read less.")
+    .version(readVersion(), "--version", "print the version")
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .exitOverride()
@@ -46,6 +48,14 @@ function buildCommand(terminal: Terminal): Command {
   addSynthCommand(program, terminal);
   addStartCommand(program, terminal);
   return program;
+}
+
+/** Of this package, whether the sources or the built files run. */
+function readVersion(): string {
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  return manifest.version;
 }
 
 /** commander's two-line messages as one line in skim's style. */

@@ -8,6 +8,9 @@ import { formatSize, type Terminal } from "./terminal.ts";
 const LOGGED_BYTES = 500_000_000;
 const LOGGED_TOKENS = 20_000;
 
+/** A line that would be gone before anybody can read it is not shown. */
+const QUIET_MS = 300;
+
 export interface Progress {
   update(done: number, total: number): void;
   /** Removes the line from a terminal. */
@@ -22,11 +25,12 @@ export function startProgress(terminal: Terminal, what: string, unit = "bytes"):
 }
 
 function lineProgress({ stderr }: Terminal, what: string, size: (total: number) => string): Progress {
+  const startedAt = performance.now();
   let shown = -1;
   return {
     update(done, total) {
       const percent = share(done, total, 100);
-      if (percent === shown) return;
+      if (percent === shown || performance.now() - startedAt < QUIET_MS) return;
       shown = percent;
       stderr.write(`\r\u001b[K${what} ${percent} % of ${size(total)}`);
     },

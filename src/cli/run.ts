@@ -58,8 +58,8 @@ export async function run(terminal: Terminal, flags: RunFlags): Promise<void> {
     throw new UsageError("run: --logprobs are part of the JSON output - add --json");
   }
   const prompt = await readPrompt(terminal, flags.prompt);
+  await using model = await loadFromFlags(terminal, flags);
   await withInterrupt(async (signal) => {
-    await using model = await loadFromFlags(terminal, flags);
     const options = { ...generationOptions(flags, signal), logprobs: flags.logprobs };
     const generation = isChat(terminal, model, flags)
       ? model.chat(messages(flags.system, prompt), options)
