@@ -12,9 +12,12 @@ import { WordCache } from "./word-cache.ts";
 /** Dropped from the text: NUL, U+FFFD and the category Other; spaces among them were cut at before. */
 const DROPPED = /[\0\uFFFD\p{C}]/gu;
 const COMBINING_MARKS = /\p{Mn}/gu;
+const IDEOGRAPHS =
+  "\\u4E00-\\u9FFF\\u3400-\\u4DBF\\u{20000}-\\u{2A6DF}\\u{2A700}-\\u{2B73F}\\u{2B740}-\\u{2B81F}\\u{2B920}-\\u{2CEAF}" +
+  "\\uF900-\\uFAFF\\u{2F800}-\\u{2FA1F}";
 /** Characters that are words by themselves: punctuation, ASCII symbols, ideographs. */
-const WORDS =
-  /[\p{P}$+<=>^`|~\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]|[^\s\p{P}$+<=>^`|~\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]+/gu;
+const SINGLE = `\\p{P}$+<=>^\`|~${IDEOGRAPHS}`;
+const WORDS = new RegExp(`[${SINGLE}]|[^\\s${SINGLE}]+`, "gu");
 /** BERT's `max_input_chars_per_word`: longer words are one unknown token. */
 const MAXIMUM_WORD_CHARACTERS = 100;
 const SPACE_BYTE = 0x20;
