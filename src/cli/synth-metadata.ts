@@ -43,20 +43,25 @@ export function synthMetadata(shape: SynthShape, fileType: number): Map<string, 
     [`${prefix}.rope.dimension_count`, uint32Field(headWidth)],
     [`${prefix}.rope.freq_base`, float32Field(shape.ropeBase)],
     [`${prefix}.vocab_size`, uint32Field(shape.vocabularySize)],
-    ...vocabularyMetadata(shape.vocabularySize),
+    ...vocabularyMetadata(shape),
   ]);
 }
 
-function vocabularyMetadata(size: number): [string, GgufField][] {
+function vocabularyMetadata({ architecture, vocabularySize }: SynthShape): [string, GgufField][] {
   const tokens: string[] = ["<unk>", "<s>", "</s>"];
   const types: number[] = [TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_CONTROL];
   for (let byte = 0; byte < 256; byte++) {
     tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
     types.push(TOKEN_BYTE);
   }
+  if (architecture === "phi3") {
+    // llama.cpp expects this token of every model whose name says phi-3.
+    tokens.push("<|endoftext|>");
+    types.push(TOKEN_CONTROL);
+  }
   const special = tokens.length;
   for (const token of words()) {
-    if (tokens.length === size) break;
+    if (tokens.length === vocabularySize) break;
     tokens.push(token);
     types.push(TOKEN_NORMAL);
   }
