@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { NumericError } from "../errors.ts";
 import { compareGreedy, compareLogits } from "./agreement.ts";
 
 describe("compareLogits", () => {
@@ -14,11 +15,11 @@ describe("compareLogits", () => {
     const expected = Float32Array.of(0, 0, 0, 2, 1, 0);
     const logits = Float32Array.of(0, 0, 0, 2, 3, 0);
     const agreement = compareLogits(logits, expected, 3);
-    // ln(e^2 + e^3 + 1) - ln(e^2 + e + 1) = 0.94243: what the normalizer gains, so token 1 differs by 2 - that.
-    expect(agreement.worstDifference).toBeCloseTo(1.05757, 4);
+    // ln(e^2 + e^3 + 1) - ln(e^2 + e + 1) = 0.94140: what the normalizer gains, so token 1 differs by 2 - that.
+    expect(agreement.worstDifference).toBeCloseTo(1.0586, 4);
     expect(agreement).toMatchObject({ worstPosition: 1, worstToken: 1, sameBest: 1 });
-    // The other tokens of the row differ by the normalizer's gain: (1.05757 + 2 x 0.94243) / 6.
-    expect(agreement.meanDifference).toBeCloseTo(0.4904, 4);
+    // The other tokens of the row differ by the normalizer's gain: (1.0586 + 2 x 0.9414) / 6.
+    expect(agreement.meanDifference).toBeCloseTo(0.4902, 4);
   });
 
   test("the spread of a uniform distribution is 0", () => {
@@ -26,9 +27,12 @@ describe("compareLogits", () => {
     expect(compareLogits(Float32Array.of(0, 2), Float32Array.of(0, 2), 2).spread).toBeCloseTo(1, 6);
   });
 
-  test("NaN never agrees", () => {
-    const agreement = compareLogits(Float32Array.of(0, Number.NaN), Float32Array.of(0, 0), 2);
-    expect(agreement.worstDifference).toBe(Number.POSITIVE_INFINITY);
+  test("NaN is refused and infinities never agree", () => {
+    const zeros = new Float32Array(2);
+    expect(() => compareLogits(Float32Array.of(0, Number.NaN), zeros, 2)).toThrow(NumericError);
+    const infinite = Float32Array.of(0, Number.NEGATIVE_INFINITY);
+    expect(compareLogits(infinite, zeros, 2).worstDifference).toBe(Number.POSITIVE_INFINITY);
+    expect(compareLogits(infinite, infinite, 2).worstDifference).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("shapes that do not fit are refused", () => {

@@ -19,8 +19,8 @@ export interface LogProbabilityAgreement {
 }
 
 /**
- * Compares logits [n, V] with expected ones of the same shape. A value that is not a number counts as an infinite
- * difference. Throws RangeError when the shapes differ or hold no row.
+ * Compares logits [n, V] with expected ones of the same shape. An infinite value counts as an infinite
+ * difference. Throws RangeError when the shapes differ or hold no row, NumericError on NaN.
  */
 export function compareLogits(
   logits: Float32Array,

@@ -162,6 +162,10 @@ function familyFields(family: SyntheticFamily, shape: SyntheticShape): [string, 
         ["embedding_scale", float32Field(MINICPM_EMBEDDING_FACTOR)],
         ["residual_scale", float32Field(MINICPM_DEPTH_FACTOR / Math.sqrt(shape.layers))],
         ["logit_scale", float32Field(shape.width / MINICPM_BASE_WIDTH)],
+        // llama.cpp looks for this architecture's factor tensors only where the type says so; phi3 needs no type.
+        ...(shape.scaling.kind === "longrope"
+          ? [["rope.scaling.type", stringField("longrope")] satisfies [string, GgufField]]
+          : []),
       ];
     default:
       return [];
