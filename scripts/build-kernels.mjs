@@ -1,7 +1,7 @@
 // Compiles src/kernels/kernels.as.ts into two WebAssembly modules with shared memory: one that uses relaxed
-// SIMD and one restricted to plain SIMD. Both export the same kernels; the loader picks one by probing.
-import { mkdirSync } from "node:fs";
+// SIMD and one restricted to plain SIMD. Both export the same functions; the executor picks one by probing.
 import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -10,27 +10,33 @@ const asc = path.join(
   path.dirname(createRequire(import.meta.url).resolve("assemblyscript/package.json")),
   "bin/asc.js",
 );
+const flags = [
+  "--runtime",
+  "stub",
+  "--importMemory",
+  "--sharedMemory",
+  "--maximumMemory",
+  "65536",
+  "--noAssert",
+  "-O3",
+  "--converge",
+];
 mkdirSync(path.join(root, "dist/kernels"), { recursive: true });
 
 for (const variant of ["relaxed", "plain"]) {
   const features = ["simd", "threads", "bulk-memory", ...(variant === "relaxed" ? ["relaxed-simd"] : [])];
-  const flags = [
-    path.join("src/kernels/kernels.as.ts"),
-    "--outFile",
-    path.join("dist/kernels", `${variant}.wasm`),
-    "--runtime",
-    "stub",
-    "--importMemory",
-    "--sharedMemory",
-    "--maximumMemory",
-    "65536",
-    "--noAssert",
-    "-O3",
-    "--converge",
-    "--use",
-    `RELAXED=${variant === "relaxed" ? 1 : 0}`,
-    ...features.flatMap((feature) => ["--enable", feature]),
-  ];
-  const result = spawnSync(process.execPath, [asc, ...flags], { cwd: root, stdio: "inherit" });
+  const output = path.join("dist/kernels", `${variant}.wasm`);
+  const result = spawnSync(
+    process.execPath,
+    [
+      asc,
+      "src/kernels/kernels.as.ts",
+      "--outFile",
+      output,
+      ...flags,
+      ...features.flatMap((name) => ["--enable", name]),
+    ],
+    { cwd: root, stdio: "inherit" },
+  );
   if (result.status !== 0) process.exit(result.status ?? 1);
 }

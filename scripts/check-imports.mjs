@@ -44,6 +44,9 @@ const METHOD_OFFLINE_MAY_IMPORT = [...STUDIES];
 const NODE_ALLOWED = (file) =>
   file === "platform/node.ts" || file.startsWith("cli/") || file.endsWith(".test.ts");
 
+// The numbers that kernels and executor share; read by both compilers.
+const KERNEL_LAYOUT = "kernels/layout.ts";
+
 // Who may import Node's platform: everyone else is handed a platform as a value.
 const NODE_PLATFORM = "platform/node.ts";
 const NODE_PLATFORM_ALLOWED = (file) =>
@@ -75,9 +78,10 @@ function violationOf(file, specifier) {
   }
   if (file.endsWith(".as.ts")) {
     const target = specifier.endsWith(".ts") ? specifier : `${specifier}.ts`;
-    return target.startsWith(".") && target.endsWith(".as.ts")
+    const resolved = path.posix.join(path.posix.dirname(file), target);
+    return target.startsWith(".") && (target.endsWith(".as.ts") || resolved === KERNEL_LAYOUT)
       ? undefined
-      : "*.as.ts files may import only other *.as.ts files";
+      : "*.as.ts files may import only other *.as.ts files and kernels/layout.ts";
   }
   if (!specifier.startsWith(".")) {
     return undefined;

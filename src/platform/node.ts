@@ -8,9 +8,9 @@ import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import v8 from "node:v8";
-import { Worker } from "node:worker_threads";
+import { parentPort, Worker } from "node:worker_threads";
 import { ResourceError } from "../errors.ts";
-import type { ByteSink, ByteSource, Folder, Platform, WorkerHandle } from "./types.ts";
+import type { ByteSink, ByteSource, Folder, Platform, WorkerHandle, WorkerPort } from "./types.ts";
 
 /** Linux transfers at most 2^31 - 4096 bytes per read; 1 GiB pieces keep clear of it on every system. */
 const MAX_READ_BYTES = 1 << 30;
@@ -110,6 +110,16 @@ async function loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<Arr
     throw resourceError(file, "the kernels are missing, run `npm run build`", error);
   });
   return new Uint8Array(bytes);
+}
+
+/** The port of the worker this is called in. */
+export function nodeWorkerPort(): WorkerPort {
+  const port = parentPort;
+  if (port === null) throw new Error("node platform: a worker port exists only inside a worker");
+  return {
+    postMessage: (message) => port.postMessage(message),
+    onMessage: (listener) => void port.on("message", listener),
+  };
 }
 
 function startWorker(role: "engine" | "thread"): WorkerHandle {

@@ -44,6 +44,12 @@ export interface WorkerHandle {
   terminate(): Promise<void>;
 }
 
+/** A worker's own end of the line to whoever started it. */
+export interface WorkerPort {
+  postMessage(message: unknown): void;
+  onMessage(listener: (message: unknown) => void): void;
+}
+
 export interface Platform {
   /** A short description of the runtime, e.g. `node 20.20.2 linux x64`. */
   readonly runtime: string;

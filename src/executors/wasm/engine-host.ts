@@ -1,0 +1,97 @@
+/**
+ * What runs inside the workers: the engine worker is thread 0 and takes requests, helper threads wait inside WebAssembly
+ * for steps. Free of any platform; the entry points hand in their message port.
+ */
+import { formatByName } from "../../quantization/registry.ts";
+import type { WeightFormat } from "../../quantization/weight-format.ts";
+import { formatBytes } from "../../quantization/weight-format.ts";
+import { PANEL_ROWS } from "../../kernels/layout.ts";
+import type { WorkerPort } from "../../platform/types.ts";
+import type { AttachMessage, EngineReply, EngineRequest, PackRequest } from "./engine-protocol.ts";
+
+type Pack = (source: number, rowBytes: number, rows: number, columns: number, target: number) => void;
+
+interface Kernels {
+  readonly attach: (control: number, thread: number) => void;
+  readonly step: () => number;
+  readonly serve: () => void;
+  readonly pack_32: Pack;
+  readonly pack_16: Pack;
+  readonly pack_q8: Pack;
+  readonly pack_q4: Pack;
+}
+
+/** Serves the executor from an engine worker: the first message attaches, the others are requests. */
+export function hostEngine(port: WorkerPort): void {
+  let engine: { kernels: Kernels; memory: WebAssembly.Memory } | undefined;
+  const reply = (message: EngineReply) => port.postMessage(message);
+  port.onMessage((message) => {
+    const started = performance.now();
+    try {
+      // Messages come from wasm-executor.ts alone; engine-protocol.ts is the contract.
+      if (engine === undefined) {
+        engine = attach(message as AttachMessage);
+        reply({ kind: "done", stopped: false, milliseconds: performance.now() - started });
+        return;
+      }
+      const request = message as EngineRequest;
+      let stopped = false;
+      if (request.kind === "pack") packRows(engine.kernels, engine.memory, request);
+      else stopped = engine.kernels.step() !== 0;
+      reply({ kind: "done", stopped, milliseconds: performance.now() - started });
+    } catch (error) {
+      reply({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    }
+  });
+}
+
+/** Serves steps from a helper thread until the executor is disposed of; the thread does not read further messages. */
+export function hostThread(port: WorkerPort): void {
+  port.onMessage((message) => {
+    const { kernels } = attach(message as AttachMessage);
+    kernels.serve();
+  });
+}
+
+function attach({ module, memory, control, thread }: AttachMessage): {
+  kernels: Kernels;
+  memory: WebAssembly.Memory;
+} {
+  const instance = new WebAssembly.Instance(module, { env: { memory, abort: fail } });
+  const kernels = instance.exports as unknown as Kernels; // the exports of kernels.as.ts
+  kernels.attach(control, thread);
+  return { kernels, memory };
+}
+
+function fail(): never {
+  throw new Error("kernel aborted");
+}
+
+function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackRequest): void {
+  const { rows, columns, panelBytes, kernel } = request;
+  const format = formatByName(request.format);
+  const rowFormat = formatByName(request.rowFormat);
+  if (format !== rowFormat) convertRows(memory, request, format, rowFormat);
+  const rowBytes = formatBytes(rowFormat, columns);
+  for (let row = 0; row < rows; row += PANEL_ROWS) {
+    const count = Math.min(PANEL_ROWS, rows - row);
+    const source = request.source + row * rowBytes;
+    kernels[kernel](source, rowBytes, count, columns, request.target + (row / PANEL_ROWS) * panelBytes);
+  }
+}
+
+/** Decodes staged rows and encodes them again, in place: staging is sized for the larger of the two. */
+function convertRows(
+  memory: WebAssembly.Memory,
+  request: PackRequest,
+  from: WeightFormat,
+  to: WeightFormat,
+): void {
+  const { rows, columns, source } = request;
+  const values = new Float32Array(rows * columns);
+  from.decode(new Uint8Array(memory.buffer, source, formatBytes(from, values.length)).slice(), values);
+  if (to.encode === undefined) throw new Error(`engine: weight storage ${to.name} has no encoder`);
+  const bytes = new Uint8Array(formatBytes(to, values.length));
+  to.encode(values, bytes);
+  new Uint8Array(memory.buffer, source, bytes.length).set(bytes);
+}

@@ -1,0 +1,55 @@
+/**
+ * Decides where the threads must meet. Between two barriers every thread runs ahead on its own; that is safe as long as
+ * it only touches what it wrote itself or what nobody writes. Each instruction says which regions it reads and writes
+ * and how the work is shared out; a conflict with what happened since the last barrier asks for a new one.
+ */
+
+/**
+ * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or shared
+ * out by a rule. Equal rules give every thread the same part.
+ */
+export type Access = "whole" | `panels/${number}` | `heads/${number}` | "tiles";
+
+interface Touched {
+  readonly reads: Set<Access>;
+  readonly writes: Set<Access>;
+}
+
+export class HazardTracker {
+  readonly #regions = new Map<string, Touched>();
+
+  /** True when reading `region` this way needs a barrier first. */
+  readConflicts(region: string, access: Access): boolean {
+    // Every thread has finished its own identical write before it reads; other threads' writes must be waited for.
+    return [...this.#of(region).writes].some((write) => write !== "whole" && write !== access);
+  }
+
+  /** True when writing `region` this way needs a barrier first. */
+  writeConflicts(region: string, access: Access): boolean {
+    const { reads, writes } = this.#of(region);
+    // A `whole` write repeated by a slower thread must not undo what came after it.
+    return [...reads, ...writes].some((earlier) => earlier === "whole" || earlier !== access);
+  }
+
+  read(region: string, access: Access): void {
+    this.#of(region).reads.add(access);
+  }
+
+  write(region: string, access: Access): void {
+    this.#of(region).writes.add(access);
+  }
+
+  /** All threads have met. */
+  barrier(): void {
+    this.#regions.clear();
+  }
+
+  #of(region: string): Touched {
+    let touched = this.#regions.get(region);
+    if (touched === undefined) {
+      touched = { reads: new Set(), writes: new Set() };
+      this.#regions.set(region, touched);
+    }
+    return touched;
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Where everything lies in the executor's one shared memory, decided before anything is loaded: control block, step
+ * arrays, rotary angles, activations, scratch, keys and values, weights. Nothing is allocated afterwards.
+ * All addresses are multiples of 64 bytes, so that no two regions share a cache line.
+ */
+import { ResourceError } from "../../errors.ts";
+import type { ModelFile } from "../../formats/model-file.ts";
+import { ATTENTION_RUN, CONTROL_BYTES, PANEL_ROWS, TILE_TOKENS } from "../../kernels/layout.ts";
+import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
+import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../program/program.ts";
+import type { ExecutorOptions } from "../executor.ts";
+import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
+
+const PAGE_BYTES = 65536;
+/** 32-bit WebAssembly addresses. */
+const MAX_BYTES = 65536 * PAGE_BYTES;
+/** Static data of the compiled kernels lies below. */
+const FIRST_ADDRESS = PAGE_BYTES;
+/** Rows in their file format on the way to the pack kernels; two, so that reading and packing overlap. */
+export const STAGING_BYTES = 8 << 20;
+
+export interface PlacedBuffer {
+  readonly address: number;
+  /** Bytes from one row to the next: the width rounded up to a panel. */
+  readonly stride: number;
+}
+
+export interface PlacedCache {
+  readonly keys: number;
+  readonly values: number;
+  readonly slotBytes: number;
+}
+
+/** A matrix (with its kernel layout) or an f32 vector (layout undefined). */
+export interface PlacedWeight {
+  readonly weight: Weight;
+  readonly layout: WeightLayout | undefined;
+  readonly address: number;
+  readonly bytes: number;
+}
+
+/** Prepared activations: private rows for decoding, shared tiles for batches. */
+export interface PreparedArea {
+  readonly rows: number;
+  readonly rowStride: number;
+  readonly tiles: number;
+}
+
+export interface MemoryPlan {
+  readonly pages: number;
+  readonly control: number;
+  readonly tokens: number;
+  readonly positions: number;
+  readonly slots: number;
+  readonly outputs: number;
+  readonly angles: ReadonlyMap<string, number>;
+  readonly buffers: ReadonlyMap<string, PlacedBuffer>;
+  readonly caches: ReadonlyMap<string, PlacedCache>;
+  readonly prepared: ReadonlyMap<ActivationLayout["name"], PreparedArea>;
+  /** Attention scratch of thread 0 and the distance to the next thread's. */
+  readonly scratch: number;
+  readonly scratchStride: number;
+  /** A row of zeros as wide as the widest output: the bias of linears that have none. */
+  readonly zeros: number;
+  readonly tape: number;
+  readonly tapeBytes: number;
+  readonly staging: number;
+  readonly weights: ReadonlyMap<string, PlacedWeight>;
+  readonly weightsStart: number;
+  readonly weightBytes: number;
+  readonly keyValueBytes: number;
+  /** Positions per slot, the context rounded up to whole panels. */
+  readonly capacity: number;
+}
+
+class Layouter {
+  #next = FIRST_ADDRESS;
+
+  take(bytes: number): number {
+    const address = this.#next;
+    this.#next += Math.ceil(bytes / 64) * 64;
+    return address;
+  }
+
+  get end(): number {
+    return this.#next;
+  }
+}
+
+/** Throws ResourceError when the model, its context and its slots do not fit 4 GiB. */
+export function planMemory(program: Program, file: ModelFile, options: ExecutorOptions): MemoryPlan {
+  const { limits, threads } = options;
+  const space = new Layouter();
+  const rows = Math.ceil(limits.stepTokens / TILE_TOKENS) * TILE_TOKENS;
+  const capacity = Math.ceil(limits.contextLength / PANEL_ROWS) * PANEL_ROWS;
+  const control = space.take(CONTROL_BYTES);
+  const stepArray = () => space.take(4 * rows);
+  const [tokens, positions, slots, outputs] = [stepArray(), stepArray(), stepArray(), stepArray()];
+  const angles = new Map(
+    rotaryTables(program).map((table) => [
+      table.name,
+      space.take(8 * table.inverseFrequencies.length * rows),
+    ]),
+  );
+  const buffers = new Map(
+    programBuffers(program).map((buffer) => [buffer.name, placeBuffer(buffer, rows, space)]),
+  );
+  const placed = listWeights(program, file, options);
+  const prepared = placePrepared(placed, rows, threads, space);
+  const scratchStride = attentionScratchBytes(program, capacity);
+  const scratch = space.take(scratchStride * threads);
+  const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestOutput(program) / PANEL_ROWS));
+  const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
+  const tape = space.take(tapeBytes);
+  const staging = space.take(2 * STAGING_BYTES);
+  const elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
+  const cachesStart = space.end;
+  const caches = new Map(
+    programCaches(program).map((cache) => [
+      cache.name,
+      placeCache(cache, elementBytes, capacity, limits.slots, space),
+    ]),
+  );
+  const keyValueBytes = space.end - cachesStart;
+  const weightsStart = space.end;
+  const weights = placeWeights(placed, space);
+  const pages = Math.ceil(space.end / PAGE_BYTES);
+  if (space.end > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
+  return {
+    pages,
+    control,
+    tokens,
+    positions,
+    slots,
+    outputs,
+    angles,
+    buffers,
+    caches,
+    prepared,
+    scratch,
+    scratchStride,
+    zeros,
+    tape,
+    tapeBytes,
+    staging,
+    weights,
+    weightsStart,
+    weightBytes: space.end - weightsStart,
+    keyValueBytes,
+    capacity,
+  };
+}
+
+export function rotaryTables(program: Program): readonly RotaryTable[] {
+  const tables = program.ops.flatMap((op) => (op.kind === "rope" ? [op.table] : []));
+  return [...new Map(tables.map((table) => [table.name, table])).values()];
+}
+
+function placeBuffer(buffer: Buffer, rows: number, space: Layouter): PlacedBuffer {
+  const stride = 4 * PANEL_ROWS * Math.ceil(buffer.width / PANEL_ROWS);
+  return { address: space.take(stride * rows), stride };
+}
+
+function placeCache(
+  cache: KeyValueCache,
+  elementBytes: number,
+  capacity: number,
+  slotCount: number,
+  space: Layouter,
+): PlacedCache {
+  const stored = Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS;
+  const slotBytes = cache.kvHeads * stored * capacity * elementBytes;
+  return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
+}
+
+/** Query, sums and scores of one run of heads; see kernels/attention/attention.as.ts. */
+function attentionScratchBytes(program: Program, capacity: number): number {
+  const widths = programCaches(program).map((cache) => Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS);
+  const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8);
+  return Math.ceil((4 * floats) / 64) * 64;
+}
+
+function widestOutput(program: Program): number {
+  return Math.max(0, ...program.ops.map((op) => (op.kind === "linear" ? op.out.width : 0)));
+}
+
+interface ListedWeight {
+  readonly weight: Weight;
+  readonly layout: WeightLayout | undefined;
+}
+
+/** Matrices are what embed and linear ops multiply with; all other weights are f32 vectors. */
+function listWeights(program: Program, file: ModelFile, options: ExecutorOptions): readonly ListedWeight[] {
+  const matrices = new Set<string>();
+  for (const op of program.ops) {
+    if (op.kind === "embed") matrices.add(op.table.name);
+    if (op.kind === "linear") matrices.add(op.weight.name);
+  }
+  return programWeights(program).map((weight) => {
+    const tensor = file.tensors.get(weight.tensor);
+    if (tensor === undefined) throw new Error(`wasm executor: program names unknown tensor ${weight.tensor}`);
+    const layout = matrices.has(weight.name)
+      ? weightLayout(weight, tensor.format, options.weightFormat)
+      : undefined;
+    return { weight, layout };
+  });
+}
+
+function placePrepared(
+  placed: readonly ListedWeight[],
+  rows: number,
+  threads: number,
+  space: Layouter,
+): ReadonlyMap<ActivationLayout["name"], PreparedArea> {
+  const needed = new Map<ActivationLayout["name"], { row: number; tile: number }>();
+  for (const { weight, layout } of placed) {
+    if (layout === undefined) continue;
+    const { name, rowBytes, tileBytes } = layout.activations;
+    const known = needed.get(name) ?? { row: 0, tile: 0 };
+    needed.set(name, {
+      row: Math.max(known.row, rowBytes(weight.columns)),
+      tile: Math.max(known.tile, tileBytes(weight.columns)),
+    });
+  }
+  return new Map(
+    [...needed].map(([name, { row, tile }]) => {
+      const rowStride = Math.ceil(row / 64) * 64;
+      const area = {
+        rows: space.take(rowStride * threads),
+        rowStride,
+        tiles: space.take((tile * rows) / TILE_TOKENS),
+      };
+      return [name, area];
+    }),
+  );
+}
+
+/** Weights that are the same rows of the same tensor (tied heads) share one place. */
+function placeWeights(placed: readonly ListedWeight[], space: Layouter): ReadonlyMap<string, PlacedWeight> {
+  const byRows = new Map<string, PlacedWeight>();
+  const byName = new Map<string, PlacedWeight>();
+  for (const { weight, layout } of placed) {
+    const { tensor, firstRow, rows, columns } = weight;
+    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.name]);
+    let place = byRows.get(key);
+    if (place === undefined) {
+      const bytes =
+        layout === undefined
+          ? 4 * PANEL_ROWS * Math.ceil((rows * columns) / PANEL_ROWS)
+          : packedBytes(weight, layout);
+      place = { weight, layout, address: space.take(bytes), bytes };
+      byRows.set(key, place);
+    }
+    byName.set(weight.name, place);
+  }
+  return byName;
+}
+
+function tooLarge(name: string, weightBytes: number, keyValueBytes: number): ResourceError {
+  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(2);
+  return new ResourceError(
+    `${name}: weights (${gib(weightBytes)} GiB) and keys and values (${gib(keyValueBytes)} GiB) do not fit the 4 GiB ` +
+      "of a WebAssembly memory - use a smaller weight format, a shorter context or fewer slots",
+  );
+}

@@ -1,0 +1,250 @@
+/**
+ * The fast CPU executor: AssemblyScript kernels with SIMD, threads over one shared memory, a compiled tape per step
+ * (kernels/tape/tape.as.ts). This side plans memory, writes each step's tokens into it and reads logits out of it; a
+ * worker runs the tape, so the caller's event loop stays free.
+ */
+import { NumericError, OptionError, ResourceError } from "../../errors.ts";
+import type { ModelFile } from "../../formats/model-file.ts";
+import * as layout from "../../kernels/layout.ts";
+import type { Platform } from "../../platform/types.ts";
+import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import type { Program, RotaryTable, Weight } from "../../program/program.ts";
+import { validateProgram } from "../../program/validator.ts";
+import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
+import { checkLimits, checkStep } from "../step-checks.ts";
+import { EngineClient } from "./engine-client.ts";
+import { compileKernels, type SimdVariant } from "./kernel-module.ts";
+import { type MemoryPlan, planMemory, rotaryTables } from "./memory-plan.ts";
+import { writeAngles } from "./rotary.ts";
+import { buildReadTape, buildTape, type Tape, type TapeMode } from "./tape-builder.ts";
+import { loadWeights } from "./weight-loader.ts";
+
+/** Passes over memory that a bandwidth measurement takes the best of. */
+const BANDWIDTH_PASSES = 7;
+/** Memory that is read per pass, more than any cache holds. */
+const BANDWIDTH_BYTES = 256 << 20;
+
+/**
+ * Loads the weights of `program` from `file` (which stays open and is the caller's to close) and starts the threads.
+ * Throws FormatError, ResourceError (memory, workers), UnsupportedError (SIMD) and OptionError.
+ */
+export async function createWasmExecutor(
+  platform: Platform,
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+): Promise<WasmExecutor> {
+  checkLimits(options.limits);
+  if (!Number.isSafeInteger(options.threads) || options.threads < 1) {
+    throw new OptionError(`threads: expected a whole number above 0, got ${options.threads}`);
+  }
+  validateProgram(program);
+  const plan = planMemory(program, file, options);
+  const { module, variant } = await compileKernels(platform, options.simd);
+  const memory = allocateMemory(plan.pages);
+  const control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
+  control[layout.CONTROL_THREADS / 4] = options.threads;
+  const engine = await EngineClient.start(
+    platform,
+    { module, memory, control: plan.control },
+    options.threads,
+  );
+  try {
+    await loadWeights(file, plan, memory, engine, options.onProgress);
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  }
+  return new WasmExecutor({ program, plan, memory, engine, options, variant });
+}
+
+interface Parts {
+  readonly program: Program;
+  readonly plan: MemoryPlan;
+  readonly memory: WebAssembly.Memory;
+  readonly engine: EngineClient;
+  readonly options: ExecutorOptions;
+  readonly variant: SimdVariant;
+}
+
+export class WasmExecutor implements Executor {
+  readonly name = "wasm";
+  readonly program: Program;
+  readonly limits: ExecutorLimits;
+  readonly threads: number;
+  /** Which build of the kernels runs. */
+  readonly simd: SimdVariant;
+  /** The kernel of each op of the program, for single tokens and for batches. */
+  readonly kernels: Readonly<Record<TapeMode, readonly string[]>>;
+  readonly #plan: MemoryPlan;
+  readonly #engine: EngineClient;
+  readonly #memory: WebAssembly.Memory;
+  readonly #control: Int32Array;
+  readonly #elementBytes: number;
+  readonly #tapes: Readonly<Record<TapeMode | "read", number>>;
+  readonly #rotary: readonly { table: RotaryTable; angles: Float32Array }[];
+  #running = false;
+  #disposed = false;
+
+  constructor({ program, plan, memory, engine, options, variant }: Parts) {
+    this.program = program;
+    this.limits = options.limits;
+    this.threads = options.threads;
+    this.simd = variant;
+    this.#plan = plan;
+    this.#engine = engine;
+    this.#memory = memory;
+    this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
+    this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
+    const tapes = {
+      decode: buildTape(program, plan, options, "decode"),
+      batch: buildTape(program, plan, options, "batch"),
+    };
+    this.kernels = { decode: tapes.decode.kernels, batch: tapes.batch.kernels };
+    this.#tapes = this.#placeTapes(tapes);
+    this.#rotary = rotaryTables(program).map((table) => {
+      const length = 2 * table.inverseFrequencies.length * options.limits.stepTokens;
+      return { table, angles: new Float32Array(memory.buffer, plan.angles.get(table.name), length) };
+    });
+    this.#set(layout.CONTROL_TOKEN_IDS, plan.tokens);
+    this.#set(layout.CONTROL_POSITIONS, plan.positions);
+    this.#set(layout.CONTROL_SLOTS, plan.slots);
+    this.#set(layout.CONTROL_OUTPUT_ROWS, plan.outputs);
+  }
+
+  get weightBytes(): number {
+    return this.#plan.weightBytes;
+  }
+
+  get keyValueBytes(): number {
+    return this.#plan.keyValueBytes;
+  }
+
+  /** Kernel storage of a weight, e.g. `q8`; vectors are `f32`. */
+  storageOf(weight: Weight): string {
+    return this.#plan.weights.get(weight.name)?.layout?.name ?? "f32";
+  }
+
+  async step(step: Step, signal?: AbortSignal): Promise<Float32Array> {
+    signal?.throwIfAborted();
+    checkStep(step, this.limits, this.program.vocabularySize);
+    const { plan } = this.#own();
+    const count = step.tokens.length;
+    new Int32Array(this.#memory.buffer, plan.tokens, count).set(step.tokens);
+    new Int32Array(this.#memory.buffer, plan.positions, count).set(step.positions);
+    new Int32Array(this.#memory.buffer, plan.slots, count).set(step.slots);
+    new Int32Array(this.#memory.buffer, plan.outputs, step.outputs.length).set(step.outputs);
+    for (const { table, angles } of this.#rotary) writeAngles(table, step.positions, angles);
+    this.#set(layout.CONTROL_TOKENS, count);
+    this.#set(layout.CONTROL_OUTPUTS, step.outputs.length);
+    const { stopped } = await this.#run(count === 1 ? "decode" : "batch", signal);
+    if (stopped) signal?.throwIfAborted();
+    return this.#logits(step.outputs.length);
+  }
+
+  readBytes(attended: number): ReadBytes {
+    return countCost(this.program, {
+      weightBytes: (weight) => this.#plan.weights.get(weight.name)?.bytes ?? 0,
+      keyValueElementBytes: this.#elementBytes,
+      attended,
+    }).reads;
+  }
+
+  /**
+   * Read bandwidth of this executor's threads over its own weights in GB/s (1e9 bytes): the roofline of decoding.
+   * Models smaller than the caches measure the caches. The best of several passes.
+   */
+  async measureBandwidth(): Promise<number> {
+    const bytes = this.#bandwidthBytes();
+    let best = Number.POSITIVE_INFINITY;
+    for (let pass = 0; pass < BANDWIDTH_PASSES; pass++) {
+      const { milliseconds } = await this.#run("read", undefined);
+      best = Math.min(best, milliseconds);
+    }
+    return bytes / best / 1e6;
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#engine.stop();
+  }
+
+  async #run(
+    tape: TapeMode | "read",
+    signal: AbortSignal | undefined,
+  ): Promise<{ stopped: boolean; milliseconds: number }> {
+    this.#own();
+    const abort = () => Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 1);
+    Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 0);
+    this.#set(layout.CONTROL_TAPE, this.#tapes[tape]);
+    this.#running = true;
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await this.#engine.request({ kind: "step" });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      this.#running = false;
+    }
+  }
+
+  #logits(rows: number): Float32Array {
+    const { vocabularySize, logits } = this.program;
+    const placed = this.#plan.buffers.get(logits.name);
+    if (placed === undefined) throw new Error("wasm executor: logits have no place");
+    const view = new Float32Array(this.#memory.buffer, placed.address, (rows * placed.stride) / 4);
+    const width = placed.stride / 4;
+    // Rows lie a whole number of panels apart; close the gaps where the vocabulary is not one.
+    for (let row = 1; width !== vocabularySize && row < rows; row++) {
+      view.copyWithin(row * vocabularySize, row * width, row * width + vocabularySize);
+    }
+    const result = view.subarray(0, rows * vocabularySize);
+    if (rows > 0 && Number.isNaN(result[result.length - 1])) {
+      throw new NumericError(
+        `${this.program.name}: the logits are not numbers - the weights are damaged or overflow`,
+      );
+    }
+    return result;
+  }
+
+  #own(): { plan: MemoryPlan } {
+    if (this.#disposed) throw new ResourceError("wasm executor: used after dispose");
+    if (this.#running) throw new Error("wasm executor: a step is already running");
+    return { plan: this.#plan };
+  }
+
+  #bandwidthBytes(): number {
+    return Math.floor(Math.min(BANDWIDTH_BYTES, this.#plan.weightBytes) / 64) * 64;
+  }
+
+  #placeTapes(tapes: Record<TapeMode, Tape>): Record<TapeMode | "read", number> {
+    const read = buildReadTape(this.#plan.weightsStart, this.#bandwidthBytes());
+    let address = this.#plan.tape;
+    const place = (words: Uint32Array) => {
+      if (address + words.byteLength > this.#plan.tape + this.#plan.tapeBytes)
+        throw new Error("wasm executor: tape area too small");
+      new Uint32Array(this.#memory.buffer, address, words.length).set(words);
+      address += words.byteLength;
+      return address - words.byteLength;
+    };
+    return { decode: place(tapes.decode.words), batch: place(tapes.batch.words), read: place(read) };
+  }
+
+  #set(offset: number, value: number): void {
+    this.#control[offset / 4] = value;
+  }
+}
+
+function allocateMemory(pages: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  } catch (error) {
+    const megabytes = Math.ceil(pages / 16);
+    throw new ResourceError(
+      `memory: cannot allocate ${megabytes} MiB - use a smaller model, context or weight format`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Moves weights from the file into kernel memory, once: rows are read straight into staging (part of the shared memory)
+ * and the engine worker packs them, one half of the staging being filled while the other is packed.
+ */
+import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import { PANEL_ROWS } from "../../kernels/layout.ts";
+import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { formatBytes } from "../../quantization/weight-format.ts";
+import type { EngineClient } from "./engine-client.ts";
+import { type MemoryPlan, type PlacedWeight, STAGING_BYTES } from "./memory-plan.ts";
+import type { WeightLayout } from "./weight-layout.ts";
+
+type Progress = ((loadedBytes: number, totalBytes: number) => void) | undefined;
+
+export async function loadWeights(
+  file: ModelFile,
+  plan: MemoryPlan,
+  memory: WebAssembly.Memory,
+  engine: EngineClient,
+  onProgress: Progress,
+): Promise<void> {
+  let loaded = 0;
+  for (const placed of new Set(plan.weights.values())) {
+    const tensor = file.tensors.get(placed.weight.tensor);
+    if (tensor === undefined) throw new Error(`weight loader: unknown tensor ${placed.weight.tensor}`);
+    if (placed.layout === undefined) await loadVector(file, tensor, placed, memory);
+    else await loadMatrix(file, tensor, placed, placed.layout, { plan, memory, engine });
+    loaded += placed.bytes;
+    onProgress?.(loaded, plan.weightBytes);
+  }
+}
+
+async function loadVector(
+  file: ModelFile,
+  tensor: TensorInfo,
+  { weight, address }: PlacedWeight,
+  memory: WebAssembly.Memory,
+): Promise<void> {
+  // Vectors are rows of 1-D tensors, or ranges of them: the whole tensor is one row of the file.
+  const values = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  await readDecodedRows(file, tensor, 0, values.length / tensor.shape[tensor.shape.length - 1], values);
+  const count = weight.rows * weight.columns;
+  const first = weight.firstRow * weight.columns;
+  new Float32Array(memory.buffer, address, count).set(values.subarray(first, first + count));
+}
+
+async function loadMatrix(
+  file: ModelFile,
+  tensor: TensorInfo,
+  { weight, address }: PlacedWeight,
+  layout: WeightLayout,
+  { plan, memory, engine }: { plan: MemoryPlan; memory: WebAssembly.Memory; engine: EngineClient },
+): Promise<void> {
+  const { columns, rows, firstRow } = weight;
+  const fileRowBytes = formatBytes(tensor.format, columns);
+  const stagedRowBytes = Math.max(fileRowBytes, formatBytes(layout.rowFormat, columns));
+  const chunkRows = Math.max(
+    PANEL_ROWS,
+    Math.floor(STAGING_BYTES / stagedRowBytes / PANEL_ROWS) * PANEL_ROWS,
+  );
+  let packing: Promise<unknown> = Promise.resolve();
+  let half = 0;
+  for (let row = 0; row < rows; row += chunkRows) {
+    const count = Math.min(chunkRows, rows - row);
+    const source = plan.staging + half * STAGING_BYTES;
+    await file.readRows(
+      tensor.name,
+      firstRow + row,
+      count,
+      new Uint8Array(memory.buffer, source, count * fileRowBytes),
+    );
+    await packing; // the other half is free again
+    packing = engine.request({
+      kind: "pack",
+      format: tensor.format.name,
+      rowFormat: layout.rowFormat.name,
+      kernel: layout.packKernel,
+      source,
+      rows: count,
+      columns,
+      target: address + (row / PANEL_ROWS) * layout.panelBytes(columns),
+      panelBytes: layout.panelBytes(columns),
+    });
+    half = 1 - half;
+  }
+  await packing;
+}

@@ -1,0 +1,3 @@
+// Everything the compiled module exports: the tape and the packing of weights.
+export { pack_16, pack_32, pack_q4, pack_q8 } from "./linear/pack.as";
+export { attach, serve, step } from "./tape/tape.as";

@@ -1,0 +1,62 @@
+// Vector building blocks shared by the kernels: 16-bit float loads, fused multiply-add, exp.
+//
+// f16 is widened without a table: sign-extend, shift the 15 low bits into f32's exponent and mantissa, keep the
+// sign. The result is the value times 2^-112, exactly; callers multiply the other operand by HALF_SCALE once
+// instead of rescaling every weight. Constants live in memory because V8 rebuilds vector literals in loops.
+
+/** 2^112: undoes the exponent bias that widenHalf leaves. */
+export const HALF_SCALE: f32 = 5.192296858534828e33;
+
+const HALF_MASK = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
+const NIBBLE_MASK = memory.data<u32>([0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f], 16);
+const ONES_I16 = memory.data<u32>([0x00010001, 0x00010001, 0x00010001, 0x00010001], 16);
+
+// @ts-ignore: decorator
+@inline export function halfMask(): v128 { return v128.load(HALF_MASK); }
+// @ts-ignore: decorator
+@inline export function nibbleMask(): v128 { return v128.load(NIBBLE_MASK); }
+// @ts-ignore: decorator
+@inline export function onesI16(): v128 { return v128.load(ONES_I16); }
+
+/** Four f16 at p, as f32 times 2^-112. */
+// @ts-ignore: decorator
+@inline export function widenHalf(p: usize, offset: u32, mask: v128): v128 {
+  return v128.and(i32x4.shl(v128.load16x4_s(p + offset), 13), mask);
+}
+
+/** a * b + c, fused where the module may use relaxed SIMD. */
+// @ts-ignore: decorator
+@inline export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** Sum of the four lanes, in the fixed order (0 + 2) + (1 + 3). */
+// @ts-ignore: decorator
+@inline export function sumLanes(v: v128): f32 {
+  const pairs = f32x4.add(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+/**
+ * e^x per lane, relative error below 2e-7 for x in [-87, 88], 0 below that range.
+ * Range reduction x = n ln 2 + r, then the degree-6 minimax polynomial of Cephes' expf.
+ */
+// @ts-ignore: decorator
+@inline export function exp4(x: v128): v128 {
+  const clamped = f32x4.max(f32x4.min(x, f32x4.splat(88.3762626647949)), f32x4.splat(-87.3365447504019));
+  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341)));
+  let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
+  let p = f32x4.splat(1.9875691500e-4);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
+  p = f32x4.add(f32x4.mul(f32x4.mul(p, r), r), f32x4.add(r, f32x4.splat(1)));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  const result = f32x4.mul(p, power);
+  // Very negative scores must vanish exactly; NaN compares false and stays NaN through the polynomial.
+  return v128.andnot(result, f32x4.lt(x, f32x4.splat(-87.3365447504019)));
+}

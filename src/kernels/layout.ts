@@ -1,0 +1,97 @@
+/**
+ * Numbers that the kernels (AssemblyScript) and the executor (TypeScript) must agree on: the shape of packed weights,
+ * the control block, and the tape's instructions. Plain constants without annotations, so that both compilers take
+ * this one file.
+ */
+
+// Packed weights (linear/layout.as.ts describes the order inside a panel).
+export const PANEL_ROWS = 8;
+export const BLOCK_COLUMNS = 32;
+export const Q8_BLOCK_BYTES = 272;
+export const Q4_BLOCK_BYTES = 144;
+/** Tokens that batched kernels process together. */
+export const TILE_TOKENS = 4;
+/** One q4 activation block of a token: 32 bytes, correction, scale. */
+export const I8_BLOCK_BYTES = 40;
+/** Scales in front of i16 activations. */
+export const I16_HEADER_BYTES = 16;
+/** Query heads that the attention kernel handles together. */
+export const ATTENTION_RUN = 4;
+
+// Kernel formats of weights.
+export const WEIGHT_F32 = 0;
+export const WEIGHT_F16 = 1;
+export const WEIGHT_BF16 = 2;
+export const WEIGHT_Q8 = 3;
+export const WEIGHT_Q4 = 4;
+
+// Kernel formats of activations in front of a linear op.
+export const ACTIVATIONS_F32 = 0;
+export const ACTIVATIONS_I16 = 1;
+export const ACTIVATIONS_I8 = 2;
+
+// Formats of keys and values.
+export const CACHE_F16 = 0;
+export const CACHE_F32 = 1;
+
+// Gate activations.
+export const GATE_SILU = 0;
+export const GATE_GELU = 1;
+export const GATE_GELU_TANH = 2;
+export const GATE_RELU = 3;
+export const GATE_FATRELU = 4;
+
+// Byte offsets in the control block. Words that threads wait on have cache lines of their own.
+/** Threads that have arrived at the barrier. */
+export const CONTROL_ARRIVED = 0;
+/** Count of barriers passed; threads wait for it to change. */
+export const CONTROL_GENERATION = 64;
+/** Threads asleep on the generation. */
+export const CONTROL_SLEEPERS = 128;
+/** Count of steps begun; helper threads wait for it to change. */
+export const CONTROL_STEP = 192;
+/** Helper threads asleep on the step count. */
+export const CONTROL_IDLE = 256;
+/** Set to 1 from outside to stop the running step at its next barrier. */
+export const CONTROL_ABORT = 320;
+/** Copy of the abort flag that the last thread at a barrier makes, so that all threads see the same. */
+export const CONTROL_STOPPED = 384;
+export const CONTROL_THREADS = 448;
+export const CONTROL_TAPE = 452;
+/** T and R of the step. */
+export const CONTROL_TOKENS = 456;
+export const CONTROL_OUTPUTS = 460;
+/** Addresses of the step's arrays. */
+export const CONTROL_TOKEN_IDS = 464;
+export const CONTROL_POSITIONS = 468;
+export const CONTROL_SLOTS = 472;
+export const CONTROL_OUTPUT_ROWS = 476;
+/** Set to 1 to end the helper threads. */
+export const CONTROL_EXIT = 480;
+export const CONTROL_BYTES = 512;
+
+// Which rows an instruction runs over.
+export const ROWS_TOKENS = 0;
+export const ROWS_OUTPUTS = 1;
+
+// How an instruction over whole rows is shared out.
+/** Every thread does all rows: cheaper than a barrier when there is one token. */
+export const SPLIT_NONE = 0;
+/** Each thread takes a range of tiles of TILE_TOKENS rows. */
+export const SPLIT_TILES = 1;
+
+// Instructions: word 0 is the opcode, word 1 the number of words, the arguments follow as listed in tape.as.ts.
+export const OP_END = 0;
+export const OP_BARRIER = 1;
+export const OP_EMBED = 2;
+export const OP_RMS_NORM = 3;
+export const OP_ACTIVATIONS = 4;
+export const OP_LINEAR = 5;
+export const OP_ROPE = 6;
+export const OP_STORE_KEY_VALUE = 7;
+export const OP_ATTENTION = 8;
+export const OP_GLU = 9;
+export const OP_ADD = 10;
+export const OP_SCALE = 11;
+export const OP_SELECT_OUTPUTS = 12;
+export const OP_READ_MEMORY = 13;

@@ -1,0 +1,57 @@
+// Writes one token's keys and values into the cache. Per slot and key/value head, with `stored` = head width rounded
+// up to 8 and all positions of the head together:
+//   keys     [position / 8][stored][8]   panels of 8 positions, read like weight panels (linear/layout.as.ts)
+//   values   [position][stored]
+// E is u16 (f16) or f32. f16 rounds to nearest even and saturates at 65504, so the cache never holds infinities.
+
+// @ts-ignore: decorator
+@inline function toHalf(value: f32): u16 {
+  const bits = reinterpret<u32>(value);
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return <u16>(sign | 0x7e00);
+  if (magnitude >= 0x477ff000) return <u16>(sign | 0x7bff);
+  if (magnitude < 0x38800000) return <u16>(sign | <u32>nearest<f32>(reinterpret<f32>(magnitude) * 16777216));
+  return <u16>(sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13));
+}
+
+// @ts-ignore: decorator
+@inline function put<E>(to: usize, value: f32): void {
+  if (isFloat<E>()) store<f32>(to, value);
+  else store<u16>(to, toHalf(value));
+}
+
+// @ts-ignore: decorator
+@inline function storeHeads<E>(
+  key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+): void {
+  const stored = (<usize>headWidth + 7) & ~7;
+  const headBytes = stored * <usize>capacity * sizeof<E>();
+  for (let head = <usize>first; head < <usize>last; head++) {
+    let k = key + ((head * <usize>headWidth) << 2), v = value + ((head * <usize>headWidth) << 2);
+    let kTo = keys + head * headBytes + ((<usize>position >> 3) * stored * 8 + (<usize>position & 7)) * sizeof<E>();
+    let vTo = values + head * headBytes + <usize>position * stored * sizeof<E>();
+    for (let i: usize = 0; i < stored; i++) {
+      const inside = i < <usize>headWidth;
+      put<E>(kTo, inside ? load<f32>(k) : 0);
+      put<E>(vTo, inside ? load<f32>(v) : 0);
+      k += 4;
+      v += 4;
+      kTo += 8 * sizeof<E>();
+      vTo += sizeof<E>();
+    }
+  }
+}
+
+/** keys and values point at the slot's first head; heads [first, last). */
+export function store_key_value_f16(
+  key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+): void {
+  storeHeads<u16>(key, value, keys, values, first, last, headWidth, capacity, position);
+}
+
+export function store_key_value_f32(
+  key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+): void {
+  storeHeads<f32>(key, value, keys, values, first, last, headWidth, capacity, position);
+}
