@@ -34,7 +34,9 @@ export function addEngineFlags(command: Command): Command {
       wholeNumber(1),
     )
     .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
-    .addOption(new Option("--executor <name>", "what runs the model (default: wasm)").choices(["wasm", "reference"]))
+    .addOption(
+      new Option("--executor <name>", "what runs the model (default: wasm)").choices(["wasm", "reference"]),
+    )
     .addOption(
       new Option(
         "--weight-format <name>",
