@@ -1,0 +1,37 @@
+// What a results row must say about where and from what it was measured. Neither names nor paths of the machine.
+import { execFileSync } from "node:child_process";
+import os from "node:os";
+
+/** Load per core above which a measurement is disturbed by something else. */
+export const QUIET_LOAD_PER_CORE = 0.5;
+
+export function describeMachine() {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? "unknown",
+    cores: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    os: `${os.type()} ${os.release()} ${os.arch()}`,
+    node: process.versions.node,
+    v8: process.versions.v8,
+  };
+}
+
+/** Load averages of 1, 5 and 15 minutes, and the first of them per core. */
+export function readLoad() {
+  const averages = os.loadavg();
+  return { averages, perCore: averages[0] / os.availableParallelism() };
+}
+
+/** The commit of the build's sources, and whether tracked files differ from it. */
+export function readCommit() {
+  const git = (...args) =>
+    execFileSync("git", args, {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  return {
+    commit: git("rev-parse", "HEAD").trim(),
+    modified: git("status", "--porcelain", "--untracked-files=no").trim() !== "",
+  };
+}
