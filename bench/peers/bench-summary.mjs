@@ -1,13 +1,13 @@
 // From the rounds' timings to speeds, spreads and ratios.
+import { importSkim } from "./skim-build.mjs";
 
 /**
+ * Mean, sample deviation, median and the values themselves in the order of the rounds.
  * @param {readonly number[]} values
  */
-export function summarize(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  return { median, min: sorted[0], max: sorted[sorted.length - 1], values: [...values] };
+export async function summarizeValues(values) {
+  const { summarize } = await importSkim("evaluation/statistics.js");
+  return { ...summarize(values), values: [...values] };
 }
 
 /**
@@ -15,27 +15,27 @@ export function summarize(values) {
  * right after the other.
  */
 export function summarizeTests(tests, rounds, gigabytesPerSecond) {
-  return tests.map((test, i) => {
-    const speeds = (engine) => rounds.map((round) => tokensPerSecond(test, round[engine].tests[i]));
-    const [skim, llamaCpp] = [summarize(speeds("skim")), summarize(speeds("llamaCpp"))];
-    const first = { skim: rounds[0].skim.tests[i], llamaCpp: rounds[0].llamaCpp.tests[i] };
-    const { bytesPerToken } = first.skim;
-    const decodes = test.kind === "tg";
-    return {
-      name: test.name,
-      skim: {
-        tokensPerSecond: skim,
-        ...(decodes
+  return Promise.all(
+    tests.map(async (test, i) => {
+      const speeds = (engine) => rounds.map((round) => tokensPerSecond(test, round[engine].tests[i]));
+      const skim = await summarizeValues(speeds("skim"));
+      const llamaCpp = await summarizeValues(speeds("llamaCpp"));
+      const { bytesPerToken, ids } = rounds[0].skim.tests[i];
+      const reads =
+        test.kind === "tg"
           ? { bytesPerToken, rooflineShare: (skim.median * bytesPerToken) / (gigabytesPerSecond * 1e9) }
-          : {}),
-      },
-      llamaCpp: { tokensPerSecond: llamaCpp },
-      ratio: skim.median / llamaCpp.median,
-      pairs: summarize(skim.values.map((speed, round) => speed / llamaCpp.values[round])),
-      equalIds: countEqual(first.skim.ids, first.llamaCpp.ids),
-      ids: first.skim.ids.length,
-    };
-  });
+          : {};
+      return {
+        name: test.name,
+        skim: { tokensPerSecond: skim, ...reads },
+        llamaCpp: { tokensPerSecond: llamaCpp },
+        ratio: skim.median / llamaCpp.median,
+        pairs: await summarizeValues(skim.values.map((speed, round) => speed / llamaCpp.values[round])),
+        equalIds: countEqual(ids, rounds[0].llamaCpp.tests[i].ids),
+        ids: ids.length,
+      };
+    }),
+  );
 }
 
 function tokensPerSecond(test, { prefillMs, decodeMs }) {

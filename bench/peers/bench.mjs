@@ -3,14 +3,13 @@
 //   node bench.mjs --model F [--prompt 512] [--decode 128] [--depth 0,1024,4096] [--repeats 5] [--threads 2]
 //                  [--kv-format f16|f32] [--flash-attention] [--record] [--json]
 import { appendFile, stat } from "node:fs/promises";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { BATCH_SIZE, planTests } from "./bench-plan.mjs";
-import { summarize, summarizeTests } from "./bench-summary.mjs";
+import { summarizeTests, summarizeValues } from "./bench-summary.mjs";
 import { runInChild } from "./child-process.mjs";
 import { readCount, runCommand } from "./command.mjs";
-import { describeMachine, QUIET_LOAD_PER_CORE, readCommit, readLoad } from "./machine.mjs";
+import { describeMachine, QUIET_LOAD_PER_CORE, QUIET_OTHER_CORES, readCommit, readLoad } from "./machine.mjs";
 import { importSkim } from "./skim-build.mjs";
 import { formatTable } from "./table.mjs";
 
@@ -99,13 +98,15 @@ async function measureRounds(settings, plan) {
 
 /** The complete row as documented in bench/results/README.md. */
 async function summarizeRun(settings, plan, rounds, startedAt, load) {
-  const rates = summarize(rounds.map(({ skim }) => skim.gigabytesPerSecond));
-  const engine = (name) => ({
-    loadMs: summarize(rounds.map((round) => round[name].loadMs)).median,
+  const rates = rounds.map(({ skim }) => skim.gigabytesPerSecond);
+  // A disturbed measurement can only be too low, so the best one is nearest to the ceiling.
+  const gigabytesPerSecond = Math.max(...rates);
+  const engine = async (name) => ({
+    loadMs: (await summarizeValues(rounds.map((round) => round[name].loadMs))).median,
     peakMemoryBytes: Math.max(...rounds.map((round) => round[name].peakMemoryBytes)),
+    otherCores: rounds.map((round) => round[name].otherCores),
   });
-  const { parameters, tensorBytes, weightBytes } = rounds[0].skim;
-  const { version } = createRequire(import.meta.url)("node-llama-cpp/package.json");
+  const { parameters, tensorBytes, weightBytes, simd } = rounds[0].skim;
   return {
     schema: "peers/1",
     date: startedAt.toISOString(),
@@ -121,26 +122,25 @@ async function summarizeRun(settings, plan, rounds, startedAt, load) {
     },
     threads: settings.threads,
     keyValueFormat: settings.keyValueFormat,
-    // A disturbed measurement can only be too low, so the best one is nearest to the ceiling.
-    roofline: { gigabytesPerSecond: rates.max, rounds: rates.values },
-    skim: { ...engine("skim"), weightBytes },
+    roofline: { gigabytesPerSecond, rounds: rates },
+    skim: { ...(await engine("skim")), weightBytes, simd },
     llamaCpp: {
-      ...engine("llamaCpp"),
-      package: `node-llama-cpp ${version}`,
-      release: rounds[0].llamaCpp.release,
+      ...(await engine("llamaCpp")),
+      ...rounds[0].llamaCpp.versions,
       flashAttention: settings.flashAttention,
     },
-    tests: summarizeTests(plan.tests, rounds, rates.max),
+    tests: await summarizeTests(plan.tests, rounds, gigabytesPerSecond),
   };
 }
 
 function printReport(row) {
-  const spread = ({ median, min, max }) => `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`;
+  const spread = ({ median, values }) =>
+    `${median.toFixed(2)} (${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)})`;
   const rows = row.tests.map(({ name, skim, llamaCpp, ratio, pairs, equalIds, ids }) => [
     name,
     spread(skim.tokensPerSecond),
     spread(llamaCpp.tokensPerSecond),
-    `${ratio.toFixed(2)} (${pairs.min.toFixed(2)} to ${pairs.max.toFixed(2)})`,
+    spread({ median: ratio, values: pairs.values }),
     skim.bytesPerToken === undefined ? "-" : `${(skim.bytesPerToken / 1e6).toFixed(1)} MB`,
     skim.rooflineShare === undefined ? "-" : `${(skim.rooflineShare * 100).toFixed(1)} %`,
     `${equalIds}/${ids}`,
@@ -181,5 +181,11 @@ await runCommand("bench", async () => {
   const row = await summarizeRun(settings, plan, rounds, startedAt, load);
   if (settings.json) console.log(JSON.stringify(row, undefined, 2));
   else printReport(row);
+  const otherCores = Math.max(...row.skim.otherCores, ...row.llamaCpp.otherCores);
+  if (otherCores > QUIET_OTHER_CORES) {
+    const disturbed = `other processes kept ${otherCores.toFixed(2)} cores busy, expected at most ${QUIET_OTHER_CORES}`;
+    if (settings.record) throw new Error(`not recorded: ${disturbed} - stop them and measure again`);
+    console.error(`warning: ${disturbed} - the figures are off`);
+  }
   if (settings.record) await appendFile(RESULTS, `${JSON.stringify(row)}\n`);
 });

@@ -5,7 +5,7 @@ import { openLlamaCpp } from "./llama-cpp.mjs";
 const ALL_LOGITS = { generateNext: { logits: true } };
 
 answerJob(async ({ vocabularySize, tokens, promptLength, greedyCount, ...options }) => {
-  const { sequence, release } = await openLlamaCpp({ ...options, batchSize: tokens.length });
+  const { sequence, versions } = await openLlamaCpp({ ...options, batchSize: tokens.length });
   const logits = await evaluate(sequence, tokens, vocabularySize);
   await sequence.clearHistory();
 
@@ -19,7 +19,7 @@ answerJob(async ({ vocabularySize, tokens, promptLength, greedyCount, ...options
     greedyIds.push(row.indexOf(row.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY)));
     row = await evaluate(sequence, [greedyIds[i]], vocabularySize);
   }
-  return { release, logits, greedyIds, greedyLogits };
+  return { versions, logits, greedyIds, greedyLogits };
 });
 
 /** Logits [tokens.length, V], in the order of ids. */

@@ -1,17 +1,25 @@
 // Child process: times llama.cpp on the given tests. Greedy sampling through the same generator that its users call.
 import { answerJob } from "./child-process.mjs";
 import { openLlamaCpp } from "./llama-cpp.mjs";
+import { watchOthers } from "./machine.mjs";
 
 const GREEDY = { temperature: 0, yieldEogToken: true };
 
 answerJob(async ({ warmUp, tests, ...options }) => {
   const startedAt = performance.now();
-  const { sequence, release } = await openLlamaCpp(options);
+  const { sequence, versions } = await openLlamaCpp(options);
   const loadMs = performance.now() - startedAt;
+  const readOthers = watchOthers();
   await runTest(sequence, warmUp);
   const measured = [];
   for (const test of tests) measured.push(await runTest(sequence, test));
-  return { release, loadMs, tests: measured, peakMemoryBytes: process.resourceUsage().maxRSS * 1024 };
+  return {
+    versions,
+    loadMs,
+    tests: measured,
+    otherCores: readOthers(),
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+  };
 });
 
 /** Evaluates the prompt, then `decode` more tokens after the first generated one. */

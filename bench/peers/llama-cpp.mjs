@@ -1,5 +1,5 @@
 // llama.cpp through node-llama-cpp: the prebuilt CPU library, a fixed number of threads, one sequence.
-import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { getLlama, getModuleVersion, LlamaLogLevel } from "node-llama-cpp";
 
 /**
  * Loads a GGUF file into a context. Flash attention is off unless asked for: it computes in f16 on the CPU.
@@ -24,5 +24,9 @@ export async function openLlamaCpp(options) {
     experimentalKvCacheKeyType: type,
     experimentalKvCacheValueType: type,
   });
-  return { context, sequence: context.getSequence(), release: llama.llamaCppRelease.release };
+  const versions = {
+    release: llama.llamaCppRelease.release,
+    package: `node-llama-cpp ${await getModuleVersion()}`,
+  };
+  return { sequence: context.getSequence(), versions };
 }

@@ -4,6 +4,8 @@ import os from "node:os";
 
 /** Load per core above which a measurement is disturbed by something else. */
 export const QUIET_LOAD_PER_CORE = 0.5;
+/** Busy cores of other processes, averaged over one child's run, above which its figures are not worth keeping. */
+export const QUIET_OTHER_CORES = 0.3;
 
 export function describeMachine() {
   return {
@@ -20,6 +22,23 @@ export function describeMachine() {
 export function readLoad() {
   const averages = os.loadavg();
   return { averages, perCore: averages[0] / os.availableParallelism() };
+}
+
+/**
+ * Starts watching how much of the machine other processes use; the returned function tells how many cores they kept
+ * busy on average since then. Threads that wait for each other suffer from even one other busy core.
+ */
+export function watchOthers() {
+  const [startedAt, busy, own] = [performance.now(), busyMilliseconds(), process.cpuUsage()];
+  return () => {
+    const elapsed = performance.now() - startedAt;
+    const { user, system } = process.cpuUsage(own);
+    return Math.max(0, (busyMilliseconds() - busy - (user + system) / 1000) / elapsed);
+  };
+}
+
+function busyMilliseconds() {
+  return os.cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
 }
 
 /** The commit of the build's sources, and whether tracked files differ from it. */

@@ -45,7 +45,15 @@ export async function comparePair(folder, parityCase, format, options) {
     vocabularySize,
   );
   const problems = findProblems(text, decoded, greedy, options.tolerance);
-  return { model: parityCase.title, format, text, decoded, greedy, problems, llamaCpp: theirs.release };
+  return {
+    model: parityCase.title,
+    format,
+    text,
+    decoded,
+    greedy,
+    problems,
+    llamaCpp: theirs.versions.release,
+  };
 }
 
 async function writeModel(folder, { family, changes }, format) {

@@ -1,6 +1,7 @@
 // Child process: times skim on the given tests through its public API, and measures the memory roofline with the same
 // threads in the same process.
 import { answerJob } from "./child-process.mjs";
+import { watchOthers } from "./machine.mjs";
 import { importSkim } from "./skim-build.mjs";
 
 const { loadModel } = await importSkim("index.js");
@@ -13,6 +14,7 @@ answerJob(async ({ model: source, contextLength, batchSize, threads, keyValueFor
     model: { contextLength, keyValueFormat },
     engine: { threads, stepTokens: batchSize },
   });
+  const readOthers = watchOthers();
   await runTest(model, warmUp);
   const measured = [];
   for (const test of tests) measured.push(await runTest(model, test));
@@ -22,8 +24,10 @@ answerJob(async ({ model: source, contextLength, batchSize, threads, keyValueFor
     parameters: countParameters(model.file),
     tensorBytes: model.file.tensorBytes,
     weightBytes: model.executor.weightBytes,
+    simd: model.executor.simd,
     gigabytesPerSecond,
     tests: measured,
+    otherCores: readOthers(),
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
   };
   await model.dispose();
