@@ -2,16 +2,11 @@
  * glu: gated linear unit, activation(gate) * up (arXiv 2002.05202), with every activation kind of the contract.
  * Activations in f64. out may be gate or up. The oracle for all other glu kernels.
  */
+import type { Values } from "../values.ts";
 import type { Activation } from "../../program/program.ts";
 
 /** out[i] = activation(gate[i]) * up[i] for i < count. */
-export function glu(
-  out: Float32Array,
-  gate: Float32Array,
-  up: Float32Array,
-  count: number,
-  activation: Activation,
-): void {
+export function glu(out: Values, gate: Values, up: Values, count: number, activation: Activation): void {
   for (let i = 0; i < count; i++) {
     out[i] = activate(gate[i], activation) * up[i];
   }

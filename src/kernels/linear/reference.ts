@@ -2,6 +2,7 @@
  * linear: matrix product with a weight of [outputs, inputs], plus an optional bias. Sums in f64, in index order.
  * The oracle for all other linear kernels.
  */
+import type { Values } from "../values.ts";
 
 /** Which outputs to compute; lets a caller do a large product in pieces. */
 export interface OutputRange {
@@ -15,10 +16,10 @@ export interface OutputRange {
  * [outputs, columns], out [rows, outputs].
  */
 export function linear(
-  out: Float32Array,
-  x: Float32Array,
-  weight: Float32Array,
-  bias: Float32Array | undefined,
+  out: Values,
+  x: Values,
+  weight: Values,
+  bias: Values | undefined,
   rows: number,
   columns: number,
   outputs: number,

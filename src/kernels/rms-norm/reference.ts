@@ -2,15 +2,16 @@
  * rmsNorm: root mean square normalisation (arXiv 1910.07467), optionally per group (per-head norms of Qwen3).
  * Sums in f64. In place when out is x. The oracle for all other rmsNorm kernels.
  */
+import type { Values } from "../values.ts";
 
 /**
  * out = x / sqrt(mean(x^2) + epsilon) * weight for each of `groups` equal parts of each row. x and out are
  * [rows, width], weight is [width / groups].
  */
 export function rmsNorm(
-  out: Float32Array,
-  x: Float32Array,
-  weight: Float32Array,
+  out: Values,
+  x: Values,
+  weight: Values,
   rows: number,
   width: number,
   groups: number,
