@@ -40,9 +40,21 @@ interface GoldenText {
   readonly vocabulary: number;
   /** Mean of -log p(next) over the n - 1 predictions inside the text, as run.c states it. */
   readonly meanNll: number;
-  readonly logitTolerance: number;
-  readonly nllTolerance: number;
+  /** File format of a quantized model's matrices. */
+  readonly quantized: QuantizedFormat | undefined;
 }
+
+export type QuantizedFormat = "q8_0" | "q4_0" | "q4_1" | "q5_1";
+
+export interface Tolerances {
+  /** Largest difference of any logit. */
+  readonly logits: number;
+  /** Largest difference of the mean NLL. */
+  readonly nll: number;
+}
+
+/** What the logits of run.c and of f64 sums agree to. */
+export const F32_TOLERANCES: Tolerances = { logits: 1e-3, nll: 1e-4 };
 
 const STORIES = ["models", "stories260K", "stories260K.gguf"];
 const TINY_LLAMA = ["models", "llama-2-tiny-random", "llama-2-tiny-random.gguf"];
@@ -58,8 +70,7 @@ const TEXTS: readonly (readonly [string, GoldenText])[] = [
       logits: ["reference", "llama-2-tiny-random", "text.logits.f32"],
       vocabulary: 32000,
       meanNll: meanOfNllFile("reference", "llama-2-tiny-random", "text.nll.txt"),
-      logitTolerance: 1e-3,
-      nllTolerance: 1e-4,
+      quantized: undefined,
     },
   ],
   ["stories260K q8_0", quantizedText("q8_0", 1.316891)],
@@ -75,16 +86,16 @@ function storiesText(name: string, meanNll: number): GoldenText {
     logits: ["reference", "stories260K", `${name}.logits.f32`],
     vocabulary: 512,
     meanNll,
-    logitTolerance: 1e-3,
-    nllTolerance: 1e-4,
+    quantized: undefined,
   };
 }
 
-function quantizedText(format: string, meanNll: number): GoldenText {
+function quantizedText(format: QuantizedFormat, meanNll: number): GoldenText {
   return {
     ...storiesText("text_a", meanNll),
     model: ["quantized", `stories260K-${format}.gguf`],
     logits: ["quantized", `stories260K-${format}.text_a.logits.f32`],
+    quantized: format,
   };
 }
 
@@ -102,11 +113,25 @@ function meanOfNllFile(...parts: string[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Registers the suite for one executor. Logit tolerances are those of an executor that computes in f32. */
-export function describeGolden(name: string, create: ExecutorFactory): void {
+/** How an executor's results may differ from f32 arithmetic on the decoded weights. */
+export interface GoldenBounds {
+  /** Bounds of the texts whose weights the executor multiplies as the file's floats. */
+  readonly floats: Tolerances;
+  /** Bounds by file format of the quantized models. */
+  readonly quantized: Readonly<Record<QuantizedFormat, Tolerances>>;
+}
+
+const EXACT: GoldenBounds = {
+  floats: F32_TOLERANCES,
+  quantized: { q8_0: F32_TOLERANCES, q4_0: F32_TOLERANCES, q4_1: F32_TOLERANCES, q5_1: F32_TOLERANCES },
+};
+
+/** Registers the suite for one executor; without bounds it must compute as exactly as f32 allows. */
+export function describeGolden(name: string, create: ExecutorFactory, bounds: GoldenBounds = EXACT): void {
   describeWithData(`golden: ${name} executor`, () => {
     for (const [title, text] of TEXTS) {
-      test(`logits and NLL of ${title}`, () => checkText(create, text));
+      const tolerances = text.quantized === undefined ? bounds.floats : bounds.quantized[text.quantized];
+      test(`logits and NLL of ${title}`, () => checkText(create, text, tolerances));
     }
     test("greedy tokens of stories260K", () => checkGreedy(create, STORIES, "stories260K"));
     test("greedy tokens of llama-2-tiny-random", () =>
@@ -114,7 +139,7 @@ export function describeGolden(name: string, create: ExecutorFactory): void {
   });
 }
 
-async function checkText(create: ExecutorFactory, text: GoldenText): Promise<void> {
+async function checkText(create: ExecutorFactory, text: GoldenText, bounds: Tolerances): Promise<void> {
   const tokens = readInt32(...text.tokens);
   const expected = readFloat32(...text.logits); // [n, V]
   await withExecutor(create, text.model, async (executor) => {
@@ -124,8 +149,8 @@ async function checkText(create: ExecutorFactory, text: GoldenText): Promise<voi
     for (let i = 0; i < logits.length; i++) {
       worst = Math.max(worst, Math.abs(logits[i] - expected[i]));
     }
-    expect(worst).toBeLessThan(text.logitTolerance);
-    expect(Math.abs(meanNll(logits, tokens, text.vocabulary) - text.meanNll)).toBeLessThan(text.nllTolerance);
+    expect(worst).toBeLessThan(bounds.logits);
+    expect(Math.abs(meanNll(logits, tokens, text.vocabulary) - text.meanNll)).toBeLessThan(bounds.nll);
   });
 }
 
