@@ -16,7 +16,8 @@ import { EngineClient } from "./engine-client.ts";
 import { compileKernels, type SimdVariant } from "./kernel-module.ts";
 import { type MemoryPlan, planMemory, rotaryTables } from "./memory-plan.ts";
 import { writeAngles } from "./rotary.ts";
-import { buildReadTape, buildTape, type Tape, type TapeMode } from "./tape-builder.ts";
+import { buildReadTape, buildTape } from "./tape-builder.ts";
+import type { Tape, TapeMode } from "./tape-writer.ts";
 import { loadWeights } from "./weight-loader.ts";
 
 /** Passes over memory that a bandwidth measurement takes the best of. */

@@ -1,0 +1,160 @@
+/**
+ * Writes tapes: appends instructions with barriers where their touches ask for one, looks addresses up in the memory
+ * plan, and lets linear ops that share an input share its preparation. tape-builder.ts says what each op becomes.
+ */
+import * as layout from "../../kernels/layout.ts";
+import type { Buffer } from "../../program/program.ts";
+import type { ExecutorOptions } from "../executor.ts";
+import { type Access, HazardTracker } from "./hazards.ts";
+import type { MemoryPlan, PlacedBuffer, PlacedCache, PlacedWeight, PreparedArea } from "./memory-plan.ts";
+import type { WeightLayout } from "./weight-layout.ts";
+
+export type TapeMode = "decode" | "batch";
+
+export interface Tape {
+  readonly words: Uint32Array<ArrayBuffer>;
+  /** For each op of the program the kernel that runs it. */
+  readonly kernels: readonly string[];
+  readonly barriers: number;
+}
+
+export type TapeOptions = Pick<ExecutorOptions, "threads" | "keyValueFormat">;
+
+export interface Touch {
+  readonly region: string;
+  readonly access: Access;
+}
+
+export interface Touches {
+  readonly reads: readonly Touch[];
+  readonly writes: readonly Touch[];
+}
+
+export class TapeWriter {
+  readonly plan: MemoryPlan;
+  readonly options: TapeOptions;
+  readonly mode: TapeMode;
+  /** One entry per op of the program, pushed by whoever translates it. */
+  readonly kernels: string[] = [];
+  readonly #words: number[] = [];
+  readonly #hazards = new HazardTracker();
+  /** Which buffer's rows each prepared area holds at this point. */
+  readonly #prepared = new Map<string, { buffer: string; columns: number; factor: number }>();
+  readonly #floats = new DataView(new ArrayBuffer(4));
+  #barriers = 0;
+
+  constructor(plan: MemoryPlan, options: TapeOptions, mode: TapeMode) {
+    this.plan = plan;
+    this.options = options;
+    this.mode = mode;
+  }
+
+  finish(): Tape {
+    this.#words.push(layout.OP_END, 2);
+    return { words: new Uint32Array(this.#words), kernels: this.kernels, barriers: this.#barriers };
+  }
+
+  /** Appends an instruction, after a barrier where what it touches asks for one. */
+  emit(opcode: number, words: readonly number[], touches: Touches): void {
+    const hazards = this.#hazards;
+    const conflict =
+      touches.reads.some(({ region, access }) => hazards.readConflicts(region, access)) ||
+      touches.writes.some(({ region, access }) => hazards.writeConflicts(region, access));
+    if (conflict && this.options.threads > 1) {
+      this.#words.push(layout.OP_BARRIER, 2);
+      this.#barriers++;
+    }
+    if (conflict) hazards.barrier();
+    for (const { region, access } of touches.reads) hazards.read(region, access);
+    for (const { region, access } of touches.writes) {
+      hazards.write(region, access);
+      for (const [name, held] of this.#prepared) if (held.buffer === region) this.#prepared.delete(name);
+    }
+    this.#words.push(opcode, words.length + 2, ...words);
+  }
+
+  /** Makes sure the prepared area of the weight's activation format holds x. */
+  prepare(x: Buffer, columns: number, weight: WeightLayout): PreparedArea {
+    const { activations, activationFactor } = weight;
+    const area = this.plan.prepared.get(activations.name);
+    if (area === undefined) throw new Error(`tape: no area for ${activations.name} activations`);
+    const held = this.#prepared.get(activations.name);
+    if (held?.buffer === x.name && held.columns === columns && held.factor === activationFactor) return area;
+    const decode = this.mode === "decode";
+    const place = this.buffer(x);
+    this.emit(
+      layout.OP_ACTIVATIONS,
+      [
+        rowsCode(x),
+        this.split(),
+        activations.code,
+        place.address,
+        place.stride,
+        columns,
+        this.float(activationFactor),
+        decode ? area.rows : area.tiles,
+        decode ? area.rowStride : 0,
+        activations.tileBytes(columns),
+      ],
+      {
+        reads: [this.rowTouch(x)],
+        // Decoding prepares into rows of the thread's own, which nobody else touches.
+        writes: decode ? [] : [{ region: preparedRegion(weight), access: "tiles" }],
+      },
+    );
+    this.#prepared.set(activations.name, { buffer: x.name, columns, factor: activationFactor });
+    return area;
+  }
+
+  /** How an instruction over whole rows touches a buffer in this mode. */
+  rowTouch(buffer: Buffer): Touch {
+    return { region: buffer.name, access: this.mode === "decode" ? "whole" : "tiles" };
+  }
+
+  /** Whether every thread does all rows of such an instruction or a share of them. */
+  split(): number {
+    return this.mode === "decode" ? layout.SPLIT_NONE : layout.SPLIT_TILES;
+  }
+
+  cacheCode(): number {
+    return this.options.keyValueFormat === "f16" ? layout.CACHE_F16 : layout.CACHE_F32;
+  }
+
+  /** An f32 as the word that carries it. */
+  float(value: number): number {
+    this.#floats.setFloat32(0, value);
+    return this.#floats.getUint32(0);
+  }
+
+  buffer(buffer: Buffer): PlacedBuffer {
+    const placed = this.plan.buffers.get(buffer.name);
+    if (placed === undefined) throw new Error(`tape: buffer ${buffer.name} has no place`);
+    return placed;
+  }
+
+  cache(name: string): PlacedCache {
+    const placed = this.plan.caches.get(name);
+    if (placed === undefined) throw new Error(`tape: cache ${name} has no place`);
+    return placed;
+  }
+
+  address(weight: string): number {
+    const placed = this.plan.weights.get(weight);
+    if (placed === undefined) throw new Error(`tape: weight ${weight} has no place`);
+    return placed.address;
+  }
+
+  weight(name: string): PlacedWeight & { layout: WeightLayout } {
+    const placed = this.plan.weights.get(name);
+    if (placed?.layout === undefined) throw new Error(`tape: matrix ${name} has no place`);
+    return { ...placed, layout: placed.layout };
+  }
+}
+
+export function preparedRegion(weight: WeightLayout): string {
+  return `prepared:${weight.activations.name}`;
+}
+
+export function rowsCode(buffer: Buffer): number {
+  return buffer.rows === "tokens" ? layout.ROWS_TOKENS : layout.ROWS_OUTPUTS;
+}
