@@ -1,51 +1,20 @@
 // Times skim and llama.cpp on the same GGUF file: interleaved rounds, each engine in a fresh process per round, the
-// same token ids and threads, and the memory roofline measured in the same rounds.
+// same token ids and threads, and the memory roofline measured in the same rounds. wllama joins in when asked for.
 //   node bench.mjs --model F [--prompt 512] [--decode 128] [--depth 0,1024,4096] [--repeats 5] [--threads 2]
-//                  [--kv-format f16|f32] [--flash-attention] [--record] [--json]
+//                  [--kv-format f16|f32] [--flash-attention] [--wllama CHROMIUM] [--record] [--json]
 import { appendFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { BATCH_SIZE, planTests } from "./bench-plan.mjs";
+import { printReport } from "./bench-report.mjs";
+import { describeCommand, readSettings } from "./bench-settings.mjs";
 import { summarizeTests, summarizeValues } from "./bench-summary.mjs";
 import { runInChild } from "./child-process.mjs";
-import { readCount, runCommand } from "./command.mjs";
+import { runCommand } from "./command.mjs";
 import { describeMachine, QUIET_LOAD_PER_CORE, QUIET_OTHER_CORES, readCommit, readLoad } from "./machine.mjs";
 import { importSkim } from "./skim-build.mjs";
-import { formatTable } from "./table.mjs";
 
 const RESULTS = path.resolve(import.meta.dirname, "..", "results", "peers.jsonl");
-const FLAGS = {
-  model: { type: "string" },
-  prompt: { type: "string", default: "512" },
-  decode: { type: "string", default: "128" },
-  depth: { type: "string", default: "0" },
-  repeats: { type: "string", default: "5" },
-  threads: { type: "string", default: "2" },
-  "kv-format": { type: "string", default: "f16" },
-  "flash-attention": { type: "boolean", default: false },
-  record: { type: "boolean", default: false },
-  json: { type: "boolean", default: false },
-};
-
-function readSettings() {
-  const { values } = parseArgs({ options: FLAGS });
-  if (values.model === undefined) throw new Error("--model: expected a GGUF file, got nothing");
-  if (!["f16", "f32"].includes(values["kv-format"])) {
-    throw new Error(`--kv-format: expected f16 or f32, got ${values["kv-format"]}`);
-  }
-  return {
-    model: path.resolve(values.model),
-    prompt: readCount("--prompt", values.prompt),
-    decode: readCount("--decode", values.decode),
-    depths: values.depth.split(",").map((depth) => readCount("--depth", depth.trim(), 0)),
-    repeats: readCount("--repeats", values.repeats),
-    threads: readCount("--threads", values.threads),
-    keyValueFormat: values["kv-format"],
-    flashAttention: values["flash-attention"],
-    record: values.record,
-    json: values.json,
-  };
-}
+const CHILDREN = { skim: "skim-speed.mjs", llamaCpp: "llama-cpp-speed.mjs", wllama: "wllama-speed.mjs" };
 
 /** Rows of the embedding table: both engines know exactly these ids. */
 async function readVocabularySize(model) {
@@ -60,44 +29,23 @@ async function readVocabularySize(model) {
   }
 }
 
-/** The command without the model's folder and without what only says where the result goes. */
-function describeCommand({
-  model,
-  prompt,
-  decode,
-  depths,
-  repeats,
-  threads,
-  keyValueFormat,
-  flashAttention,
-}) {
-  return (
-    `npm run bench -- --model ${path.basename(model)} --prompt ${prompt} --decode ${decode} --depth ${depths.join(",")} ` +
-    `--repeats ${repeats} --threads ${threads} --kv-format ${keyValueFormat}${flashAttention ? " --flash-attention" : ""}`
-  );
-}
-
-async function measureRounds(settings, plan) {
+async function measureRounds(settings, plan, engines) {
+  const { model, threads, keyValueFormat, flashAttention, chromium } = settings;
+  const job = { model, threads, keyValueFormat, flashAttention, chromium, batchSize: BATCH_SIZE, ...plan };
   const rounds = [];
-  for (let round = 0; round < settings.repeats; round++) {
-    const job = {
-      model: settings.model,
-      threads: settings.threads,
-      keyValueFormat: settings.keyValueFormat,
-      flashAttention: settings.flashAttention,
-      batchSize: BATCH_SIZE,
-      ...plan,
-    };
-    console.error(`round ${round + 1} of ${settings.repeats}: skim ...`);
-    const skim = await runInChild("skim-speed.mjs", job);
-    console.error(`round ${round + 1} of ${settings.repeats}: llama.cpp ...`);
-    rounds.push({ skim, llamaCpp: await runInChild("llama-cpp-speed.mjs", job) });
+  for (let round = 1; round <= settings.repeats; round++) {
+    const results = {};
+    for (const engine of engines) {
+      console.error(`round ${round} of ${settings.repeats}: ${engine} ...`);
+      results[engine] = await runInChild(CHILDREN[engine], job);
+    }
+    rounds.push(results);
   }
   return rounds;
 }
 
 /** The complete row as documented in bench/results/README.md. */
-async function summarizeRun(settings, plan, rounds, startedAt, load) {
+async function summarizeRun(settings, plan, rounds, peers, startedAt, load) {
   const rates = rounds.map(({ skim }) => skim.gigabytesPerSecond);
   // A disturbed measurement can only be too low, so the best one is nearest to the ceiling.
   const gigabytesPerSecond = Math.max(...rates);
@@ -106,7 +54,7 @@ async function summarizeRun(settings, plan, rounds, startedAt, load) {
     peakMemoryBytes: Math.max(...rounds.map((round) => round[name].peakMemoryBytes)),
     otherCores: rounds.map((round) => round[name].otherCores),
   });
-  const { parameters, tensorBytes, weightBytes, simd } = rounds[0].skim;
+  const { skim, llamaCpp, wllama } = rounds[0];
   return {
     schema: "peers/1",
     date: startedAt.toISOString(),
@@ -117,53 +65,30 @@ async function summarizeRun(settings, plan, rounds, startedAt, load) {
     model: {
       file: path.basename(settings.model),
       fileBytes: (await stat(settings.model)).size,
-      parameters,
-      tensorBytes,
+      parameters: skim.parameters,
+      tensorBytes: skim.tensorBytes,
     },
     threads: settings.threads,
     keyValueFormat: settings.keyValueFormat,
     roofline: { gigabytesPerSecond, rounds: rates },
-    skim: { ...(await engine("skim")), weightBytes, simd },
+    skim: { ...(await engine("skim")), weightBytes: skim.weightBytes, simd: skim.simd },
     llamaCpp: {
       ...(await engine("llamaCpp")),
-      ...rounds[0].llamaCpp.versions,
+      ...llamaCpp.versions,
       flashAttention: settings.flashAttention,
     },
-    tests: await summarizeTests(plan.tests, rounds, gigabytesPerSecond),
+    ...(wllama === undefined ? {} : { wllama: { release: wllama.release, browser: wllama.browser } }),
+    tests: await summarizeTests(plan.tests, rounds, peers, gigabytesPerSecond),
   };
 }
 
-function printReport(row) {
-  const spread = ({ median, values }) =>
-    `${median.toFixed(2)} (${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)})`;
-  const rows = row.tests.map(({ name, skim, llamaCpp, ratio, pairs, equalIds, ids }) => [
-    name,
-    spread(skim.tokensPerSecond),
-    spread(llamaCpp.tokensPerSecond),
-    spread({ median: ratio, values: pairs.values }),
-    skim.bytesPerToken === undefined ? "-" : `${(skim.bytesPerToken / 1e6).toFixed(1)} MB`,
-    skim.rooflineShare === undefined ? "-" : `${(skim.rooflineShare * 100).toFixed(1)} %`,
-    `${equalIds}/${ids}`,
-  ]);
-  const heading = [
-    "test",
-    "skim t/s",
-    "llama.cpp t/s",
-    "ratio",
-    "skim reads/token",
-    "of roofline",
-    "equal ids",
-  ];
-  const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(2)} GB`;
-  console.log(`model     ${row.model.file}, ${(row.model.parameters / 1e6).toFixed(0)} M parameters`);
-  console.log(
-    `machine   ${row.machine.cpu}, ${row.threads} of ${row.machine.cores} cores, node ${row.machine.node}`,
-  );
-  console.log(`roofline  ${row.roofline.gigabytesPerSecond.toFixed(1)} GB/s`);
-  console.log(
-    `peak      skim ${gigabytes(row.skim.peakMemoryBytes)}, llama.cpp ${gigabytes(row.llamaCpp.peakMemoryBytes)}`,
-  );
-  console.log(formatTable(heading, rows));
+/** Throws when other processes disturbed a run that is to be recorded. */
+function checkDisturbance(row, record) {
+  const otherCores = Math.max(...row.skim.otherCores, ...row.llamaCpp.otherCores);
+  if (otherCores <= QUIET_OTHER_CORES) return;
+  const disturbed = `other processes kept ${otherCores.toFixed(2)} cores busy, expected at most ${QUIET_OTHER_CORES}`;
+  if (record) throw new Error(`not recorded: ${disturbed} - stop them and measure again`);
+  console.error(`warning: ${disturbed} - the figures are off`);
 }
 
 await runCommand("bench", async () => {
@@ -177,15 +102,11 @@ await runCommand("bench", async () => {
     );
   }
   const plan = planTests(settings, await readVocabularySize(settings.model));
-  const rounds = await measureRounds(settings, plan);
-  const row = await summarizeRun(settings, plan, rounds, startedAt, load);
+  const peers = settings.chromium === undefined ? ["llamaCpp"] : ["llamaCpp", "wllama"];
+  const rounds = await measureRounds(settings, plan, ["skim", ...peers]);
+  const row = await summarizeRun(settings, plan, rounds, peers, startedAt, load);
   if (settings.json) console.log(JSON.stringify(row, undefined, 2));
-  else printReport(row);
-  const otherCores = Math.max(...row.skim.otherCores, ...row.llamaCpp.otherCores);
-  if (otherCores > QUIET_OTHER_CORES) {
-    const disturbed = `other processes kept ${otherCores.toFixed(2)} cores busy, expected at most ${QUIET_OTHER_CORES}`;
-    if (settings.record) throw new Error(`not recorded: ${disturbed} - stop them and measure again`);
-    console.error(`warning: ${disturbed} - the figures are off`);
-  }
+  else printReport(row, peers);
+  checkDisturbance(row, settings.record);
   if (settings.record) await appendFile(RESULTS, `${JSON.stringify(row)}\n`);
 });
