@@ -6,9 +6,9 @@
 
 /**
  * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or shared
- * out by a rule. Equal rules give every thread the same part.
+ * out by a rule. Equal rules give every thread the same part. `private` touches a copy of the thread's own.
  */
-export type Access = "whole" | `panels/${number}` | `heads/${number}` | "tiles";
+export type Access = "whole" | "private" | `panels/${number}` | `heads/${number}` | "tiles";
 
 interface Touched {
   readonly reads: Set<Access>;
@@ -20,23 +20,25 @@ export class HazardTracker {
 
   /** True when reading `region` this way needs a barrier first. */
   readConflicts(region: string, access: Access): boolean {
+    if (access === "private") return false;
     // Every thread has finished its own identical write before it reads; other threads' writes must be waited for.
     return [...this.#of(region).writes].some((write) => write !== "whole" && write !== access);
   }
 
   /** True when writing `region` this way needs a barrier first. */
   writeConflicts(region: string, access: Access): boolean {
+    if (access === "private") return false;
     const { reads, writes } = this.#of(region);
     // A `whole` write repeated by a slower thread must not undo what came after it.
     return [...reads, ...writes].some((earlier) => earlier === "whole" || earlier !== access);
   }
 
   read(region: string, access: Access): void {
-    this.#of(region).reads.add(access);
+    if (access !== "private") this.#of(region).reads.add(access);
   }
 
   write(region: string, access: Access): void {
-    this.#of(region).writes.add(access);
+    if (access !== "private") this.#of(region).writes.add(access);
   }
 
   /** All threads have met. */

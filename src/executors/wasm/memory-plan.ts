@@ -91,7 +91,8 @@ class Layouter {
 export function planMemory(program: Program, file: ModelFile, options: ExecutorOptions): MemoryPlan {
   const { limits, threads } = options;
   const space = new Layouter();
-  const rows = Math.ceil(limits.stepTokens / TILE_TOKENS) * TILE_TOKENS;
+  // While decoding, threads may keep copies of a buffer in its rows.
+  const rows = Math.ceil(Math.max(limits.stepTokens, threads) / TILE_TOKENS) * TILE_TOKENS;
   const capacity = Math.ceil(limits.contextLength / PANEL_ROWS) * PANEL_ROWS;
   const control = space.take(CONTROL_BYTES);
   const stepArray = () => space.take(4 * rows);

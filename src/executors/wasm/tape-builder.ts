@@ -35,7 +35,7 @@ import {
 import { panelCount } from "./weight-layout.ts";
 
 export function buildTape(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode): Tape {
-  const tape = new TapeWriter(plan, options, mode);
+  const tape = new TapeWriter(program, plan, options, mode);
   for (const op of program.ops) appendOp(tape, op);
   return tape.finish();
 }
@@ -104,8 +104,10 @@ function appendRmsNorm(tape: TapeWriter, op: RmsNormOp): void {
   const weight = tape.plan.weights.get(op.weight.name);
   if (weight === undefined) throw new Error(`tape: weight ${op.weight.name} has no place`);
   // In place, a thread that runs ahead would change what the others still read: share the rows out instead.
-  const split = op.x.name === op.out.name ? layout.SPLIT_TILES : tape.split();
-  const access = split === layout.SPLIT_TILES ? "tiles" : "whole";
+  const inPlace = op.x.name === op.out.name;
+  const split = inPlace ? layout.SPLIT_TILES : tape.split();
+  const touch = (buffer: Buffer): Touch =>
+    inPlace ? { region: buffer.name, access: "tiles" } : tape.rowTouch(buffer);
   tape.kernels.push("rms_norm_f32");
   tape.emit(
     layout.OP_RMS_NORM,
@@ -120,8 +122,9 @@ function appendRmsNorm(tape: TapeWriter, op: RmsNormOp): void {
       op.x.width,
       op.groups,
       tape.float(op.epsilon),
+      tape.threadStride(op.out),
     ],
-    { reads: [{ region: op.x.name, access }], writes: [{ region: op.out.name, access }] },
+    { reads: [touch(op.x)], writes: [touch(op.out)] },
   );
 }
 

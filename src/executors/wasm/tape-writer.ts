@@ -3,7 +3,8 @@
  * plan, and lets linear ops that share an input share its preparation. tape-builder.ts says what each op becomes.
  */
 import * as layout from "../../kernels/layout.ts";
-import type { Buffer } from "../../program/program.ts";
+import { buffersRead, bufferWritten } from "../../program/dataflow.ts";
+import type { Buffer, Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import { type Access, HazardTracker } from "./hazards.ts";
 import type { MemoryPlan, PlacedBuffer, PlacedCache, PlacedWeight, PreparedArea } from "./memory-plan.ts";
@@ -41,12 +42,14 @@ export class TapeWriter {
   /** Which buffer's rows each prepared area holds at this point. */
   readonly #prepared = new Map<string, { buffer: string; columns: number; factor: number }>();
   readonly #floats = new DataView(new ArrayBuffer(4));
+  readonly #privateBuffers: ReadonlySet<string>;
   #barriers = 0;
 
-  constructor(plan: MemoryPlan, options: TapeOptions, mode: TapeMode) {
+  constructor(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode) {
     this.plan = plan;
     this.options = options;
     this.mode = mode;
+    this.#privateBuffers = mode === "decode" ? findPrivateBuffers(program) : new Set();
   }
 
   finish(): Tape {
@@ -95,6 +98,7 @@ export class TapeWriter {
         decode ? area.rows : area.tiles,
         decode ? area.rowStride : 0,
         activations.tileBytes(columns),
+        this.threadStride(x),
       ],
       {
         reads: [this.rowTouch(x)],
@@ -106,9 +110,18 @@ export class TapeWriter {
     return area;
   }
 
+  /**
+   * Distance of the threads' copies of a buffer, 0 where there is one for all. While decoding, thread t's copy of a
+   * private buffer is row t: nobody waits for another or shares cache lines with it.
+   */
+  threadStride(buffer: Buffer): number {
+    return this.#privateBuffers.has(buffer.name) ? this.buffer(buffer).stride : 0;
+  }
+
   /** How an instruction over whole rows touches a buffer in this mode. */
   rowTouch(buffer: Buffer): Touch {
-    return { region: buffer.name, access: this.mode === "decode" ? "whole" : "tiles" };
+    const alone = this.#privateBuffers.has(buffer.name) ? "private" : "whole";
+    return { region: buffer.name, access: this.mode === "decode" ? alone : "tiles" };
   }
 
   /** Whether every thread does all rows of such an instruction or a share of them. */
@@ -157,4 +170,17 @@ export function preparedRegion(weight: WeightLayout): string {
 
 export function rowsCode(buffer: Buffer): number {
   return buffer.rows === "tokens" ? layout.ROWS_TOKENS : layout.ROWS_OUTPUTS;
+}
+
+/** Buffers that only norms out of place write and only linear ops read. */
+function findPrivateBuffers(program: Program): ReadonlySet<string> {
+  const written = new Set<string>();
+  const shared = new Set<string>();
+  for (const op of program.ops) {
+    const out = bufferWritten(op)?.name;
+    const normed = op.kind === "rmsNorm" && op.x.name !== out;
+    if (out !== undefined) (normed ? written : shared).add(out);
+    if (op.kind !== "linear") for (const buffer of buffersRead(op)) shared.add(buffer.name);
+  }
+  return new Set([...written].filter((name) => !shared.has(name)));
 }

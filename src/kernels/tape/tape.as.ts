@@ -74,20 +74,20 @@ function runEmbed(p: usize): void {
   }
 }
 
-/** rows, split, x, xStride, weight, out, outStride, width, groups, epsilon */
+/** rows, split, x, xStride, weight, out, outStride, width, groups, epsilon, outThreadStride */
 function runRmsNorm(p: usize): void {
-  const rows = rowCount(word(p, 2));
+  const rows = rowCount(word(p, 2)), out = address(p, 7) + <usize>thread * address(p, 12);
   for (let row = firstRow(word(p, 3), rows), last = lastRow(word(p, 3), rows); row < last; row++) {
     rms_norm_f32(
-      address(p, 4) + <usize>row * address(p, 5), address(p, 6), address(p, 7) + <usize>row * address(p, 8),
+      address(p, 4) + <usize>row * address(p, 5), address(p, 6), out + <usize>row * address(p, 8),
       word(p, 9), word(p, 10), real(p, 11),
     );
   }
 }
 
-/** rows, split, format, x, xStride, columns, factor, target, threadStride, tileBytes */
+/** rows, split, format, x, xStride, columns, factor, target, threadStride, tileBytes, xThreadStride */
 function runActivations(p: usize): void {
-  const rows = rowCount(word(p, 2)), format = word(p, 4), x = address(p, 5), stride = address(p, 6), columns = word(p, 7);
+  const rows = rowCount(word(p, 2)), format = word(p, 4), x = address(p, 5) + <usize>thread * address(p, 12), stride = address(p, 6), columns = word(p, 7);
   const factor = real(p, 8), target = address(p, 9) + <usize>thread * address(p, 10), tileBytes = address(p, 11);
   const first = firstRow(word(p, 3), rows), last = lastRow(word(p, 3), rows);
   if (first >= last) return;
