@@ -1,0 +1,97 @@
+/**
+ * Shapes of published models, for simulators that need sizes and no weights. Figures from the models' config.json.
+ * Invariant: heads divide the width, key/value heads divide the heads.
+ */
+import { OptionError } from "../errors.ts";
+import { nearestName } from "../session/nearest-name.ts";
+
+export interface TransformerShape {
+  readonly name: string;
+  /** L */
+  readonly layers: number;
+  /** d, the residual stream */
+  readonly width: number;
+  /** f, the inner width of the MLP */
+  readonly feedForwardWidth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly vocabularySize: number;
+  /** Three MLP matrices (gate, up, down) or two (fc1, fc2). */
+  readonly gated: boolean;
+}
+
+const NAMED: readonly TransformerShape[] = [
+  shape("phi-3-medium", true, [40, 5120, 17920, 40, 10, 32064]),
+  shape("phi-3-mini", true, [32, 3072, 8192, 32, 32, 32064]),
+  shape("llama-3-8b", true, [32, 4096, 14336, 32, 8, 128256]),
+  shape("mistral-7b", true, [32, 4096, 14336, 32, 8, 32000]),
+  shape("llama-2-7b", true, [32, 4096, 11008, 32, 32, 32000]),
+  shape("tinyllama-1.1b", true, [22, 2048, 5632, 32, 4, 32000]),
+  shape("opt-6.7b", false, [32, 4096, 16384, 32, 32, 50272]),
+];
+
+export const SHAPE_NAMES: readonly string[] = NAMED.map(({ name }) => name);
+
+/** Keys of a shape given by its dimensions, all needed. */
+const DIMENSION_KEYS = ["layers", "d", "ff", "heads", "kv", "vocab"] as const;
+
+/**
+ * A published shape by name, or a gated one as `layers=5,d=64,ff=172,heads=8,kv=4,vocab=512`. Throws OptionError.
+ */
+export function parseTransformerShape(text: string): TransformerShape {
+  const parsed = text.includes("=") ? parseDimensions(text) : findNamed(text);
+  checkShape(parsed);
+  return parsed;
+}
+
+/** Throws OptionError for sizes that are no positive whole numbers or do not divide. */
+export function checkShape({ name, width, heads, kvHeads, ...sizes }: TransformerShape): void {
+  for (const size of [width, heads, kvHeads, sizes.layers, sizes.feedForwardWidth, sizes.vocabularySize]) {
+    if (!Number.isSafeInteger(size) || size < 1) {
+      throw new OptionError(`shape ${name}: expected sizes of at least 1, got ${size}`);
+    }
+  }
+  if (width % heads !== 0) {
+    throw new OptionError(`shape ${name}: d, expected a multiple of the ${heads} heads, got ${width}`);
+  }
+  if (heads % kvHeads !== 0) {
+    throw new OptionError(`shape ${name}: heads, expected a multiple of kv (${kvHeads}), got ${heads}`);
+  }
+}
+
+function findNamed(name: string): TransformerShape {
+  const found = NAMED.find((candidate) => candidate.name === name);
+  if (found !== undefined) return found;
+  throw new OptionError(
+    `shape: unknown "${name}" - did you mean "${nearestName(name, SHAPE_NAMES)}"? Known: ${SHAPE_NAMES.join(", ")}, ` +
+      "or dimensions like layers=5,d=64,ff=172,heads=8,kv=4,vocab=512",
+  );
+}
+
+function parseDimensions(text: string): TransformerShape {
+  const given = new Map<string, number>();
+  for (const part of text.split(",")) {
+    const [key, value = "", ...rest] = part.split("=").map((side) => side.trim());
+    if (!DIMENSION_KEYS.some((known) => known === key)) {
+      throw new OptionError(
+        `shape: unknown dimension "${key}" - did you mean "${nearestName(key, DIMENSION_KEYS)}"? Known: ${DIMENSION_KEYS.join(", ")}`,
+      );
+    }
+    if (rest.length > 0 || !/^[1-9]\d{0,7}$/.test(value)) {
+      throw new OptionError(`shape: ${key}, expected a positive whole number, got "${value}"`);
+    }
+    given.set(key, Number(value));
+  }
+  const sizes = DIMENSION_KEYS.map((key) => {
+    const size = given.get(key);
+    if (size === undefined) throw new OptionError(`shape: dimension ${key} is missing in "${text}"`);
+    return size;
+  });
+  return shape(text, true, sizes);
+}
+
+/** Sizes in the order of DIMENSION_KEYS. */
+function shape(name: string, gated: boolean, sizes: readonly number[]): TransformerShape {
+  const [layers, width, feedForwardWidth, heads, kvHeads, vocabularySize] = sizes;
+  return { name, gated, layers, width, feedForwardWidth, heads, kvHeads, vocabularySize };
+}
