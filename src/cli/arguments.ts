@@ -32,6 +32,22 @@ export function wholeNumbers(least: number): (text: string) => number[] {
   return (text) => text.split(",").map((part) => parse(part.trim()));
 }
 
+/** Comma-separated numbers in [least, most]. */
+export function realNumbers(least: number, most: number): (text: string) => number[] {
+  const parse = realNumber(least, most);
+  return (text) => text.split(",").map((part) => parse(part.trim()));
+}
+
+/** Comma-separated names out of `known`. */
+export function names<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
+  return (text) =>
+    text.split(",").map((part) => {
+      const name = known.find((candidate) => candidate === part.trim());
+      if (name !== undefined) return name;
+      throw new InvalidArgumentError(`Expected names out of ${known.join(", ")}.`);
+    });
+}
+
 /** Collects a flag that may be given several times. */
 export function collect(text: string, earlier: readonly string[] | undefined): string[] {
   return [...(earlier ?? []), text];

@@ -11,6 +11,7 @@ import { addEvalCommand } from "./eval.ts";
 import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
 import { addRunCommand } from "./run.ts";
+import { addSimulateCommand } from "./simulate.ts";
 import { addStartCommand } from "./start.ts";
 import { addSynthCommand } from "./synth.ts";
 import type { Terminal } from "./terminal.ts";
@@ -45,6 +46,7 @@ function buildCommand(terminal: Terminal): Command {
   addEvalCommand(program, terminal);
   addTokenizeCommand(program, terminal);
   addInspectCommand(program, terminal);
+  addSimulateCommand(program, terminal);
   addSynthCommand(program, terminal);
   addStartCommand(program, terminal);
   return program;

@@ -51,9 +51,9 @@ export function checkPreference(preference: CachePreference): void {
   }
 }
 
-/** True when the cache's contents can change the choice. */
-export function prefersCached({ gamma, topM, alphaBlend }: CachePreference): boolean {
-  return gamma !== 1 || topM !== undefined || alphaBlend;
+/** True when the cache's contents can change the choice; with gamma 1 neither warm-up nor blend can. */
+export function prefersCached({ gamma, topM }: CachePreference): boolean {
+  return gamma !== 1 || topM !== undefined;
 }
 
 /**

@@ -61,7 +61,7 @@ export interface HookPlan {
   readonly linears: number;
   /** Bytes of one column of one matrix. */
   readonly unitBytes: number;
-  /** Columns of each matrix that fit its share of DRAM. */
+  /** Columns of each matrix that fit its share of DRAM, at most all. */
   readonly slots: number;
 }
 
@@ -97,7 +97,7 @@ export function planMemory(setting: MemorySetting): MemoryPlan {
   const linearBudget = Math.max(dramBytes - staticBytes, 0) / (3 * layers);
   const hook = (columns: number, linears: number, unitLength: number): HookPlan => {
     const unitBytes = unitLength * storage.mlpWeight;
-    return { columns, linears, unitBytes, slots: Math.floor(linearBudget / unitBytes) };
+    return { columns, linears, unitBytes, slots: Math.min(Math.floor(linearBudget / unitBytes), columns) };
   };
   return {
     setting,

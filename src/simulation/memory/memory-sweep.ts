@@ -168,7 +168,10 @@ function summarize(variant: Variant, link: MemoryLink): SweepRow {
     preference: variant.preference,
     dramBytes: plan.setting.dramBytes,
     link,
-    slots: { input: plan.hooks.input.slots, glu: plan.hooks.glu.slots },
+    slots:
+      variant.policy === "none"
+        ? { input: 0, glu: 0 }
+        : { input: plan.hooks.input.slots, glu: plan.hooks.glu.slots },
     hitRate: { input: hitRate(reads, "input"), glu: hitRate(reads, "glu") },
     flashBytesPerToken: mean(({ flashBytesPerToken }) => flashBytesPerToken),
     dramBytesPerToken: mean(({ dramBytesPerToken }) => dramBytesPerToken),

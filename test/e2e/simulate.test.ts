@@ -1,0 +1,141 @@
+/**
+ * `skim simulate` as a user runs it: figures that can be worked out by hand, sweeps, files, and one line for every
+ * mistake.
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createFileSink } from "../../src/platform/node.ts";
+import { TraceWriter } from "../../src/simulation/memory/trace-file.ts";
+import { parseTransformerShape } from "../../src/simulation/model-shapes.ts";
+import { skim } from "./skim-process.ts";
+
+const TINY = "layers=2,d=64,ff=160,heads=8,kv=4,vocab=512";
+// 8-bit weights without keys and values: head 64 * 512, attention 64 * 64 * 3 * 2, MLP 3 * 64 * 160 * 2
+const PINNED = 64 * 512 + 64 * 64 * 3 * 2;
+const MLP = 3 * 64 * 160 * 2;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "skim-simulate-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const memory = (...flags: string[]) => skim(["simulate", "memory", ...flags]);
+
+/** A trace of one sequence with the same two columns at every hook and token. */
+async function writeTrace(file: string): Promise<void> {
+  const shape = parseTransformerShape(TINY);
+  const writer = new TraceWriter(await createFileSink(file), {
+    shape,
+    content: "columns",
+    origin: "two columns",
+  });
+  writer.startSequence(3);
+  for (let token = 0; token < 4; token++) {
+    for (let record = 0; record < 4; record++) writer.addColumns(Int32Array.of(5, 9), 2);
+    await writer.endToken();
+  }
+  await writer.finish();
+}
+
+describe("skim simulate memory", () => {
+  it("sweeps every combination and writes the rows as CSV", async () => {
+    const out = path.join(folder, "sweep.csv");
+    const flags = [
+      "--shape",
+      TINY,
+      "--weight-bits",
+      "8",
+      "--dram",
+      `${(PINNED + MLP) / 1e9},1`,
+      "--tokens",
+      "4",
+    ];
+    const outcome = await memory(
+      ...flags,
+      ...["--context", "1100", "--kv-bits", "1", "--stream-pinned", "--density", "0.3,0.6"],
+      ...["--policy", "lru,lfu", "--gamma", "1,0.2", "--flash-bandwidth", "1,2,4", "--out", out, "--json"],
+    );
+    expect(outcome.code).toBe(0);
+    const report = JSON.parse(outcome.stdout);
+    expect(report.simulated).toBe("simulated transfer-bound tokens/s");
+    expect(report.trace.origin).toMatch(/synthetic scores, no model was run/);
+    // DRAM x flash x (dense + densities x policies x gammas)
+    expect(report.rows).toHaveLength(2 * 3 * (1 + 2 * 2 * 2));
+    const lines = (await readFile(out, "utf8")).trim().split("\n");
+    expect(lines).toHaveLength(1 + report.rows.length);
+    expect(lines[0]).toMatch(/simulated_tokens_per_second/);
+    expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
+  });
+
+  it("reads everything once and then finds it resident when all of it fits", async () => {
+    const outcome = await memory(
+      "--shape",
+      TINY,
+      "--weight-bits",
+      "8",
+      "--dram",
+      "1",
+      "--tokens",
+      "10",
+      "--json",
+    );
+    const [dense] = JSON.parse(outcome.stdout).rows;
+    expect(dense.hitRate).toEqual({ input: 0.9, glu: 0.9 });
+    expect(dense.flashBytesPerToken).toBe(MLP / 10);
+    expect(dense.dramBytesPerToken).toBeCloseTo(0.9 * MLP, 6);
+    // 2048 positions of 2 layers, 4 of 8 heads, keys and values of 2 bytes
+    const keyValue = 2 * 1536 * 64 * 2 * 2 * 0.5;
+    const seconds = (PINNED + keyValue + 0.9 * MLP) / 60e9 + MLP / 10 / 1e9;
+    expect(dense.tokensPerSecond).toBeCloseTo(1 / seconds, 3);
+  });
+
+  it("replays a trace file with the shape it knows", async () => {
+    const file = path.join(folder, "run.trace");
+    await writeTrace(file);
+    const outcome = await memory("--trace", file, "--policy", "lru", "--json");
+    expect(outcome.code).toBe(0);
+    const [, row] = JSON.parse(outcome.stdout).rows;
+    expect(row).toMatchObject({ method: "recorded", hitRate: { input: 0.75, glu: 0.75 } });
+    const text = await memory("--trace", file);
+    expect(text.stdout).toMatch(/^SIMULATED transfer-bound tokens\/s/);
+    expect(text.stdout).toMatch(/reads of DRAM and flash sequential/);
+    expect(text.stdout).toMatch(/two columns/);
+    expect((await memory("--trace", file, "--gamma", "0.5")).stderr).toMatch(/expected gamma 1 here/);
+    expect((await memory("--trace", file, "--density", "0.5")).stderr).toMatch(/leave --density out/);
+    expect((await memory("--trace", file, "--shape", TINY)).stderr).toMatch(
+      /--shape describes synthetic traces/,
+    );
+  });
+
+  it.each([
+    [["--trace", "nothing.trace"], 1, /nothing\.trace/],
+    [[], 2, /give --shape/],
+    [["--shape", "phi-3-medum"], 2, /did you mean "phi-3-medium"/],
+    [["--shape", "opt-6.7b", "--dram", "9"], 2, /no gated MLP/],
+    [["--shape", TINY, "--device", "apple-a19"], 2, /did you mean "apple-a18"/],
+    [["--shape", TINY, "--density", "0.0001"], 2, /density: out of range/],
+    [["--shape", TINY, "--density", "0.5,x"], 2, /Expected a number from 0 to 1/],
+    [["--shape", TINY, "--input-density", "0.5"], 2, /belong together/],
+    [["--shape", TINY, "--policy", "fifo"], 2, /Expected names out of none, lru, lfu, belady/],
+    [["--shape", TINY, "--policy", "belady", "--gamma", "0.5"], 2, /belady needs gamma 1/],
+    [["--shape", TINY, "--top-m", "9", "--gamma", "0.5"], 2, /approximate caching replaces re-weighting/],
+    [["--shape", TINY, "--dram", "0.0001"], 2, /expected at most the 0\.000 GB of DRAM/],
+    [["--shape", TINY, "--prompt-tokens", "5000", "--context", "100"], 2, /longer than/],
+  ] as [string[], number, RegExp][])("refuses %o", async (flags, code, message) => {
+    const outcome = await memory(...flags);
+    expect(outcome).toMatchObject({ code, stdout: "" });
+    expect(outcome.stderr.trim().split("\n")).toHaveLength(1);
+    expect(outcome.stderr).toMatch(message);
+  });
+
+  it("refuses a file that is no trace", async () => {
+    const file = path.join(folder, "junk.trace");
+    await writeFile(file, "not a trace at all, but long enough");
+    const outcome = await memory("--trace", file);
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toMatch(/is not a column trace/);
+  });
+});
