@@ -12,7 +12,7 @@ export function describeMachine() {
     cpu: os.cpus()[0]?.model.trim() ?? "unknown",
     cores: os.availableParallelism(),
     memoryBytes: os.totalmem(),
-    os: `${os.type()} ${os.release()} ${os.arch()}`,
+    os: `${os.type()} ${os.release().split("-")[0]} ${os.arch()}`,
     node: process.versions.node,
     v8: process.versions.v8,
   };
