@@ -115,15 +115,20 @@ class BackwardPass {
         this.#ops.push({ kind: "embedGradient", gradient, table: op.table, factor: op.factor });
         return;
       case "linear":
-        return this.#linear(op, gradient);
+        this.#linear(op, gradient);
+        break;
       case "rmsNorm":
-        return this.#rmsNorm(op, gradient);
+        this.#rmsNorm(op, gradient);
+        break;
       case "rotate":
-        return toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, out, inverse: !op.inverse }));
+        toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, out, inverse: !op.inverse }));
+        break;
       case "sequenceAttention":
-        return this.#attention(op, gradient);
+        this.#attention(op, gradient);
+        break;
       case "glu":
-        return this.#glu(op, gradient);
+        this.#glu(op, gradient);
+        break;
       case "add":
         if (this.#needs(op.a)) gradients.pass(op.a, gradient);
         if (!this.#needs(op.b)) return;
@@ -131,9 +136,11 @@ class BackwardPass {
         else toInput(op.b, (out) => this.#ops.push({ kind: "scale", x: gradient, out, factor: op.factor }));
         return;
       case "scale":
-        return toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, out }));
+        toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, out }));
+        break;
       case "selectOutputs":
-        return toInput(op.x, (out) => this.#ops.push({ kind: "scatterOutputs", gradient, out }));
+        toInput(op.x, (out) => this.#ops.push({ kind: "scatterOutputs", gradient, out }));
+        break;
       default:
         throw new Error(`differentiate: ${op.kind} is no forward op`);
     }

@@ -143,67 +143,77 @@ export class ReferenceTraining implements TrainingExecutor {
     const { bounds, outputs, targets, tokens } = batch;
     switch (op.kind) {
       case "embed":
-        return embed(of(op.out), value(op.table), tokens, op.out.width, op.factor);
+        embed(of(op.out), value(op.table), tokens, op.out.width, op.factor);
+        break;
       case "rmsNorm":
-        return rmsNorm(of(op.out), of(op.x), value(op.weight), rows(op.x), op.x.width, op.groups, op.epsilon);
+        rmsNorm(of(op.out), of(op.x), value(op.weight), rows(op.x), op.x.width, op.groups, op.epsilon);
+        break;
       case "linear": {
         const bias = op.bias === undefined ? undefined : value(op.bias);
         const all = { first: 0, end: op.weight.rows };
         const { columns, rows: n } = op.weight;
-        return linear(of(op.out), of(op.x), value(op.weight), bias, rows(op.x), columns, n, all);
+        linear(of(op.out), of(op.x), value(op.weight), bias, rows(op.x), columns, n, all);
+        break;
       }
       case "glu":
-        return glu(of(op.out), of(op.gate), of(op.up), size(op.out), op.activation);
+        glu(of(op.out), of(op.gate), of(op.up), size(op.out), op.activation);
+        break;
       case "add":
-        return add(of(op.out), of(op.a), of(op.b), size(op.out), op.factor);
+        add(of(op.out), of(op.a), of(op.b), size(op.out), op.factor);
+        break;
       case "scale":
-        return scale(of(op.out), of(op.x), size(op.out), op.factor);
+        scale(of(op.out), of(op.x), size(op.out), op.factor);
+        break;
       case "selectOutputs":
-        return selectOutputs(of(op.out), of(op.x), outputs, op.out.width);
+        selectOutputs(of(op.out), of(op.x), outputs, op.out.width);
+        break;
       case "rotate":
-        return this.#rotate(op, batch);
+        this.#rotate(op, batch);
+        break;
       case "sequenceAttention": {
         const inputs = { query: of(op.query), key: of(op.key), value: of(op.value) };
-        return sequenceAttention(of(op.out), of(op.logSumExp), inputs, bounds, op.facts);
+        sequenceAttention(of(op.out), of(op.logSumExp), inputs, bounds, op.facts);
+        break;
       }
       case "crossEntropy":
-        return crossEntropy(
-          of(op.gradient),
-          of(op.losses),
-          of(op.logits),
-          targets,
-          op.logits.width,
-          weights.target,
-        );
+        crossEntropy(of(op.gradient), of(op.losses), of(op.logits), targets, op.logits.width, weights.target);
+        break;
       case "distillation": {
         const [gradient, losses, logits, teacher] = [op.gradient, op.losses, op.logits, op.teacher].map(of);
         const { width } = op.logits;
         const count = outputs.length;
-        return distillation(gradient, losses, logits, teacher, count, width, op.temperature, weights.teacher);
+        distillation(gradient, losses, logits, teacher, count, width, op.temperature, weights.teacher);
+        break;
       }
       case "l1Gradient":
-        return l1Gradient(of(op.gradient), of(op.sums), of(op.x), rows(op.x), op.x.width, weights.l1);
+        l1Gradient(of(op.gradient), of(op.sums), of(op.x), rows(op.x), op.x.width, weights.l1);
+        break;
       case "linearInputGradient": {
         const { columns, rows: n } = op.weight;
         const [out, dy] = [of(op.out), of(op.gradient)];
-        return linearInputGradient(out, dy, value(op.weight), rows(op.out), columns, n, op.accumulate);
+        linearInputGradient(out, dy, value(op.weight), rows(op.out), columns, n, op.accumulate);
+        break;
       }
       case "linearWeightGradient": {
         const { columns, rows: n } = op.weight;
-        return linearWeightGradient(slope(op.weight), of(op.gradient), of(op.x), rows(op.x), columns, n);
+        linearWeightGradient(slope(op.weight), of(op.gradient), of(op.x), rows(op.x), columns, n);
+        break;
       }
       case "biasGradient":
-        return biasGradient(slope(op.bias), of(op.gradient), rows(op.gradient), op.gradient.width);
+        biasGradient(slope(op.bias), of(op.gradient), rows(op.gradient), op.gradient.width);
+        break;
       case "rmsNormInputGradient": {
         const { width } = op.x;
         const shape = { rows: rows(op.x), width, groups: op.groups, epsilon: op.epsilon };
         const [dx, dy, x] = [op.out, op.gradient, op.x].map(of);
-        return rmsNormInputGradient(dx, dy, x, value(op.weight), shape, op.accumulate);
+        rmsNormInputGradient(dx, dy, x, value(op.weight), shape, op.accumulate);
+        break;
       }
       case "rmsNormWeightGradient": {
         const { width } = op.x;
         const shape = { rows: rows(op.x), width, groups: op.groups, epsilon: op.epsilon };
-        return rmsNormWeightGradient(slope(op.weight), of(op.gradient), of(op.x), shape);
+        rmsNormWeightGradient(slope(op.weight), of(op.gradient), of(op.x), shape);
+        break;
       }
       case "attentionGradient": {
         const inputs = { query: of(op.query), key: of(op.key), value: of(op.value) };
@@ -213,16 +223,20 @@ export class ReferenceTraining implements TrainingExecutor {
           value: of(op.valueGradient),
         };
         const [dy, attended, logSumExp] = [op.gradient, op.attended, op.logSumExp].map(of);
-        return attentionGradient(gradients, dy, attended, logSumExp, inputs, bounds, op.facts);
+        attentionGradient(gradients, dy, attended, logSumExp, inputs, bounds, op.facts);
+        break;
       }
       case "gluGradient": {
         const [dGate, dUp, dy] = [op.gateGradient, op.upGradient, op.gradient].map(of);
-        return gluGradient(dGate, dUp, dy, of(op.gate), of(op.up), size(op.gate), op.activation);
+        gluGradient(dGate, dUp, dy, of(op.gate), of(op.up), size(op.gate), op.activation);
+        break;
       }
       case "embedGradient":
-        return embedGradient(slope(op.table), of(op.gradient), tokens, op.table.columns, op.factor);
+        embedGradient(slope(op.table), of(op.gradient), tokens, op.table.columns, op.factor);
+        break;
       case "scatterOutputs":
-        return scatterOutputs(of(op.out), of(op.gradient), outputs, tokens.length, op.out.width);
+        scatterOutputs(of(op.out), of(op.gradient), outputs, tokens.length, op.out.width);
+        break;
     }
   }
 
