@@ -45,7 +45,7 @@ const NODE_ALLOWED = (file) =>
   file === "platform/node.ts" || file.startsWith("cli/") || file.endsWith(".test.ts");
 
 // The numbers that kernels and executor share; read by both compilers.
-const KERNEL_LAYOUT = "kernels/layout.ts";
+const KERNEL_LAYOUTS = ["kernels/layout.ts", "kernels/training-layout.ts"];
 
 // Who may import Node's platform: everyone else is handed a platform as a value.
 const NODE_PLATFORM = "platform/node.ts";
@@ -79,9 +79,9 @@ function violationOf(file, specifier) {
   if (file.endsWith(".as.ts")) {
     const target = specifier.endsWith(".ts") ? specifier : `${specifier}.ts`;
     const resolved = path.posix.join(path.posix.dirname(file), target);
-    return target.startsWith(".") && (target.endsWith(".as.ts") || resolved === KERNEL_LAYOUT)
+    return target.startsWith(".") && (target.endsWith(".as.ts") || KERNEL_LAYOUTS.includes(resolved))
       ? undefined
-      : "*.as.ts files may import only other *.as.ts files and kernels/layout.ts";
+      : "*.as.ts files may import only other *.as.ts files and the layout files of kernels/";
   }
   if (!specifier.startsWith(".")) {
     return undefined;

@@ -2,13 +2,13 @@
 import { exp4 } from "../lanes.as";
 
 // @ts-ignore: decorator
-@inline function sigmoid(x: v128): v128 {
+@inline export function sigmoid(x: v128): v128 {
   return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
 }
 
 /** erf by Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7. */
 // @ts-ignore: decorator
-@inline function erf4(x: v128): v128 {
+@inline export function erf4(x: v128): v128 {
   const a = f32x4.abs(x);
   const t = f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), f32x4.mul(f32x4.splat(0.3275911), a)));
   let p = f32x4.splat(1.061405429);

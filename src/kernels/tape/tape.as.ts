@@ -8,7 +8,7 @@ import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_sil
 import {
   ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, CONTROL_SLOTS,
   CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
-  GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_EMBED, OP_GLU, OP_LINEAR,
+  GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
   OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, ROWS_TOKENS, SPLIT_NONE,
   TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8,
 } from "../layout";
@@ -27,6 +27,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
+import { runTraining } from "./training.as";
 
 /** Set once per instance by the host: control block, this thread's index. */
 let control: usize = 0;
@@ -255,7 +256,8 @@ function run(): bool {
       case OP_SCALE: runScale(p); break;
       case OP_SELECT_OUTPUTS: runSelectOutputs(p); break;
       case OP_READ_MEMORY: runReadMemory(p); break;
-      default: return barrier(control);
+      case OP_END: return barrier(control);
+      default: runTraining(p, control, thread, threads);
     }
     p += <usize>word(p, 1) << 2;
   }

@@ -1,0 +1,218 @@
+/**
+ * The training executor's one shared memory: control block, the step's arrays, parameters with gradients and moments as
+ * plain row-major f32 that the optimizer updates in place, activations, scratch. All addresses are multiples of 64.
+ * Invariant: matrix kernels may read some rows past a parameter; what follows is memory of this plan.
+ */
+import { ResourceError } from "../../errors.ts";
+import { CONTROL_BYTES, PANEL_ROWS } from "../../kernels/layout.ts";
+import {
+  NORM_CHUNK,
+  QUERY_BLOCK,
+  REDUCTION_BLOCK,
+  ROW_BLOCK,
+  SCALAR_COUNT,
+} from "../../kernels/training-layout.ts";
+import type { Buffer, RotaryTable, Weight } from "../../program/program.ts";
+import type { TrainingOp, TrainingProgram } from "../../program/training-ops.ts";
+import { planBuffers } from "./buffer-plan.ts";
+import type { ParameterPart, TrainingLimits } from "./training-executor.ts";
+
+const PAGE_BYTES = 65536;
+const MAX_BYTES = 65536 * PAGE_BYTES;
+/** Static data of the compiled kernels lies below. */
+const FIRST_ADDRESS = PAGE_BYTES;
+
+export type PlacedParameter = Readonly<Partial<Record<ParameterPart, number>>> & {
+  readonly weights: number;
+  readonly size: number;
+};
+
+export interface TrainingMemory {
+  readonly pages: number;
+  readonly control: number;
+  readonly tokens: number;
+  readonly positions: number;
+  readonly outputs: number;
+  readonly targets: number;
+  readonly bounds: number;
+  readonly scalars: number;
+  readonly parameters: ReadonlyMap<string, PlacedParameter>;
+  /** Gradients of all trainable parameters, one after the other. */
+  readonly gradients: { readonly address: number; readonly bytes: number };
+  /** Partial sums of squares of the gradients. */
+  readonly squareSums: number;
+  /** Angles by position, forward and backward. */
+  readonly angles: ReadonlyMap<string, { readonly forward: number; readonly inverse: number }>;
+  readonly buffers: ReadonlyMap<string, { readonly address: number; readonly stride: number }>;
+  readonly activationBytes: number;
+  /** The packed operand of the running product. */
+  readonly packed: number;
+  /** One inverse root mean square per row and group. */
+  readonly inverses: number;
+  readonly scratch: number;
+  readonly scratchStride: number;
+  readonly tape: number;
+  readonly tapeBytes: number;
+}
+
+/** Throws ResourceError when all of it does not fit 4 GiB. */
+export function planTrainingMemory(
+  program: TrainingProgram,
+  limits: TrainingLimits,
+  threads: number,
+): TrainingMemory {
+  let next = FIRST_ADDRESS;
+  const take = (bytes: number) => {
+    const address = next;
+    next += ceil(bytes, 64);
+    return address;
+  };
+  const rows = ceil(limits.rows, 4);
+  const control = take(CONTROL_BYTES);
+  const [tokens, positions, outputs, targets] = [0, 1, 2, 3].map(() => take(4 * rows));
+  const bounds = take(4 * (rows + 1));
+  const scalars = take(4 * SCALAR_COUNT);
+  const { parameters, gradients } = placeParameters(program, take);
+  const squareSums = take(4 * Math.ceil(gradients.bytes / 4 / NORM_CHUNK));
+  const angles = new Map(
+    rotaryTables(program).map((table) => {
+      const bytes = 8 * table.inverseFrequencies.length * limits.sequenceLength;
+      return [table.name, { forward: take(bytes), inverse: take(bytes) }];
+    }),
+  );
+  const { buffers, bytes: activationBytes } = placeBuffers(program, rows, take);
+  const packed = take(4 * Math.max(...program.ops.map((op) => packedValues(op, rows))));
+  const inverses = take(4 * rows * Math.max(1, ...program.ops.map(groupsOf)));
+  const scratchStride = ceil(scratchBytes(program, limits), 64);
+  const scratch = take(scratchStride * threads);
+  const tapeBytes = 4 * 2 * (64 * program.ops.length + 16 * program.parameters.length + 64);
+  const tape = take(tapeBytes);
+  if (next > MAX_BYTES) throw tooLarge(program.name, next, activationBytes);
+  return {
+    pages: Math.ceil(next / PAGE_BYTES),
+    control,
+    tokens,
+    positions,
+    outputs,
+    targets,
+    bounds,
+    scalars,
+    parameters,
+    gradients,
+    squareSums,
+    angles,
+    buffers,
+    activationBytes,
+    packed,
+    inverses,
+    scratch,
+    scratchStride,
+    tape,
+    tapeBytes,
+  };
+}
+
+/** Bytes from one row of a buffer to the next. */
+export function rowStride(buffer: Buffer): number {
+  return 4 * ceil(buffer.width, PANEL_ROWS);
+}
+
+/** First value of a weight inside its parameter. */
+export function weightOffset({ firstRow, columns }: Weight): number {
+  return firstRow * columns;
+}
+
+export function rotaryTables(program: TrainingProgram): readonly RotaryTable[] {
+  const tables = program.ops.flatMap((op) => (op.kind === "rotate" ? [op.table] : []));
+  return [...new Map(tables.map((table) => [table.name, table])).values()];
+}
+
+type Take = (bytes: number) => number;
+
+function placeParameters(
+  program: TrainingProgram,
+  take: Take,
+): Pick<TrainingMemory, "parameters" | "gradients"> {
+  const trainable = program.parameters.filter((parameter) => parameter.trainable);
+  const area = (of: typeof program.parameters) =>
+    new Map(of.map(({ tensor, size }) => [tensor, take(4 * size)]));
+  const weights = area(program.parameters);
+  const start = take(0);
+  const gradients = area(trainable);
+  const end = take(0);
+  const [first, second] = [area(trainable), area(trainable)];
+  const parameters = new Map<string, PlacedParameter>();
+  for (const { tensor, size } of program.parameters) {
+    const [w, g, m, v] = [weights, gradients, first, second].map((places) => places.get(tensor));
+    if (w === undefined) throw new Error(`training memory: ${tensor} has no place`);
+    const moments =
+      g === undefined || m === undefined || v === undefined ? {} : { gradients: g, first: m, second: v };
+    parameters.set(tensor, { size, weights: w, ...moments });
+  }
+  return { parameters, gradients: { address: start, bytes: end - start } };
+}
+
+function placeBuffers(
+  program: TrainingProgram,
+  rows: number,
+  take: Take,
+): { buffers: TrainingMemory["buffers"]; bytes: number } {
+  const { losses, l1Sums, teacher } = program;
+  const pinned = [...losses, ...l1Sums, ...(teacher === undefined ? [] : [teacher])];
+  const strides = new Map<string, number>();
+  const { offsets, bytes } = planBuffers(program.ops, pinned, (buffer) => {
+    strides.set(buffer.name, rowStride(buffer));
+    return ceil(rowStride(buffer) * rows, 64);
+  });
+  const start = take(bytes);
+  const buffers = new Map(
+    [...offsets].map(([name, offset]) => [name, { address: start + offset, stride: strides.get(name) ?? 0 }]),
+  );
+  return { buffers, bytes };
+}
+
+/** Values of the packed operand of a product (kernels/matrix/multiply.as.ts). */
+function packedValues(op: TrainingOp, rows: number): number {
+  switch (op.kind) {
+    case "linear":
+      return op.weight.columns * ceil(op.weight.rows, 8);
+    case "linearInputGradient":
+      return op.weight.rows * ceil(op.weight.columns, 8);
+    case "linearWeightGradient":
+      return rows * ceil(op.weight.columns, 8);
+    default:
+      return 0;
+  }
+}
+
+function groupsOf(op: TrainingOp): number {
+  return op.kind === "rmsNormWeightGradient" ? op.groups : 1;
+}
+
+/** Most that one thread needs for a product, an attention or a teacher's row. */
+function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number {
+  const tall = ceil(limits.sequenceLength, 8);
+  const product = ROW_BLOCK * REDUCTION_BLOCK + 32;
+  const attention = program.ops.map((op) => {
+    if (op.kind !== "sequenceAttention" && op.kind !== "attentionGradient") return 0;
+    const wide = ceil(op.facts.headWidth, 8);
+    const block = wide * QUERY_BLOCK;
+    return op.kind === "sequenceAttention"
+      ? 2 * wide * tall + 16 * wide + 16 + 8 * (tall + 8)
+      : 5 * wide * tall + 4 * block + 8 * wide + 4 * QUERY_BLOCK + 16 + 2 * QUERY_BLOCK * (tall + 8);
+  });
+  const teacher = program.teacher === undefined ? 0 : ceil(program.vocabularySize, 8);
+  return 4 * Math.max(product, teacher, ...attention);
+}
+
+function ceil(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}
+
+function tooLarge(name: string, bytes: number, activationBytes: number): ResourceError {
+  const gib = (value: number) => (value / 2 ** 30).toFixed(2);
+  return new ResourceError(
+    `${name}: training takes ${gib(bytes)} GiB (activations ${gib(activationBytes)} GiB), expected at most the 4 GiB of ` +
+      "a WebAssembly memory - use fewer tokens per micro-batch or recompute activations",
+  );
+}
