@@ -71,27 +71,29 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
   const { rows, columns, panelBytes, kernel } = request;
   const format = formatByName(request.format);
   const rowFormat = formatByName(request.rowFormat);
-  if (format !== rowFormat) convertRows(memory, request, format, rowFormat);
-  const rowBytes = formatBytes(rowFormat, columns);
+  const [sourceRowBytes, rowBytes] = [formatBytes(format, columns), formatBytes(rowFormat, columns)];
+  const convert = format === rowFormat ? undefined : rowConverter(memory, columns, format, rowFormat);
   for (let row = 0; row < rows; row += PANEL_ROWS) {
     const count = Math.min(PANEL_ROWS, rows - row);
-    const source = request.source + row * rowBytes;
-    kernels[kernel](source, rowBytes, count, columns, request.target + (row / PANEL_ROWS) * panelBytes);
+    const source = request.source + row * sourceRowBytes;
+    const target = request.target + (row / PANEL_ROWS) * panelBytes;
+    if (convert === undefined) {
+      kernels[kernel](source, rowBytes, count, columns, target);
+    } else {
+      convert(source, count, request.conversion);
+      kernels[kernel](request.conversion, rowBytes, count, columns, target);
+    }
   }
 }
 
-/** Decodes staged rows and encodes them again, in place: staging is sized for the larger of the two. */
-function convertRows(
-  memory: WebAssembly.Memory,
-  request: PackRequest,
-  from: WeightFormat,
-  to: WeightFormat,
-): void {
-  const { rows, columns, source } = request;
-  const values = new Float32Array(rows * columns);
-  from.decode(new Uint8Array(memory.buffer, source, formatBytes(from, values.length)).slice(), values);
-  if (to.encode === undefined) throw new Error(`engine: weight storage ${to.name} has no encoder`);
-  const bytes = new Uint8Array(formatBytes(to, values.length));
-  to.encode(values, bytes);
-  new Uint8Array(memory.buffer, source, bytes.length).set(bytes);
+/** Decodes up to a panel of rows and encodes them in another format, elsewhere in the memory. */
+function rowConverter(memory: WebAssembly.Memory, columns: number, from: WeightFormat, to: WeightFormat) {
+  const { encode } = to;
+  if (encode === undefined) throw new Error(`engine: weight storage ${to.name} has no encoder`);
+  const panel = new Float32Array(PANEL_ROWS * columns);
+  return (source: number, rows: number, target: number) => {
+    const values = panel.subarray(0, rows * columns);
+    from.decode(new Uint8Array(memory.buffer, source, formatBytes(from, values.length)), values);
+    encode(values, new Uint8Array(memory.buffer, target, formatBytes(to, values.length)));
+  };
 }

@@ -22,6 +22,8 @@ export interface PackRequest {
   readonly rowFormat: string;
   readonly kernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4";
   readonly source: number;
+  /** Room for a panel of converted rows. */
+  readonly conversion: number;
   readonly rows: number;
   readonly columns: number;
   readonly target: number;

@@ -65,6 +65,8 @@ export interface MemoryPlan {
   readonly tape: number;
   readonly tapeBytes: number;
   readonly staging: number;
+  /** A panel of rows in another format, for weights that are converted while loading. */
+  readonly conversion: number;
   readonly weights: ReadonlyMap<string, PlacedWeight>;
   readonly weightsStart: number;
   readonly weightBytes: number;
@@ -114,6 +116,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
   const staging = space.take(2 * STAGING_BYTES);
+  const conversion = space.take(4 * PANEL_ROWS * Math.max(0, ...placed.map(({ weight }) => weight.columns)));
   const elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
   const cachesStart = space.end;
   const caches = new Map(
@@ -144,6 +147,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     tape,
     tapeBytes,
     staging,
+    conversion,
     weights,
     weightsStart,
     weightBytes: space.end - weightsStart,

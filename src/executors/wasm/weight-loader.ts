@@ -2,6 +2,7 @@
  * Moves weights from the file into kernel memory, once: rows are read straight into staging (part of the shared memory)
  * and the engine worker packs them, one half of the staging being filled while the other is packed.
  */
+import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
@@ -53,11 +54,12 @@ async function loadMatrix(
 ): Promise<void> {
   const { columns, rows, firstRow } = weight;
   const fileRowBytes = formatBytes(tensor.format, columns);
-  const stagedRowBytes = Math.max(fileRowBytes, formatBytes(layout.rowFormat, columns));
-  const chunkRows = Math.max(
-    PANEL_ROWS,
-    Math.floor(STAGING_BYTES / stagedRowBytes / PANEL_ROWS) * PANEL_ROWS,
-  );
+  const chunkRows = Math.floor(STAGING_BYTES / fileRowBytes / PANEL_ROWS) * PANEL_ROWS;
+  if (chunkRows === 0) {
+    throw new UnsupportedError(
+      `${file.name}: tensor ${tensor.name}, expected rows of at most 1 MiB, got ${fileRowBytes} bytes`,
+    );
+  }
   let packing: Promise<unknown> = Promise.resolve();
   let half = 0;
   for (let row = 0; row < rows; row += chunkRows) {
@@ -76,6 +78,7 @@ async function loadMatrix(
       rowFormat: layout.rowFormat.name,
       kernel: layout.packKernel,
       source,
+      conversion: plan.conversion,
       rows: count,
       columns,
       target: address + (row / PANEL_ROWS) * layout.panelBytes(columns),
