@@ -88,7 +88,7 @@ const FORBIDDEN: readonly (readonly [string, string, string, RegExp])[] = [
   [
     "kernels import kernels only",
     "kernels/add/add.as.ts",
-    'import { x } from "../layout.ts";',
+    'import { x } from "../add/reference.ts";',
     /only other \*\.as\.ts/,
   ],
   ["an unknown folder", "helpers/a.ts", 'import "../errors.ts";', /helpers is not in the table/],
