@@ -1,5 +1,6 @@
 /** `skim simulate`: machines that are not here. Every figure of these commands is simulated and says so. */
 import type { Command } from "commander";
+import { addSimulateAcceleratorCommand } from "./simulate-accelerator.ts";
 import { addSimulateMemoryCommand } from "./simulate-memory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -8,4 +9,5 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
     .command("simulate")
     .description("simulate memories and accelerators that are not here (no measurement)");
   addSimulateMemoryCommand(group, terminal);
+  addSimulateAcceleratorCommand(group, terminal);
 }

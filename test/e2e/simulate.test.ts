@@ -139,3 +139,68 @@ describe("skim simulate memory", () => {
     expect(outcome.stderr).toMatch(/is not a column trace/);
   });
 });
+
+describe("skim simulate accelerator", () => {
+  const accelerator = (...flags: string[]) => skim(["simulate", "accelerator", ...flags]);
+
+  it("reports every model, number of rows and design, labelled as simulated", async () => {
+    const outcome = await accelerator();
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^SIMULATED cycles, time and energy/);
+    for (const model of ["opt-6.7b", "llama-2-7b", "phi-3-medium"]) {
+      expect(outcome.stdout).toContain(`${model}, 2048 rows, one layer, linears only`);
+      expect(outcome.stdout).toContain(`${model}, 1 row, one layer, linears only`);
+    }
+    expect(outcome.stdout.match(/^\| tender int[48]/gm)).toHaveLength(3 * 2 * 2);
+  });
+
+  it("gives the numbers of the cycle model and takes every input", async () => {
+    const outcome = await accelerator(
+      ...["--shape", "llama-2-7b", "--rows", "256", "--bits", "4", "--groups", "14"],
+      ...["--energy", "mac4=1,dram=0,sram=0,vector=0", "--clock", "2", "--vector-lanes", "32", "--json"],
+    );
+    const report = JSON.parse(outcome.stdout);
+    expect(report.simulated).toBe("simulated cycles, time and energy");
+    expect(report.hardware).toMatchObject({
+      name: "array-64, changed",
+      clockHz: 2e9,
+      vectorLanes: 32,
+      side: 64,
+    });
+    const [tender] = report.rows;
+    expect(tender.matmuls[0].each.counts.cycles).toBe(1_100_544);
+    // 256 rows times 202,375,168 weights at a picojoule each
+    expect(tender.layer.energy.total).toBeCloseTo(256 * 202_375_168e-12, 9);
+  });
+
+  it("lists matmuls when asked", async () => {
+    const outcome = await accelerator(
+      "--shape",
+      TINY,
+      "--rows",
+      "7",
+      "--bits",
+      "8",
+      "--attended",
+      "9",
+      "--by-matmul",
+    );
+    expect(outcome.stdout).toContain("with attention over 9 positions");
+    expect(outcome.stdout).toMatch(/scores \(4\) .* 14 x 8 x 9 /);
+  });
+
+  it.each([
+    [["--shape", "opt-7b"], /did you mean "opt-6\.7b"/],
+    [["--bits", "16"], /Expected 4, 8 or both/],
+    [["--hardware", "array-46"], /did you mean "array-64"/],
+    [["--array-side", "30"], /expected a multiple of 4, got 30/],
+    [["--energy", "flops=3"], /Expected names out of mac4, mac8/],
+    [["--energy", "dram=cheap"], /Expected a number from 0/],
+    [["--rows", "0"], /Expected a whole number of at least 1/],
+  ] as [string[], RegExp][])("refuses %o", async (flags, message) => {
+    const outcome = await accelerator(...flags);
+    expect(outcome).toMatchObject({ code: 2, stdout: "" });
+    expect(outcome.stderr.trim().split("\n")).toHaveLength(1);
+    expect(outcome.stderr).toMatch(message);
+  });
+});
