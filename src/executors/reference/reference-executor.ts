@@ -27,6 +27,8 @@ import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
 /** Multiply-adds between two looks at the abort signal: a few milliseconds of scalar work. */
 const PIECE_MULTIPLY_ADDS = 1 << 22;
 
+const MAX_FLOAT16 = 65504;
+
 /**
  * Loads the weights of `program` from `file` (which stays open and is the caller's to close). `threads` and `simd` mean
  * nothing here. `weightFormat` "auto" and "f32" keep exactly what the file decodes to, the others what that storage
@@ -60,8 +62,7 @@ export class ReferenceExecutor implements Executor {
     this.limits = options.limits;
     this.#weights = new Map(weights.values);
     this.weightBytes = weights.bytes;
-    this.#round =
-      options.keyValueFormat === "f16" ? (value) => float16ToFloat32(float32ToFloat16(value)) : Math.fround;
+    this.#round = options.keyValueFormat === "f16" ? keptByFloat16 : Math.fround;
     this.#caches = new Map(
       programCaches(program).map((cache) => [cache.name, allocateCache(cache, options.limits)]),
     );
@@ -182,6 +183,11 @@ export class ReferenceExecutor implements Executor {
     this.#buffers.set(buffer.name, made);
     return made;
   }
+}
+
+/** What an f16 cache keeps of a value: the nearest f16, the largest finite one for all beyond it. */
+function keptByFloat16(value: number): number {
+  return float16ToFloat32(float32ToFloat16(Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, value))));
 }
 
 function rowCount(buffer: Buffer, step: Step): number {

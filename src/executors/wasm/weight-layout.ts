@@ -45,7 +45,7 @@ export interface WeightLayout {
   readonly rowFormat: WeightFormat;
   readonly packKernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4";
   readonly activations: ActivationLayout;
-  /** Multiplies f32 activations (kernels/lanes.as.ts says why f16 weights need it). */
+  /** Multiplies f32 activations (kernels/linear/linear-float.as.ts says why f16 weights need it). */
   readonly activationFactor: number;
   readonly panelBytes: (columns: number) => number;
 }
@@ -87,7 +87,7 @@ const LAYOUTS: readonly WeightLayout[] = [
     rowFormat: f16,
     packKernel: "pack_16",
     activations: F32_ACTIVATIONS,
-    activationFactor: 2 ** 112,
+    activationFactor: 2 ** 60,
     panelBytes: (columns) => PANEL_ROWS * 2 * columns,
   },
   {

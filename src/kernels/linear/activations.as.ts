@@ -4,7 +4,7 @@
 // Formats:
 //   i16   one scale per token (max / 32767), for 8-bit weights: 16 bytes of scales (one per token), then pairs
 //   i8    one scale per 32 columns (max / 127), for 4-bit weights: see layout.as.ts
-//   f32   multiplied by `factor`, which is 2^112 for f16 weights (lanes.as.ts) and 1 otherwise
+//   f32   multiplied by `factor`, which is 2^60 for f16 weights (linear-float.as.ts) and 1 otherwise
 // Tokens missing from the last tile read whatever the padded buffer holds; their outputs are never used.
 import { BLOCK, I8_BLOCK_BYTES, TILE } from "./layout.as";
 

@@ -1,8 +1,18 @@
 // Float weights (f32, f16, bf16) times f32 activations. Each output is one chain of multiply-adds over the columns
 // in order, the same chain in the row and the tile kernel, so a token's result does not depend on its neighbours.
-// f16 weights are used times 2^-112 and the activations times 2^112 (lanes.as.ts); both factors are exact.
+// f16 weights are used times 2^-112 (lanes.as.ts), the activations times 2^60 and the sums times 2^52: all exact, and
+// activations up to 2^67 do not overflow as they would when multiplied by 2^112 at once.
 import { halfMask, madd, widenHalf } from "../lanes.as";
 import { PANEL_ROWS, TILE } from "./layout.as";
+
+const HALF_SUM_SCALE: f32 = 4503599627370496.0;
+
+/** The sum with its factor undone, plus the bias. */
+// @ts-ignore: decorator
+@inline function finish<W>(sum: v128, bias: v128): v128 {
+  if (isFloat<W>() || isSigned<W>()) return f32x4.add(sum, bias);
+  return f32x4.add(f32x4.mul(sum, f32x4.splat(HALF_SUM_SCALE)), bias);
+}
 
 /** Four rows' weights of one column as f32: W is f32, u16 (f16) or i16 (bf16). */
 // @ts-ignore: decorator
@@ -34,10 +44,10 @@ import { PANEL_ROWS, TILE } from "./layout.as";
       f3 = madd(widen<W>(w + gap, half, mask), xv, f3);
       xp += 4;
     }
-    v128.store(out, f32x4.add(f0, v128.load(bias)));
-    v128.store(out, f32x4.add(f1, v128.load(bias, 16)), 16);
-    v128.store(out + outGap, f32x4.add(f2, v128.load(bias + outGap)));
-    v128.store(out + outGap, f32x4.add(f3, v128.load(bias + outGap, 16)), 16);
+    v128.store(out, finish<W>(f0, v128.load(bias)));
+    v128.store(out, finish<W>(f1, v128.load(bias, 16)), 16);
+    v128.store(out + outGap, finish<W>(f2, v128.load(bias + outGap)));
+    v128.store(out + outGap, finish<W>(f3, v128.load(bias + outGap, 16)), 16);
     out += 32;
     bias += 32;
   }
@@ -53,8 +63,8 @@ import { PANEL_ROWS, TILE } from "./layout.as";
       f1 = madd(widen<W>(w, half, mask), xv, f1);
       xp += 4;
     }
-    v128.store(out, f32x4.add(f0, v128.load(bias)));
-    v128.store(out, f32x4.add(f1, v128.load(bias, 16)), 16);
+    v128.store(out, finish<W>(f0, v128.load(bias)));
+    v128.store(out, finish<W>(f1, v128.load(bias, 16)), 16);
   }
 }
 
@@ -89,14 +99,14 @@ import { PANEL_ROWS, TILE } from "./layout.as";
         f31 = madd(w1, xv, f31);
         xp += TILE * 4;
       }
-      v128.store(to, f32x4.add(f00, b0));
-      v128.store(to, f32x4.add(f01, b1), 16);
-      v128.store(to + outStride, f32x4.add(f10, b0));
-      v128.store(to + outStride, f32x4.add(f11, b1), 16);
-      v128.store(to + 2 * outStride, f32x4.add(f20, b0));
-      v128.store(to + 2 * outStride, f32x4.add(f21, b1), 16);
-      v128.store(to + 3 * outStride, f32x4.add(f30, b0));
-      v128.store(to + 3 * outStride, f32x4.add(f31, b1), 16);
+      v128.store(to, finish<W>(f00, b0));
+      v128.store(to, finish<W>(f01, b1), 16);
+      v128.store(to + outStride, finish<W>(f10, b0));
+      v128.store(to + outStride, finish<W>(f11, b1), 16);
+      v128.store(to + 2 * outStride, finish<W>(f20, b0));
+      v128.store(to + 2 * outStride, finish<W>(f21, b1), 16);
+      v128.store(to + 3 * outStride, finish<W>(f30, b0));
+      v128.store(to + 3 * outStride, finish<W>(f31, b1), 16);
       to += TILE * outStride;
     }
   }

@@ -1,0 +1,84 @@
+/**
+ * The case table on the wasm executor, beside the reference executor: with relaxed and plain SIMD, one thread under a
+ * guard of the whole memory, and two and three threads, which must give the same bits as one.
+ */
+import { describe, expect, test } from "vitest";
+import { caseLimits, runCase } from "../../src/executors/case-runner.ts";
+import type { ExecutorOptions } from "../../src/executors/executor.ts";
+import { kernelCases } from "../../src/executors/kernel-cases.ts";
+import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
+import type { KernelCase } from "../../src/kernels/kernel-case.ts";
+import { nodePlatform } from "../../src/platform/node.ts";
+import { inlinePlatform } from "./inline-platform.ts";
+import { MemoryGuard } from "./memory-guard.ts";
+
+const CASES = kernelCases();
+const INLINE = inlinePlatform();
+
+test("rows have names of their own", () => {
+  expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
+});
+
+describe.each(["relaxed", "plain"] as const)("kernels with %s SIMD", (simd) => {
+  test.each(CASES.map((kernelCase) => [kernelCase.name, kernelCase] as const))(
+    "%s",
+    async (_, kernelCase) => {
+      const result = await runGuarded(kernelCase, simd);
+      expect(result.failures).toEqual([]);
+    },
+  );
+});
+
+/** Runs a row on one thread under a memory guard, whose findings join the failures. */
+async function runGuarded(kernelCase: KernelCase, simd: "relaxed" | "plain") {
+  const settings = { threads: 1, simd };
+  const { keyValueFormat, weightFormat } = kernelCase;
+  const options: ExecutorOptions = {
+    ...settings,
+    limits: caseLimits(kernelCase),
+    keyValueFormat,
+    weightFormat,
+    onProgress: undefined,
+  };
+  let guard: MemoryGuard | undefined;
+  const damages: string[] = [];
+  const result = await runCase(
+    kernelCase,
+    (program, file, rest) => createWasmExecutor(INLINE, program, file, { ...rest, ...settings }),
+    {
+      onReady: () => {
+        guard = new MemoryGuard(kernelCase, options, INLINE.memory());
+      },
+      onStep: (index) => {
+        const damage = guard?.check(kernelCase.steps[index]);
+        if (damage !== undefined) damages.push(`step ${index}: ${damage}`);
+      },
+    },
+  );
+  return { ...result, failures: [...result.failures, ...damages] };
+}
+
+/** Rows whose ops share work in ways of their own, and a sample of the others: threads cost a worker's start each. */
+const SHARED = CASES.filter(({ name }, i) => /^(tape|attention f16)/.test(name) || i % 6 === 0);
+
+describe.each([
+  [2, "relaxed"],
+  [3, "plain"],
+] as const)("%i threads with %s SIMD give the bits of one", (threads, simd) => {
+  test.each(SHARED.map((kernelCase) => [kernelCase.name, kernelCase] as const))(
+    "%s",
+    async (_, kernelCase) => {
+      const run = (count: number) =>
+        runCase(kernelCase, (program, file, rest) =>
+          createWasmExecutor(count === 1 ? INLINE : nodePlatform(), program, file, {
+            ...rest,
+            threads: count,
+            simd,
+          }),
+        );
+      const [one, many] = [await run(1), await run(threads)];
+      expect(many.failures).toEqual([]);
+      expect(many.logits).toEqual(one.logits);
+    },
+  );
+});
