@@ -79,7 +79,7 @@ function formatRow(row: SweepRow): string[] {
     `${percent(hitRate.input)}/${percent(hitRate.glu)}`,
     formatSize(Math.round(row.flashBytesPerToken)),
     row.tokensPerSecond.toFixed(3),
-    `${row.firstTokenSeconds.toFixed(2)} s`,
+    `${row.firstTokenSeconds.toPrecision(3)} s`,
     formatSize(Math.round(row.memoryBytes)),
   ];
 }

@@ -1,6 +1,6 @@
 /**
  * Shapes of published models, for simulators that need sizes and no weights. Figures from the models' config.json.
- * Invariant: heads divide the width, key/value heads divide the heads.
+ * Invariant: key/value heads divide the heads; shapes given by dimensions have heads that divide the width.
  */
 import { OptionError } from "../errors.ts";
 import { nearestName } from "../session/nearest-name.ts";
@@ -15,6 +15,8 @@ export interface TransformerShape {
   readonly feedForwardWidth: number;
   readonly heads: number;
   readonly kvHeads: number;
+  /** Of each head's query, key and value; width / heads in most models. */
+  readonly headWidth: number;
   readonly vocabularySize: number;
   /** Three MLP matrices (gate, up, down) or two (fc1, fc2). */
   readonly gated: boolean;
@@ -44,14 +46,9 @@ export function parseTransformerShape(text: string): TransformerShape {
   return parsed;
 }
 
-/** Throws OptionError for sizes that are no positive whole numbers or do not divide. */
-export function checkShape({ name, width, heads, kvHeads, ...sizes }: TransformerShape): void {
-  for (const size of [width, heads, kvHeads, sizes.layers, sizes.feedForwardWidth, sizes.vocabularySize]) {
-    if (!Number.isSafeInteger(size) || size < 1) {
-      throw new OptionError(`shape ${name}: expected sizes of at least 1, got ${size}`);
-    }
-  }
-  if (width % heads !== 0) {
+/** Throws OptionError for heads that do not divide. */
+function checkShape({ name, width, heads, kvHeads, headWidth }: TransformerShape): void {
+  if (!Number.isInteger(headWidth)) {
     throw new OptionError(`shape ${name}: d, expected a multiple of the ${heads} heads, got ${width}`);
   }
   if (heads % kvHeads !== 0) {
@@ -93,5 +90,15 @@ function parseDimensions(text: string): TransformerShape {
 /** Sizes in the order of DIMENSION_KEYS. */
 function shape(name: string, gated: boolean, sizes: readonly number[]): TransformerShape {
   const [layers, width, feedForwardWidth, heads, kvHeads, vocabularySize] = sizes;
-  return { name, gated, layers, width, feedForwardWidth, heads, kvHeads, vocabularySize };
+  return {
+    name,
+    gated,
+    layers,
+    width,
+    feedForwardWidth,
+    heads,
+    kvHeads,
+    headWidth: width / heads,
+    vocabularySize,
+  };
 }

@@ -140,6 +140,40 @@ describe("skim simulate memory", () => {
   });
 });
 
+describe("skim simulate record", () => {
+  it("writes a trace of a run that memory replays at any density and gamma", async () => {
+    const model = path.join(folder, "tiny.gguf");
+    const text = path.join(folder, "text.txt");
+    const trace = path.join(folder, "recorded.trace");
+    await skim([
+      "synth",
+      "--shape",
+      "d=64,ff=160,layers=2,heads=8,kv=4,vocab=512",
+      "--format",
+      "f16",
+      "--out",
+      model,
+    ]);
+    await writeFile(text, "the quick brown fox jumps over the lazy dog. ".repeat(8));
+    const record = ["simulate", "record", "--model", model, "--text", text, "--out", trace];
+    const written = await skim([...record, "--prompt-tokens", "4", "--tokens", "12", "--sequences", "2"]);
+    expect(written).toMatchObject({ code: 0, stdout: "" });
+    const flags = ["--density", "0.4,0.6", "--gamma", "1,0.3", "--policy", "none,lfu", "--dram", "0.00015"];
+    const report = JSON.parse((await memory("--trace", trace, ...flags, "--json")).stdout);
+    expect(report.trace.sequences).toEqual(new Array(2).fill({ promptTokens: 4, tokens: 12 }));
+    expect(report).toMatchObject({ promptLength: 4, sequenceLength: 16 });
+    // dense, and per density: none, lfu, lfu with the preference
+    expect(report.rows).toHaveLength(1 + 2 * 3);
+    const [, none, plain, preferring] = report.rows;
+    expect(none.hitRate).toEqual({ input: 0, glu: 0 });
+    expect(preferring.flashBytesPerToken).toBeLessThan(plain.flashBytesPerToken);
+    const short = await skim([...record, "--sequences", "500"]);
+    expect(short.code).toBe(2);
+    expect(short.stderr).toMatch(/the text has \d+ tokens, expected at least/);
+    expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
+  });
+});
+
 describe("skim simulate accelerator", () => {
   const accelerator = (...flags: string[]) => skim(["simulate", "accelerator", ...flags]);
 

@@ -44,6 +44,9 @@ export async function createReferenceExecutor(
   return new ReferenceExecutor(program, options, await loadWeights(program, file, options));
 }
 
+/** Sees an op right after it has run; `read` gives the current rows of a buffer, to be copied if they are kept. */
+export type OpObserver = (op: Op, read: (buffer: Buffer) => Float32Array) => void;
+
 export class ReferenceExecutor implements Executor {
   readonly name = "reference";
   readonly program: Program;
@@ -55,6 +58,7 @@ export class ReferenceExecutor implements Executor {
   readonly #caches: Map<string, CacheArrays>;
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
+  #observer: OpObserver | undefined;
   #state: "idle" | "running" | "disposed" = "idle";
 
   constructor(program: Program, options: ExecutorOptions, weights: LoadedWeights) {
@@ -84,6 +88,7 @@ export class ReferenceExecutor implements Executor {
       pacer.watch(signal);
       for (const op of this.program.ops) {
         await this.#run(op, step, pacer);
+        this.#observer?.(op, (buffer) => this.#buffer(buffer, step));
         await pacer.pause();
       }
     } finally {
@@ -93,6 +98,11 @@ export class ReferenceExecutor implements Executor {
     }
     const { logits, vocabularySize } = this.program;
     return this.#buffer(logits, step).subarray(0, step.outputs.length * vocabularySize);
+  }
+
+  /** Lets `observer` look at every op of the steps that follow: for recording activations. */
+  observe(observer: OpObserver | undefined): void {
+    this.#observer = observer;
   }
 
   /** Weights and caches are held as f32, so this counts four bytes per value read. */

@@ -34,8 +34,7 @@ const SOFTMAX_OPS = 4;
  * @param attended positions each token sees, or undefined to leave attention's matmuls out; no causal saving is taken
  */
 export function layerWork(shape: TransformerShape, rows: number, attended: number | undefined): LayerWork {
-  const { width, feedForwardWidth, heads, kvHeads, gated } = shape;
-  const headWidth = width / heads;
+  const { width, feedForwardWidth, heads, kvHeads, headWidth, gated } = shape;
   const linear = (name: string, inner: number, columns: number, count = 1): Matmul => ({
     name,
     rows,
@@ -45,7 +44,8 @@ export function layerWork(shape: TransformerShape, rows: number, attended: numbe
     weights: true,
   });
   const matmuls = [
-    linear("query, output", width, width, 2),
+    linear("query", width, heads * headWidth),
+    linear("output", heads * headWidth, width),
     linear("key, value", width, kvHeads * headWidth, 2),
     ...(gated
       ? [linear("gate, up", width, feedForwardWidth, 2), linear("down", feedForwardWidth, width)]

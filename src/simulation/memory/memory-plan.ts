@@ -82,7 +82,7 @@ export function planMemory(setting: MemorySetting): MemoryPlan {
   const footprint = {
     head: storage.pinnedWeight * width * vocabularySize,
     embedding: setting.pinEmbedding ? storage.pinnedWeight * width * vocabularySize : 0,
-    attention: storage.pinnedWeight * width * width * (2 + (2 * shape.kvHeads) / shape.heads) * layers,
+    attention: storage.pinnedWeight * 2 * (shape.heads + shape.kvHeads) * shape.headWidth * width * layers,
     keyValue: keyValueBytes(setting, sequenceLength),
     mlp: storage.mlpWeight * 3 * width * feedForwardWidth * layers,
   };
@@ -111,7 +111,7 @@ export function planMemory(setting: MemorySetting): MemoryPlan {
 
 /** Bytes of the keys and values of so many positions, all layers. */
 export function keyValueBytes({ shape, storage }: MemorySetting, positions: number): number {
-  return (storage.keyValue * positions * shape.width * 2 * shape.layers * shape.kvHeads) / shape.heads;
+  return storage.keyValue * positions * 2 * shape.kvHeads * shape.headWidth * shape.layers;
 }
 
 /** Bytes that must be held to decode with this MLP density: everything but the embedding table. */

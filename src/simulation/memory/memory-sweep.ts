@@ -42,7 +42,7 @@ export interface SweepAxes {
   /** What DIP keeps; "recorded" replays the selections of the trace. */
   readonly densities: readonly (DipDensities | "recorded")[];
   readonly policies: readonly ReplayPolicy[];
-  /** The first that prefers nothing serves `belady`, which no other can be combined with. */
+  /** All are combined with `lru` and `lfu`, those with gamma 1 with `belady` and `none`. */
   readonly preferences: readonly CachePreference[];
 }
 
@@ -113,7 +113,6 @@ export async function sweepMemory(trace: ColumnTrace, options: SweepOptions): Pr
 function listVariants(trace: ColumnTrace, { axes, setting }: SweepOptions): Variant[] {
   const { shape } = trace.header;
   for (const preference of axes.preferences) checkPreference(preference);
-  const plain = axes.preferences.filter((preference) => !prefersCached(preference));
   return axes.dramBytes.flatMap((dramBytes) => {
     const plan = planMemory({ ...setting, shape, dramBytes });
     const dense: Variant = {
@@ -126,11 +125,7 @@ function listVariants(trace: ColumnTrace, { axes, setting }: SweepOptions): Vari
     };
     const pruned = axes.densities.flatMap((densities) =>
       axes.policies.flatMap((policy) => {
-        const preferences = policy === "belady" ? plain : axes.preferences;
-        if (preferences.length === 0) {
-          throw new OptionError("cache policy: belady needs gamma 1 - add 1 to the gammas or drop belady");
-        }
-        return preferences.map((preference): Variant => {
+        return preferencesFor(policy, axes.preferences).map((preference): Variant => {
           const counts = densities === "recorded" ? null : keptCounts(densities, shape);
           checkReplay({ kept: counts === null ? "recorded" : counts.input, policy, preference });
           const method = counts === null ? "recorded" : prefersCached(preference) ? "dip-ca" : "dip";
@@ -140,6 +135,18 @@ function listVariants(trace: ColumnTrace, { axes, setting }: SweepOptions): Vari
     );
     return [dense, ...pruned];
   });
+}
+
+/** Belady cannot be combined with preferences, and where nothing is cached they change nothing. */
+function preferencesFor(
+  policy: ReplayPolicy,
+  preferences: readonly CachePreference[],
+): readonly CachePreference[] {
+  if (policy === "lru" || policy === "lfu") return preferences;
+  const plain = preferences.filter((preference) => !prefersCached(preference));
+  if (plain.length > 0) return plain;
+  if (policy === "none") return [NO_PREFERENCE];
+  throw new OptionError("cache policy: belady needs gamma 1 - add 1 to the gammas or drop belady");
 }
 
 function readHook(variant: Variant, hook: Hook, replay: HookReplay, seed: number): HookReads {

@@ -7,7 +7,7 @@
 import { OptionError } from "../../errors.ts";
 import { RandomSource } from "../../session/random.ts";
 import type { TransformerShape } from "../model-shapes.ts";
-import { type ColumnTrace, hookColumns } from "./column-trace.ts";
+import { type ColumnTrace, checkTraceSize, hookColumns, type TraceHeader } from "./column-trace.ts";
 import { HOOKS, type Hook } from "./memory-plan.ts";
 
 export interface SyntheticTraceOptions {
@@ -32,13 +32,15 @@ export function createSyntheticTrace(options: SyntheticTraceOptions): ColumnTrac
   if (!(spread >= 0 && spread <= MAX_SPREAD)) {
     throw new OptionError(`spread: expected a number from 0 to ${MAX_SPREAD}, got ${spread}`);
   }
+  const header: TraceHeader = {
+    shape,
+    content: "scores",
+    origin: `synthetic scores, no model was run (correlation ${correlation}, spread ${spread}, seed ${seed})`,
+    sequences: Array.from({ length: sequences }, () => ({ promptTokens, tokens })),
+  };
+  checkTraceSize(header);
   return {
-    header: {
-      shape,
-      content: "scores",
-      origin: `synthetic scores, no model was run (correlation ${correlation}, spread ${spread}, seed ${seed})`,
-      sequences: Array.from({ length: sequences }, () => ({ promptTokens, tokens })),
-    },
+    header,
     async readHook(sequence, layer, hook) {
       const columns = hookColumns(shape, hook);
       const levels = drawLevels(columns, spread, streamSeed(seed, 0, layer, hook));

@@ -10,10 +10,11 @@ import { FormatError, OptionError } from "../../errors.ts";
 import { checkSchema, decodeUtf8, parseJsonObject } from "../../formats/json-file.ts";
 import type { SelectionTrace } from "../../offload/eviction.ts";
 import type { ByteSink, ByteSource } from "../../platform/types.ts";
-import { checkShape, type TransformerShape } from "../model-shapes.ts";
+import type { TransformerShape } from "../model-shapes.ts";
 import {
   type ColumnTrace,
   type HookTrace,
+  checkTraceSize,
   hookColumns,
   TRACE_CONTENTS,
   type TraceContent,
@@ -39,6 +40,7 @@ const HEADER = z.strictObject({
     feedForwardWidth: size,
     heads: size,
     kvHeads: size,
+    headWidth: size,
     vocabularySize: size,
     gated: z.literal(true),
   }),
@@ -162,6 +164,7 @@ export async function openTrace(source: ByteSource): Promise<ColumnTrace> {
       `${source.name}: expected ${tokens * tokenBytes} bytes of records for ${tokens} tokens, got ${recordsEnd - MAGIC.length} - the file is damaged`,
     );
   }
+  checkTraceSize(header);
   return {
     header,
     async readHook(sequence, layerIndex, hook) {
@@ -203,11 +206,6 @@ async function readHeader(source: ByteSource): Promise<{ header: TraceHeader; re
   await source.readInto(recordsEnd, text);
   const json = parseJsonObject(source.name, decodeUtf8(source.name, text));
   const { version: _version, ...header } = checkSchema(source.name, HEADER, json);
-  try {
-    checkShape(header.shape);
-  } catch (cause) {
-    throw new FormatError(`${source.name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
   return { header, recordsEnd };
 }
 
