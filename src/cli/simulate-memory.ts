@@ -69,6 +69,7 @@ overlap between layers. A dense row (all columns, a pinned part resident) always
 Every list (a,b,c) is swept, all combinations. --trace names a file of scores or selected columns of a real run;
 "${SYNTHETIC}" draws correlated scores instead, which is fine to study the machine and says nothing about a model.
 Policies: none, lru, lfu, and belady, which knows the future and is only a bound.
+--input-density 1 --glu-density 0.5 is GLU pruning: up and gate dense, half of the columns of down.
 Shapes: ${SHAPE_NAMES.filter((name) => name !== "opt-6.7b").join(", ")},
 or dimensions: layers=5,d=64,ff=172,heads=8,kv=4,vocab=512. Devices: ${DEVICE_NAMES.join(", ")}.`;
 
