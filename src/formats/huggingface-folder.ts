@@ -8,7 +8,8 @@ import { z } from "zod";
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource, Folder } from "../platform/types.ts";
 import { checkSchema, readJsonFile, readTextFile } from "./json-file.ts";
-import type { HuggingFaceModelFile, JsonObject } from "./model-file.ts";
+import { openGgufFile } from "./gguf-file.ts";
+import type { HuggingFaceModelFile, JsonObject, ModelFile } from "./model-file.ts";
 import { readSafetensorsHeader } from "./safetensors-reader.ts";
 import { type StoredTensor, TensorTable } from "./tensor-layout.ts";
 
@@ -27,6 +28,36 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string())
 
 /** Architecture of a folder that has a tokenizer but no config.json; no family answers to it. */
 const NO_ARCHITECTURE = "(no config.json)";
+
+/** A GGUF file without tensors: hyper-parameters and tokenizer of a folder that was compressed from GGUF. */
+export const GGUF_METADATA_FILE = "metadata.gguf";
+
+/**
+ * Opens a folder as what it was made from: a checkpoint that came from GGUF keeps its metadata, tensor names and
+ * row order (GGUF permutes query and key rows) and is read as one. Errors as `openHuggingFaceFolder`.
+ */
+export async function openFolder(folder: Folder): Promise<ModelFile> {
+  const opened = await openHuggingFaceFolder(folder);
+  if (!(await folder.list()).includes(GGUF_METADATA_FILE)) return opened;
+  try {
+    const { architecture, metadata } = await withFile(folder, GGUF_METADATA_FILE, openGgufFile);
+    const { name, tensors, tensorBytes, recipes } = opened;
+    return {
+      container: "gguf",
+      name,
+      architecture,
+      metadata,
+      tensors,
+      tensorBytes,
+      recipes,
+      readRows: opened.readRows,
+      close: opened.close,
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
 
 /** Opens a folder. FormatError when files are missing or damaged, UnsupportedError for other weight files. */
 export async function openHuggingFaceFolder(folder: Folder): Promise<HuggingFaceModelFile> {
@@ -55,6 +86,7 @@ export async function openHuggingFaceFolder(folder: Folder): Promise<HuggingFace
       readRows: (tensor, firstRow, rowCount, target) => table.readRows(tensor, firstRow, rowCount, target),
       close,
       config: config ?? {},
+      recipes: config?.skim,
       generationConfig,
       tokenizerConfig,
       readTokenizer: () => readOptionalJson(folder, names, "tokenizer.json", MAX_TOKENIZER_BYTES),

@@ -35,6 +35,8 @@ interface ModelFileBase {
    */
   readRows(tensor: string, firstRow: number, rowCount: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
+  /** The `skim` section of a folder's config.json: what skim's methods have done to the checkpoint, unchecked. */
+  readonly recipes?: Json | undefined;
 }
 
 export interface GgufModelFile extends ModelFileBase {

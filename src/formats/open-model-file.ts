@@ -7,7 +7,7 @@ import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource, Platform } from "../platform/types.ts";
 import { openGgufFile } from "./gguf-file.ts";
 import { GGUF_MAGIC } from "./gguf-types.ts";
-import { openHuggingFaceFolder } from "./huggingface-folder.ts";
+import { openFolder } from "./huggingface-folder.ts";
 import type { ModelFile } from "./model-file.ts";
 
 /** Enough for every signature, and for the seven integers llama2.c starts with. */
@@ -25,7 +25,7 @@ const LEGACY_GGML_MAGICS = [0x67676d6c, 0x67676d66, 0x67676a74, 0x67676c61];
  */
 export async function openModelFile(platform: Platform, path: string): Promise<ModelFile> {
   const opened = await platform.open(path);
-  if ("folder" in opened) return openHuggingFaceFolder(opened.folder);
+  if ("folder" in opened) return openFolder(opened.folder);
   const source = opened.file;
   try {
     const signature = new Uint8Array(Math.min(SIGNATURE_BYTES, source.size));

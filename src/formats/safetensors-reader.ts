@@ -7,7 +7,8 @@ import { z } from "zod";
 import { FormatError } from "../errors.ts";
 import type { ByteSource } from "../platform/types.ts";
 import { checkSchema, decodeUtf8, parseJsonObject } from "./json-file.ts";
-import { refusalOf, safetensorsFormat } from "./safetensors-dtypes.ts";
+import { i4 } from "../quantization/i4.ts";
+import { INT4_METADATA_KEY, refusalOf, safetensorsFormat } from "./safetensors-dtypes.ts";
 import { type StoredTensor, tensorByteSize } from "./tensor-layout.ts";
 import { topLevelKeys } from "./top-level-keys.ts";
 
@@ -19,6 +20,7 @@ const MAX_DIMENSIONS = 8;
 
 const METADATA_KEY = "__metadata__";
 const metadataSchema = z.record(z.string(), z.string());
+const int4Schema = z.array(z.string());
 const dimension = z.number().int().nonnegative();
 const entrySchema = z.object({
   dtype: z.string(),
@@ -52,7 +54,41 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   const metadata = Object.hasOwn(header, METADATA_KEY)
     ? checkSchema(`${source.name}: ${METADATA_KEY}`, metadataSchema, header[METADATA_KEY])
     : {};
-  return { tensors, metadata };
+  return { tensors: nameInt4(source.name, tensors, metadata[INT4_METADATA_KEY]), metadata };
+}
+
+/** Tensors that the metadata calls 4-bit codes get that format and their logical shape; the bytes stay where they are. */
+function nameInt4(
+  name: string,
+  tensors: readonly StoredTensor[],
+  list: string | undefined,
+): readonly StoredTensor[] {
+  if (list === undefined) return tensors;
+  const names = new Set(checkSchema(`${name}: ${INT4_METADATA_KEY}`, int4Schema, parseJson(name, list)));
+  const known = new Set(tensors.map(({ info }) => info.name));
+  const stray = [...names].find((candidate) => !known.has(candidate));
+  if (stray !== undefined) {
+    throw new FormatError(`${name}: ${INT4_METADATA_KEY} names "${stray}", which is not in the file`);
+  }
+  return tensors.map((tensor) => {
+    const { info, source, offset } = tensor;
+    if (!names.has(info.name)) return tensor;
+    if (info.format.name !== "U8" || info.shape.length === 0) {
+      throw new FormatError(
+        `${name}: tensor "${info.name}" is ${info.format.name}, expected U8 as ${INT4_METADATA_KEY} names it - the file is damaged`,
+      );
+    }
+    const shape = [...info.shape.slice(0, -1), 2 * (info.shape.at(-1) ?? 0)];
+    return { info: { ...info, shape, format: i4 }, source, offset };
+  });
+}
+
+function parseJson(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`${name}: ${INT4_METADATA_KEY} is not JSON - the file is damaged`, { cause: error });
+  }
 }
 
 async function readHeaderLength(source: ByteSource): Promise<number> {

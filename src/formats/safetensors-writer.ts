@@ -6,7 +6,8 @@
 import { FormatError } from "../errors.ts";
 import type { ByteSink } from "../platform/types.ts";
 import { ByteBuilder } from "./byte-builder.ts";
-import { WEIGHT_DTYPES } from "./safetensors-dtypes.ts";
+import { i4 } from "../quantization/i4.ts";
+import { INT4_METADATA_KEY, storedAs, WEIGHT_DTYPES } from "./safetensors-dtypes.ts";
 import { MAX_HEADER_BYTES } from "./safetensors-reader.ts";
 import { tensorByteSize } from "./tensor-layout.ts";
 import { checkUniqueNames, type TensorSource, writeCompletely, writeTensorData } from "./tensor-source.ts";
@@ -37,17 +38,20 @@ function buildHeader(
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const header = new Map<string, unknown>();
-  if (Object.keys(metadata).length > 0) header.set("__metadata__", metadata);
+  const int4 = tensors.filter(({ format }) => format === i4).map((tensor) => tensor.name);
+  const facts = int4.length === 0 ? metadata : { ...metadata, [INT4_METADATA_KEY]: JSON.stringify(int4) };
+  if (Object.keys(facts).length > 0) header.set("__metadata__", facts);
   let begin = 0;
   for (const [i, { name: tensorName, shape, format }] of tensors.entries()) {
-    if (WEIGHT_DTYPES.get(format.name) !== format) {
+    const stored = storedAs(format, shape);
+    if (stored === undefined) {
       throw new FormatError(
-        `${name}: tensor "${tensorName}" is ${format.name}, safetensors can hold ${[...WEIGHT_DTYPES.keys()].join(", ")}`,
+        `${name}: tensor "${tensorName}" is ${format.name}, safetensors can hold ${[...WEIGHT_DTYPES.keys(), i4.name].join(", ")}`,
       );
     }
     if (tensorName === "__metadata__")
       throw new FormatError(`${name}: "__metadata__" cannot be the name of a tensor`);
-    header.set(tensorName, { dtype: format.name, shape, data_offsets: [begin, begin + sizes[i]] });
+    header.set(tensorName, { ...stored, data_offsets: [begin, begin + sizes[i]] });
     begin += sizes[i];
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));

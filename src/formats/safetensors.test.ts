@@ -93,7 +93,7 @@ describe("reading", () => {
     const refused = table.readRows("ids", 0, 1, new Uint8Array(16));
     await expect(refused).rejects.toThrow(UnsupportedError);
     await expect(refused).rejects.toThrow(
-      'tensor "ids" is I64, expected F32, F16, BF16 - convert the checkpoint',
+      'tensor "ids" is I64, expected F32, F16, BF16, I8 - convert the checkpoint',
     );
     expect(() => tensors[0].info.format.decode(new Uint8Array(16), new Float32Array(2))).toThrow(
       UnsupportedError,

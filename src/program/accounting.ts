@@ -4,6 +4,7 @@
  * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
  */
 import { weightsOf } from "./dataflow.ts";
+import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
 
 /** Bytes read per decoded token at a given context, by kind; the project's north star. */
@@ -89,6 +90,9 @@ function opBytes(op: Op, model: CostModel): number {
     const elements = 2 * op.cache.kvHeads * op.cache.headWidth; // one key and one value
     return visible(op.window, model.attended) * elements * model.keyValueElementBytes;
   }
+  if (op.kind === "tenderLinear") {
+    return tenderBytes(op, model.weightBytes);
+  }
   return weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
 }
 
@@ -96,6 +100,8 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
   switch (op.kind) {
     case "linear":
       return op.weight.rows * op.weight.columns;
+    case "tenderLinear":
+      return op.codes.rows * op.codes.columns;
     case "attention":
       // scores and the weighted sum of values: d each, per head and position
       return 2 * op.query.width * visible(op.window, model.attended);

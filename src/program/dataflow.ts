@@ -2,6 +2,7 @@
  * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The validator, the
  * accounting and the executors ask here instead of each walking the op kinds again.
  */
+import { tenderWeights } from "./tender-linear.ts";
 import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
 
 /** Buffers an op reads, in its own order; an in-place op lists its buffer here and in `bufferWritten`. */
@@ -11,6 +12,7 @@ export function buffersRead(op: Op): readonly Buffer[] {
       return [];
     case "rmsNorm":
     case "linear":
+    case "tenderLinear":
     case "rope":
     case "scale":
     case "selectOutputs":
@@ -47,6 +49,8 @@ export function weightsOf(op: Op): readonly Weight[] {
       return [op.weight];
     case "linear":
       return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
+    case "tenderLinear":
+      return tenderWeights(op);
     default:
       return [];
   }

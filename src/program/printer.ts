@@ -2,6 +2,7 @@
  * Text form of a program, one op per line with its shapes: `normed[T,64] = rmsNorm(hidden, layers.0.attention.norm)`.
  * Used by `inspect` and in the messages of the validator. T stands for the tokens of a step, R for its output rows.
  */
+import { describeTenderLinear } from "./tender-linear.ts";
 import type { Activation, Buffer, Op, Program, RotaryTable, Weight } from "./program.ts";
 
 /** The program's head line and its numbered ops. */
@@ -21,6 +22,8 @@ export function describeOp(op: Op): string {
       return `${shaped(op.out)} = rmsNorm(${op.x.name}, ${op.weight.name}${op.groups > 1 ? `, groups ${op.groups}` : ""}, epsilon ${short(op.epsilon)})`;
     case "linear":
       return `${shaped(op.out)} = linear(${op.x.name}, ${matrix(op.weight)}${op.bias === undefined ? "" : `, bias ${op.bias.name}`})`;
+    case "tenderLinear":
+      return `${shaped(op.out)} = ${describeTenderLinear(op)}`;
     case "rope":
       return `${shaped(op.x)} = rope(${op.x.name}, heads ${op.heads}, ${rotary(op.table)})`;
     case "storeKeyValue":

@@ -8,6 +8,10 @@
  * comment says "in place".
  */
 
+import type { TenderLinearOp } from "./tender-linear.ts";
+
+export type { ActivationQuantizer, StaticQuantizer, TenderLinearOp } from "./tender-linear.ts";
+
 /** An activation [T or R, width]. */
 export interface Buffer {
   readonly name: string;
@@ -156,6 +160,7 @@ export type Op =
   | EmbedOp
   | RmsNormOp
   | LinearOp
+  | TenderLinearOp
   | RopeOp
   | StoreKeyValueOp
   | AttentionOp

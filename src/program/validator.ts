@@ -6,6 +6,7 @@
 import { buffersRead, bufferWritten, cacheOf, weightsOf } from "./dataflow.ts";
 import type { Buffer, Op, Program } from "./program.ts";
 import { describeOp } from "./printer.ts";
+import { checkTenderLinear } from "./tender-linear.ts";
 
 /** Throws Error on the first violation; returns the program for chaining. */
 export function validateProgram(program: Program): Program {
@@ -104,6 +105,8 @@ function checkShapes(op: Op, fail: Fail): void {
         expectEqual("bias columns", op.bias.columns, op.weight.rows, fail);
       }
       return;
+    case "tenderLinear":
+      return checkTenderLinear(op, fail);
     case "rope":
       expectEqual("x width", op.x.width, op.heads * op.headWidth, fail);
       expectEqual("x rows", op.x.rows, "tokens", fail);

@@ -6,6 +6,8 @@ import { UnsupportedError } from "../errors.ts";
 import { bf16 } from "./bf16.ts";
 import { f16 } from "./f16.ts";
 import { f32 } from "./f32.ts";
+import { i4 } from "./i4.ts";
+import { i8 } from "./i8.ts";
 import { iq4_nl } from "./iq4-nl.ts";
 import { iq4_xs } from "./iq4-xs.ts";
 import { q2_k } from "./q2-k.ts";
@@ -62,7 +64,12 @@ const UNREADABLE_GGML_TYPES: ReadonlyMap<number, string> = new Map([
   [39, "MXFP4"],
 ]);
 
-const byName: ReadonlyMap<string, WeightFormat> = new Map(weightFormats.map((f) => [f.name, f]));
+/** Integer codes: no weights by themselves, so no list of weight formats shows them. */
+const codeFormats: readonly WeightFormat[] = [i8, i4];
+
+const byName: ReadonlyMap<string, WeightFormat> = new Map(
+  [...weightFormats, ...codeFormats].map((f) => [f.name, f]),
+);
 const byGgmlType: ReadonlyMap<number | undefined, WeightFormat> = new Map(
   weightFormats.map((f) => [f.ggmlType, f]),
 );

@@ -14,9 +14,18 @@ import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
+import { quantizeDynamic, type QuantizedRows, quantizeStatic, tenderLinear } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import { programCaches } from "../../program/dataflow.ts";
-import type { AttentionOp, Buffer, KeyValueCache, LinearOp, Op, Program } from "../../program/program.ts";
+import type {
+  AttentionOp,
+  Buffer,
+  KeyValueCache,
+  LinearOp,
+  Op,
+  Program,
+  TenderLinearOp,
+} from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../quantization/float16.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
@@ -59,6 +68,8 @@ export class ReferenceExecutor implements Executor {
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
+  #clippedCodes = 0;
+  #staticCodes = 0;
   #state: "idle" | "running" | "disposed" = "idle";
 
   constructor(program: Program, options: ExecutorOptions, weights: LoadedWeights) {
@@ -111,6 +122,16 @@ export class ReferenceExecutor implements Executor {
     return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended }).reads;
   }
 
+  /** Share of statically quantized activations so far that were clamped to the largest code; undefined before any. */
+  get clippedShare(): number | undefined {
+    return this.#staticCodes === 0 ? undefined : this.#clippedCodes / this.#staticCodes;
+  }
+
+  /** The first `rows` rows of a buffer as the last step left them; the next step overwrites the view. */
+  readBuffer(buffer: Buffer, rows: number): Float32Array {
+    return found(this.#buffers.get(buffer.name), `buffer ${buffer.name}`).subarray(0, rows * buffer.width);
+  }
+
   async dispose(): Promise<void> {
     this.#state = "disposed";
     this.#weights.clear();
@@ -132,6 +153,8 @@ export class ReferenceExecutor implements Executor {
       }
       case "linear":
         return this.#runLinear(op, step, pacer);
+      case "tenderLinear":
+        return this.#runTenderLinear(op, step, pacer);
       case "rope":
         return rope(of(op.x), positions, op.heads, op.headWidth, op.table);
       case "storeKeyValue":
@@ -160,6 +183,43 @@ export class ReferenceExecutor implements Executor {
       linear(out, x, weight, bias, rows, columns, outputs, range);
       await pacer.pause();
     }
+  }
+
+  async #runTenderLinear(op: TenderLinearOp, step: Step, pacer: Pacer): Promise<void> {
+    const { rows: outputs, columns } = op.codes;
+    const rows = rowCount(op.x, step);
+    const x = this.#quantize(op, step, rows);
+    const [out, codes, scales] = [
+      this.#buffer(op.out, step),
+      this.#weight(op.codes.name),
+      this.#weight(op.scales.name),
+    ];
+    const offset = op.offset === undefined ? undefined : this.#weight(op.offset.name);
+    const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, rows * columns)));
+    for (let first = 0; first < outputs; first += piece) {
+      const range = { first, end: Math.min(outputs, first + piece) };
+      tenderLinear(out, x, codes, scales, offset, columns, outputs, range);
+      await pacer.pause();
+    }
+  }
+
+  #quantize({ x, quantizer }: TenderLinearOp, step: Step, rows: number): QuantizedRows {
+    const values = this.#buffer(x, step);
+    if (quantizer.kind === "dynamic") return quantizeDynamic(values, rows, x.width, quantizer.limit);
+    const positions =
+      x.rows === "tokens" ? step.positions : step.outputs.map((row) => step.positions[row]);
+    const { limit, chunks, chunkRows, bias } = quantizer;
+    const quantized = quantizeStatic(values, rows, x.width, positions, {
+      limit,
+      chunks,
+      chunkRows,
+      bias: bias === undefined ? undefined : this.#weight(bias.name),
+      exponents: this.#weight(quantizer.exponents.name),
+      scales: this.#weight(quantizer.scales.name),
+    });
+    this.#clippedCodes += quantized.clipped;
+    this.#staticCodes += quantized.codes.length;
+    return quantized;
   }
 
   async #runAttention(op: AttentionOp, step: Step, pacer: Pacer): Promise<void> {

@@ -73,7 +73,7 @@ async function loadWeight(
     const count = Math.min(rowsPerChunk, weight.rows - row);
     const chunk = array.subarray(row * weight.columns, (row + count) * weight.columns);
     await readDecodedRows(file, tensor, weight.firstRow + row, count, chunk);
-    if (weightFormat !== "auto") {
+    if (weightFormat !== "auto" && tensor.format.codes !== true) {
       keepWhatStorageKeeps(chunk, tensor, forcedStorage(weight, weightFormat));
     }
   }
