@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import type { HyperParameters } from "../models/hyper-parameters.ts";
-import { loadProgram } from "../models/registry.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { countCost, type ReadBytes } from "../program/accounting.ts";
 import { describeOp } from "../program/printer.ts";
@@ -90,7 +90,7 @@ async function inspect(file: ModelFile, attended: number): Promise<Inspection> {
   };
   const tensors = [...file.tensors.values()];
   // A vocabulary without weights is a legitimate file; a model whose weights are wrong is an error.
-  const model = tensors.length === 0 ? null : await loadProgram(file);
+  const model = tensors.length === 0 ? null : await loadRecipeProgram(file);
   if (model === null) missing.push("program: the file holds no tensors");
   const tokenizer = await optional("tokenizer", () => loadTokenizer(file));
   const template = await optional("chat template", () => loadChatTemplate(file));

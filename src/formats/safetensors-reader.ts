@@ -87,7 +87,9 @@ function parseJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${name}: ${INT4_METADATA_KEY} is not JSON - the file is damaged`, { cause: error });
+    throw new FormatError(`${name}: ${INT4_METADATA_KEY} is not JSON - the file is damaged`, {
+      cause: error,
+    });
   }
 }
 

@@ -15,6 +15,11 @@ export const TILE_TOKENS = 4;
 export const I8_BLOCK_BYTES = 40;
 /** Scales in front of i16 activations. */
 export const I16_HEADER_BYTES = 16;
+/** Integer weights with a scale per row: 8 rows of 32 columns, 8 and 4 bits, without anything in between. */
+export const T8_BLOCK_BYTES = 256;
+export const T4_BLOCK_BYTES = 128;
+/** In front of tender activations, four entries each: scales (f32), chunks (i32), offset corrections (i32). */
+export const TENDER_HEADER_BYTES = 48;
 /** Query heads that the attention kernel handles together. */
 export const ATTENTION_RUN = 4;
 
@@ -24,11 +29,15 @@ export const WEIGHT_F16 = 1;
 export const WEIGHT_BF16 = 2;
 export const WEIGHT_Q8 = 3;
 export const WEIGHT_Q4 = 4;
+export const WEIGHT_T8 = 5;
+export const WEIGHT_T4 = 6;
 
 // Kernel formats of activations in front of a linear op.
 export const ACTIVATIONS_F32 = 0;
 export const ACTIVATIONS_I16 = 1;
 export const ACTIVATIONS_I8 = 2;
+export const ACTIVATIONS_T16 = 3;
+export const ACTIVATIONS_T8 = 4;
 
 // Formats of keys and values.
 export const CACHE_F16 = 0;
@@ -95,3 +104,5 @@ export const OP_ADD = 10;
 export const OP_SCALE = 11;
 export const OP_SELECT_OUTPUTS = 12;
 export const OP_READ_MEMORY = 13;
+export const OP_TENDER_ACTIVATIONS = 40;
+export const OP_TENDER_LINEAR = 41;

@@ -55,8 +55,7 @@ export interface TenderLinearOp {
 
 /** Weights in the order codes, scales, offset, tables of the quantizer. */
 export function tenderWeights({ codes, scales, offset, quantizer }: TenderLinearOp): readonly Weight[] {
-  const tables =
-    quantizer.kind === "dynamic" ? [] : [quantizer.bias, quantizer.exponents, quantizer.scales];
+  const tables = quantizer.kind === "dynamic" ? [] : [quantizer.bias, quantizer.exponents, quantizer.scales];
   return [codes, scales, offset, ...tables].filter((weight) => weight !== undefined);
 }
 

@@ -8,7 +8,7 @@ import { createReferenceExecutor } from "../executors/reference/reference-execut
 import { createWasmExecutor } from "../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { buildProgram } from "../models/registry.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
 import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -62,9 +62,9 @@ export async function loadModelOn(
  * default; some rotary tables depend on it.
  */
 async function buildProgramFor(file: ModelFile, asked: number | undefined): Promise<Program> {
-  const program = await buildProgram(file, { contextLength: asked });
+  const { program } = await loadRecipeProgram(file, { contextLength: asked });
   return asked === undefined && program.contextLength > DEFAULT_CONTEXT_LENGTH
-    ? buildProgram(file, { contextLength: DEFAULT_CONTEXT_LENGTH })
+    ? (await loadRecipeProgram(file, { contextLength: DEFAULT_CONTEXT_LENGTH })).program
     : program;
 }
 

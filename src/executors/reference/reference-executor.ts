@@ -14,7 +14,12 @@ import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
-import { quantizeDynamic, type QuantizedRows, quantizeStatic, tenderLinear } from "../../kernels/tender-linear/reference.ts";
+import {
+  quantizeDynamic,
+  type QuantizedRows,
+  quantizeStatic,
+  tenderLinear,
+} from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import { programCaches } from "../../program/dataflow.ts";
 import type {
@@ -206,8 +211,7 @@ export class ReferenceExecutor implements Executor {
   #quantize({ x, quantizer }: TenderLinearOp, step: Step, rows: number): QuantizedRows {
     const values = this.#buffer(x, step);
     if (quantizer.kind === "dynamic") return quantizeDynamic(values, rows, x.width, quantizer.limit);
-    const positions =
-      x.rows === "tokens" ? step.positions : step.outputs.map((row) => step.positions[row]);
+    const positions = x.rows === "tokens" ? step.positions : step.outputs.map((row) => step.positions[row]);
     const { limit, chunks, chunkRows, bias } = quantizer;
     const quantized = quantizeStatic(values, rows, x.width, positions, {
       limit,

@@ -19,6 +19,8 @@ interface Kernels {
   readonly pack_16: Pack;
   readonly pack_q8: Pack;
   readonly pack_q4: Pack;
+  readonly pack_t8: Pack;
+  readonly pack_t4: Pack;
 }
 
 /** Serves the executor from an engine worker: the first message attaches, the others are requests. */

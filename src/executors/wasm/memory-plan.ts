@@ -5,13 +5,22 @@
  */
 import { ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
-import { ATTENTION_RUN, CONTROL_BYTES, PANEL_ROWS, TILE_TOKENS } from "../../kernels/layout.ts";
+import {
+  ATTENTION_RUN,
+  BLOCK_COLUMNS,
+  CONTROL_BYTES,
+  PANEL_ROWS,
+  TILE_TOKENS,
+} from "../../kernels/layout.ts";
 import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
 import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
+import { tenderActivations } from "./tender-layout.ts";
 import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
 
 const PAGE_BYTES = 65536;
+/** Bytes behind the last region that kernels may read, whose values never matter. */
+const READ_MARGIN = 256;
 /** 32-bit WebAssembly addresses. */
 const MAX_BYTES = 65536 * PAGE_BYTES;
 /** Static data of the compiled kernels lies below. */
@@ -109,10 +118,10 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     programBuffers(program).map((buffer) => [buffer.name, placeBuffer(buffer, rows, space)]),
   );
   const placed = listWeights(program, file, options);
-  const prepared = placePrepared(placed, rows, threads, space);
+  const prepared = placePrepared(program, placed, rows, threads, space);
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
-  const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestOutput(program) / PANEL_ROWS));
+  const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
   const staging = space.take(2 * STAGING_BYTES);
@@ -128,8 +137,9 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const keyValueBytes = space.end - cachesStart;
   const weightsStart = space.end;
   const weights = placeWeights(placed, space);
-  const pages = Math.ceil(space.end / PAGE_BYTES);
-  if (space.end > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
+  // Kernels read whole blocks: what stands last may be read past its end, within the margin.
+  const pages = Math.ceil((space.end + READ_MARGIN) / PAGE_BYTES);
+  if (space.end + READ_MARGIN > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
   return {
     pages,
     control,
@@ -185,8 +195,13 @@ function attentionScratchBytes(program: Program, capacity: number): number {
   return Math.ceil((4 * floats) / 64) * 64;
 }
 
-function widestOutput(program: Program): number {
-  return Math.max(0, ...program.ops.map((op) => (op.kind === "linear" ? op.out.width : 0)));
+/** Outputs take zeros as their bias, inputs of tenderLinear as their tables, read to the end of a block. */
+function widestRow(program: Program): number {
+  const widths = program.ops.map((op) => {
+    if (op.kind === "linear") return op.out.width;
+    return op.kind === "tenderLinear" ? Math.max(op.out.width, op.x.width + BLOCK_COLUMNS) : 0;
+  });
+  return Math.max(0, ...widths);
 }
 
 interface ListedWeight {
@@ -200,6 +215,7 @@ function listWeights(program: Program, file: ModelFile, options: ExecutorOptions
   for (const op of program.ops) {
     if (op.kind === "embed") matrices.add(op.table.name);
     if (op.kind === "linear") matrices.add(op.weight.name);
+    if (op.kind === "tenderLinear") matrices.add(op.codes.name);
   }
   return programWeights(program).map((weight) => {
     const tensor = file.tensors.get(weight.tensor);
@@ -212,20 +228,25 @@ function listWeights(program: Program, file: ModelFile, options: ExecutorOptions
 }
 
 function placePrepared(
+  program: Program,
   placed: readonly ListedWeight[],
   rows: number,
   threads: number,
   space: Layouter,
 ): ReadonlyMap<ActivationLayout["name"], PreparedArea> {
   const needed = new Map<ActivationLayout["name"], { row: number; tile: number }>();
-  for (const { weight, layout } of placed) {
-    if (layout === undefined) continue;
-    const { name, rowBytes, tileBytes } = layout.activations;
+  const need = ({ name, rowBytes, tileBytes }: ActivationLayout, columns: number) => {
     const known = needed.get(name) ?? { row: 0, tile: 0 };
     needed.set(name, {
-      row: Math.max(known.row, rowBytes(weight.columns)),
-      tile: Math.max(known.tile, tileBytes(weight.columns)),
+      row: Math.max(known.row, rowBytes(columns)),
+      tile: Math.max(known.tile, tileBytes(columns)),
     });
+  };
+  for (const { weight, layout } of placed) {
+    if (layout !== undefined) need(layout.activations, weight.columns);
+  }
+  for (const op of program.ops) {
+    if (op.kind === "tenderLinear") need(tenderActivations(op), op.codes.columns);
   }
   return new Map(
     [...needed].map(([name, { row, tile }]) => {

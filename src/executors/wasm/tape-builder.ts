@@ -32,6 +32,7 @@ import {
   type Touch,
   type Touches,
 } from "./tape-writer.ts";
+import { appendTenderLinear } from "./tender-tape.ts";
 import { panelCount } from "./weight-layout.ts";
 
 export function buildTape(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode): Tape {
@@ -55,6 +56,9 @@ function appendOp(tape: TapeWriter, op: Op): void {
       break;
     case "linear":
       appendLinear(tape, op);
+      break;
+    case "tenderLinear":
+      appendTenderLinear(tape, op);
       break;
     case "rope":
       appendRope(tape, op);

@@ -40,7 +40,7 @@ export class TapeWriter {
   readonly #words: number[] = [];
   readonly #hazards = new HazardTracker();
   /** Which buffer's rows each prepared area holds at this point. */
-  readonly #prepared = new Map<string, { buffer: string; columns: number; factor: number }>();
+  readonly #prepared = new Map<string, { buffer: string; columns: number; key: string }>();
   readonly #floats = new DataView(new ArrayBuffer(4));
   readonly #privateBuffers: ReadonlySet<string>;
   #barriers = 0;
@@ -81,8 +81,7 @@ export class TapeWriter {
     const { activations, activationFactor } = weight;
     const area = this.plan.prepared.get(activations.name);
     if (area === undefined) throw new Error(`tape: no area for ${activations.name} activations`);
-    const held = this.#prepared.get(activations.name);
-    if (held?.buffer === x.name && held.columns === columns && held.factor === activationFactor) return area;
+    if (this.holds(activations.name, x, String(activationFactor))) return area;
     const decode = this.mode === "decode";
     const place = this.buffer(x);
     this.emit(
@@ -106,8 +105,18 @@ export class TapeWriter {
         writes: decode ? [] : [{ region: preparedRegion(weight), access: "tiles" }],
       },
     );
-    this.#prepared.set(activations.name, { buffer: x.name, columns, factor: activationFactor });
     return area;
+  }
+
+  /**
+   * Whether a prepared area holds x in the form that `key` names. From now on it does: the caller appends the
+   * instruction that makes it so.
+   */
+  holds(area: string, x: Buffer, key: string): boolean {
+    const held = this.#prepared.get(area);
+    if (held?.buffer === x.name && held.columns === x.width && held.key === key) return true;
+    this.#prepared.set(area, { buffer: x.name, columns: x.width, key });
+    return false;
   }
 
   /**
@@ -180,7 +189,7 @@ function findPrivateBuffers(program: Program): ReadonlySet<string> {
     const out = bufferWritten(op)?.name;
     const normed = op.kind === "rmsNorm" && op.x.name !== out;
     if (out !== undefined) (normed ? written : shared).add(out);
-    if (op.kind !== "linear") for (const buffer of buffersRead(op)) shared.add(buffer.name);
+    if (op.kind !== "linear" && op.kind !== "tenderLinear") for (const buffer of buffersRead(op)) shared.add(buffer.name);
   }
   return new Set([...written].filter((name) => !shared.has(name)));
 }

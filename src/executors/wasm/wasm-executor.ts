@@ -8,7 +8,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import * as layout from "../../kernels/layout.ts";
 import type { Platform } from "../../platform/types.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
-import type { Program, RotaryTable, Weight } from "../../program/program.ts";
+import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
 import { checkLimits, checkStep } from "../step-checks.ts";
@@ -141,6 +141,20 @@ export class WasmExecutor implements Executor {
     const { stopped } = await this.#run(count === 1 ? "decode" : "batch", signal);
     if (stopped) signal?.throwIfAborted();
     return this.#logits(step.outputs.length);
+  }
+
+  /** The first `rows` rows of a buffer [rows, width] as the last step left them, copied. */
+  readBuffer(buffer: Buffer, rows: number): Float32Array {
+    const { plan } = this.#own();
+    const placed = plan.buffers.get(buffer.name);
+    if (placed === undefined) throw new Error(`wasm executor: buffer ${buffer.name} has no place`);
+    const stride = placed.stride / 4;
+    const all = new Float32Array(this.#memory.buffer, placed.address, rows * stride);
+    const values = new Float32Array(rows * buffer.width);
+    for (let row = 0; row < rows; row++) {
+      values.set(all.subarray(row * stride, row * stride + buffer.width), row * buffer.width);
+    }
+    return values;
   }
 
   readBytes(attended: number): ReadBytes {

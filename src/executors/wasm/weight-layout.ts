@@ -28,10 +28,11 @@ import { q8_0 } from "../../quantization/q8-0.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import { forcedStorage } from "../weight-storage.ts";
+import { TENDER_LAYOUTS } from "./tender-layout.ts";
 
 /** What activations look like in front of a linear op. */
 export interface ActivationLayout {
-  readonly name: "f32" | "i16" | "i8";
+  readonly name: "f32" | "i16" | "i8" | "t16" | "t8";
   readonly code: number;
   readonly rowBytes: (columns: number) => number;
   readonly tileBytes: (columns: number) => number;
@@ -39,11 +40,11 @@ export interface ActivationLayout {
 
 export interface WeightLayout {
   /** As in kernel names, e.g. `linear_q8_i16_row`. */
-  readonly name: "f32" | "f16" | "bf16" | "q8" | "q4";
+  readonly name: "f32" | "f16" | "bf16" | "q8" | "q4" | "t8" | "t4";
   readonly code: number;
   /** The file format whose rows the pack kernel takes. */
   readonly rowFormat: WeightFormat;
-  readonly packKernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4";
+  readonly packKernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4" | "pack_t8" | "pack_t4";
   readonly activations: ActivationLayout;
   /** Multiplies f32 activations (kernels/linear/linear-float.as.ts says why f16 weights need it). */
   readonly activationFactor: number;
@@ -128,6 +129,8 @@ export function weightLayout(
   fileFormat: WeightFormat,
   forced: ExecutorOptions["weightFormat"],
 ): WeightLayout {
+  const codes = TENDER_LAYOUTS.find((layout) => layout.rowFormat === fileFormat);
+  if (codes !== undefined) return codes; // integers with a recipe: no other storage means the same
   const wanted = forced === "auto" ? fileFormat : forcedStorage(weight, forced);
   const native = LAYOUTS.find((layout) => layout.rowFormat === wanted);
   return native ?? layoutFor(forcedStorage(weight, "q8"));

@@ -17,3 +17,8 @@ export const TILE: usize = layout.TILE_TOKENS;
 
 /** One q4 activation block: 32 signed bytes, the offset correction (two i16), the scale (f32). */
 export const I8_BLOCK_BYTES: usize = layout.I8_BLOCK_BYTES;
+
+/** Integer weights with a scale per row, see ../tender-linear/pack.as.ts. */
+export const T8_BLOCK_BYTES: usize = layout.T8_BLOCK_BYTES;
+export const T4_BLOCK_BYTES: usize = layout.T4_BLOCK_BYTES;
+export const TENDER_HEADER_BYTES: usize = layout.TENDER_HEADER_BYTES;

@@ -9,7 +9,8 @@ import {
   ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, CONTROL_SLOTS,
   CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
   GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
-  OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, ROWS_TOKENS, SPLIT_NONE,
+  OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
+  OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
   TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8,
 } from "../layout";
 import {
@@ -27,6 +28,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
+import { runTenderActivations, runTenderLinear } from "./tender.as";
 import { runTraining } from "./training.as";
 
 /** Set once per instance by the host: control block, this thread's index. */
@@ -256,6 +258,16 @@ function run(): bool {
       case OP_SCALE: runScale(p); break;
       case OP_SELECT_OUTPUTS: runSelectOutputs(p); break;
       case OP_READ_MEMORY: runReadMemory(p); break;
+      case OP_TENDER_ACTIVATIONS: {
+        const rows = rowCount(word(p, 2));
+        runTenderActivations(p, control, thread, rows, firstRow(word(p, 3), rows), lastRow(word(p, 3), rows));
+        break;
+      }
+      case OP_TENDER_LINEAR: {
+        const first = share(word(p, 5), thread), last = share(word(p, 5), thread + 1);
+        runTenderLinear(p, thread, rowCount(word(p, 2)), first, last);
+        break;
+      }
       case OP_END: return barrier(control);
       default: runTraining(p, control, thread, threads);
     }

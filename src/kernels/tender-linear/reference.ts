@@ -29,7 +29,10 @@ export interface QuantizedRows {
 }
 
 /** Row chunk of an absolute position. */
-export function chunkOf(position: number, { chunks, chunkRows }: Pick<StaticTables, "chunks" | "chunkRows">): number {
+export function chunkOf(
+  position: number,
+  { chunks, chunkRows }: Pick<StaticTables, "chunks" | "chunkRows">,
+): number {
   return Math.min(Math.floor(position / chunkRows), chunks - 1);
 }
 
@@ -64,7 +67,12 @@ export function quantizeStatic(
 }
 
 /** One scale per row: max|x| / limit. */
-export function quantizeDynamic(x: Float32Array, rows: number, columns: number, limit: number): QuantizedRows {
+export function quantizeDynamic(
+  x: Float32Array,
+  rows: number,
+  columns: number,
+  limit: number,
+): QuantizedRows {
   const codes = new Int32Array(rows * columns);
   const scales = new Float32Array(rows);
   for (let t = 0; t < rows; t++) {

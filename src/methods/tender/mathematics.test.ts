@@ -163,19 +163,21 @@ describe("exact pipeline", () => {
 });
 
 test("three accumulation forms agree with 64-bit integers on random layers", () => {
-  const layer = fc.integer({ min: 1, max: 9 }).chain((groups) =>
-    fc.tuple(
-      fc.constant(groups),
-      fc.array(
-        fc.tuple(
-          fc.integer({ min: 1, max: groups }),
-          fc.integer({ min: -127, max: 127 }),
-          fc.integer({ min: -127, max: 127 }),
+  const layer = fc
+    .integer({ min: 1, max: 9 })
+    .chain((groups) =>
+      fc.tuple(
+        fc.constant(groups),
+        fc.array(
+          fc.tuple(
+            fc.integer({ min: 1, max: groups }),
+            fc.integer({ min: -127, max: 127 }),
+            fc.integer({ min: -127, max: 127 }),
+          ),
+          { minLength: 1, maxLength: 300 },
         ),
-        { minLength: 1, maxLength: 300 },
       ),
-    ),
-  );
+    );
   fc.assert(
     fc.property(layer, ([groups, entries]) => {
       const channels = { groups, group: Int32Array.from(entries, ([g]) => g), scale: 1, largest: 1 };
@@ -252,8 +254,7 @@ describe("integers", () => {
 
   test("the overflow bound at its edge", () => {
     const full = (columns: number) => new Int8Array(columns).fill(127);
-    const bound = (columns: number) =>
-      accumulatorBound(full(columns), new Int32Array(columns).fill(7), 127);
+    const bound = (columns: number) => accumulatorBound(full(columns), new Int32Array(columns).fill(7), 127);
     expect(bound(1040)).toBe(2_147_092_480);
     const groups = (columns: number) =>
       safeGroups(magnitudeByGroup(full(columns), new Int32Array(columns).fill(1), 8), 127);

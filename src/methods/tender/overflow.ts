@@ -18,11 +18,7 @@ export function accumulatorBound(
 }
 
 /** For a row of codes, the sum of |w| over the channels of every exponent: bounds for all smaller G follow from it. */
-export function magnitudeByGroup(
-  codes: ArrayLike<number>,
-  group: Int32Array,
-  groups: number,
-): Float64Array {
+export function magnitudeByGroup(codes: ArrayLike<number>, group: Int32Array, groups: number): Float64Array {
   const sums = new Float64Array(groups);
   for (let j = 0; j < codes.length; j++) sums[group[j] - 1] += Math.abs(codes[j]);
   return sums;

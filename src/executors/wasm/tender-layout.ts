@@ -1,0 +1,70 @@
+/**
+ * How tenderLinear's operands lie in kernel memory: integer weights in panels (kernels/tender-linear/pack.as.ts) and
+ * prepared activations of 16 or 8 bits (kernels/tender-linear/activations.as.ts).
+ */
+import {
+  ACTIVATIONS_T8,
+  ACTIVATIONS_T16,
+  BLOCK_COLUMNS,
+  I8_BLOCK_BYTES,
+  T4_BLOCK_BYTES,
+  T8_BLOCK_BYTES,
+  TENDER_HEADER_BYTES,
+  TILE_TOKENS,
+  WEIGHT_T4,
+  WEIGHT_T8,
+} from "../../kernels/layout.ts";
+import type { TenderLinearOp } from "../../program/program.ts";
+import { i4 } from "../../quantization/i4.ts";
+import { i8 } from "../../quantization/i8.ts";
+import type { ActivationLayout, WeightLayout } from "./weight-layout.ts";
+
+/** Columns as stored: whole blocks, filled up with zero weights. */
+export function storedColumns(columns: number): number {
+  return blocks(columns) * BLOCK_COLUMNS;
+}
+
+function blocks(columns: number): number {
+  return Math.ceil(columns / BLOCK_COLUMNS);
+}
+
+export const T16_ACTIVATIONS: ActivationLayout = {
+  name: "t16",
+  code: ACTIVATIONS_T16,
+  rowBytes: (columns) => TENDER_HEADER_BYTES + 2 * storedColumns(columns),
+  tileBytes: (columns) => TENDER_HEADER_BYTES + 2 * storedColumns(columns) * TILE_TOKENS,
+};
+
+const T8_ACTIVATIONS: ActivationLayout = {
+  name: "t8",
+  code: ACTIVATIONS_T8,
+  rowBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * I8_BLOCK_BYTES,
+  tileBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * I8_BLOCK_BYTES * TILE_TOKENS,
+};
+
+export const TENDER_LAYOUTS: readonly WeightLayout[] = [
+  {
+    name: "t8",
+    code: WEIGHT_T8,
+    rowFormat: i8,
+    packKernel: "pack_t8",
+    activations: T16_ACTIVATIONS,
+    activationFactor: 1,
+    panelBytes: (columns) => blocks(columns) * T8_BLOCK_BYTES,
+  },
+  {
+    name: "t4",
+    code: WEIGHT_T4,
+    rowFormat: i4,
+    packKernel: "pack_t4",
+    activations: T16_ACTIVATIONS,
+    activationFactor: 1,
+    panelBytes: (columns) => blocks(columns) * T4_BLOCK_BYTES,
+  },
+];
+
+/** 8-bit codes where the shifted ones fit and the weights have kernels for them, 16-bit ones otherwise. */
+export function tenderActivations({ codeBits, quantizer }: TenderLinearOp): ActivationLayout {
+  const largest = quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
+  return codeBits === 4 && largest <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
+}

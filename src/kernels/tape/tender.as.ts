@@ -1,0 +1,88 @@
+// The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the work of this
+// thread is cut; word() and its kin read the arguments in the order that each comment lists.
+import {
+  ACTIVATIONS_T16, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
+} from "../layout";
+import {
+  activations_t16_row, activations_t16_tile, activations_t8_row, activations_t8_tile, tender_row_maximum,
+} from "../tender-linear/activations.as";
+import * as plain from "../tender-linear/linear-t4-plain.as";
+import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
+import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
+import { tender_linear_t8_t16_row, tender_linear_t8_t16_tile } from "../tender-linear/linear-t8.as";
+
+// @ts-ignore: decorator
+@inline function word(p: usize, index: i32): i32 { return load<i32>(p + ((<usize>index) << 2)); }
+// @ts-ignore: decorator
+@inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
+// @ts-ignore: decorator
+@inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
+
+/** Position of row `row` of a buffer over tokens or over output rows. */
+// @ts-ignore: decorator
+@inline function positionOf(control: usize, kind: i32, row: i32): i32 {
+  const positions = address(control, CONTROL_POSITIONS >> 2);
+  const token = kind == ROWS_TOKENS ? row : load<i32>(address(control, CONTROL_OUTPUT_ROWS >> 2) + (<usize>row << 2));
+  return load<i32>(positions + (<usize>token << 2));
+}
+
+/**
+ * rows, split, format, x, xStride, columns, storedColumns, bias, biasStride, exponents, exponentsStride, scales (0:
+ * dynamic), limit, chunkRows, chunks, target, threadStride, tileBytes, xThreadStride; rows [first, last) are this thread's
+ */
+export function runTenderActivations(p: usize, control: usize, thread: i32, rows: i32, first: i32, last: i32): void {
+  const format = word(p, 4), stride = address(p, 6), columns = word(p, 7), stored = word(p, 8), scales = address(p, 13);
+  const limit = real(p, 14), chunkRows = word(p, 15), lastChunk = word(p, 16) - 1;
+  const target = address(p, 17) + <usize>thread * address(p, 18), tileBytes = address(p, 19);
+  for (let row = first; row < last; row++) {
+    const x = address(p, 5) + <usize>thread * address(p, 20) + <usize>row * stride;
+    let chunk = 0;
+    let scale: f32, inverse: f32;
+    if (scales == 0) {
+      const largest = tender_row_maximum(x, columns);
+      scale = largest / limit;
+      inverse = largest == 0 ? 0 : limit / largest;
+    } else {
+      if (lastChunk > 0) chunk = min(positionOf(control, word(p, 2), row) / chunkRows, lastChunk);
+      scale = load<f32>(scales + (<usize>chunk << 2));
+      inverse = 1 / scale;
+    }
+    const bias = address(p, 9) + <usize>chunk * address(p, 10), exponents = address(p, 11) + <usize>chunk * address(p, 12);
+    if (rows == 1) {
+      if (format == ACTIVATIONS_T16) activations_t16_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+      else activations_t8_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+    } else {
+      const to = target + <usize>(row / TILE_TOKENS) * tileBytes, slot = <usize>(row % TILE_TOKENS);
+      if (format == ACTIVATIONS_T16) activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
+      else activations_t8_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
+    }
+  }
+  // Tokens missing from the last tile keep what an earlier step left there; only their chunk is used as an address.
+  if (rows > 1 && last == rows) {
+    const to = target + <usize>((rows - 1) / TILE_TOKENS) * tileBytes;
+    for (let slot = ((rows - 1) % TILE_TOKENS) + 1; slot < TILE_TOKENS; slot++) store<i32>(to + 16 + <usize>slot * 4, 0);
+  }
+}
+
+/**
+ * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
+ * offsetStride; panels [first, last) are this thread's
+ */
+export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, last: i32): void {
+  const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), t16 = word(p, 7) == ACTIVATIONS_T16;
+  const x = address(p, 8) + <usize>thread * address(p, 9), out = address(p, 10), stride = address(p, 11);
+  const rowScales = address(p, 12), offset = address(p, 13), offsetStride = address(p, 14);
+  if (rows == 0 || first == last) return;
+  if (rows == 1) {
+    if (wide) tender_linear_t8_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    else if (t16) tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    else plain.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    return;
+  }
+  const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
+  if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+}

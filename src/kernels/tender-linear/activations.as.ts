@@ -1,0 +1,132 @@
+// Activations of tenderLinear: pre-shifted integers x' = clamp(round((x - bias) * 2^-e / s), -limit, limit) * 2^e.
+// The bias, e and s are static tables of the token's row chunk (Tender, arXiv 2406.12930), or s is max|x| / limit of
+// the token and e and bias are zeros. Four f32 operations per value, each rounded as the reference rounds it.
+//   t16   header, then per 8 columns the pairs (0,2) (4,6) (1,3) (5,7) as i16; a tile interleaves TILE tokens by pair.
+//         That is the order in which shifts by 0, 4, 8 and 12 take 4-bit weights out of 16-bit lanes.
+//   t8    header, then blocks of 32 bytes and their tail as in linear/activations.as.ts (i8), for 4-bit weights
+// The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
+// Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
+import { onesI16 } from "../lanes.as";
+import { BLOCK, I8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
+
+// @ts-ignore: decorator
+@inline function maxLane(v: v128): f32 {
+  const pairs = f32x4.max(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
+// @ts-ignore: decorator
+@inline function sumInts(v: v128): i32 {
+  const pairs = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
+  return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1);
+}
+
+/** max|x| of exactly `columns` values. */
+export function tender_row_maximum(x: usize, columns: i32): f32 {
+  let largest = f32x4.splat(0);
+  const whole = x + ((<usize>(columns & ~3)) << 2), end = x + ((<usize>columns) << 2);
+  for (; x < whole; x += 16) largest = f32x4.max(largest, f32x4.abs(v128.load(x)));
+  let most = maxLane(largest);
+  for (; x < end; x += 4) most = max(most, abs(load<f32>(x)));
+  return most;
+}
+
+/** Four values as integers x'. */
+// @ts-ignore: decorator
+@inline function quantize4(x: usize, bias: usize, exponents: usize, inverse: v128, limit: v128): v128 {
+  const e = i32x4.trunc_sat_f32x4_s(v128.load(exponents));
+  const down = i32x4.shl(i32x4.sub(i32x4.splat(127), e), 23), up = i32x4.shl(i32x4.add(i32x4.splat(127), e), 23);
+  const scaled = f32x4.mul(f32x4.sub(v128.load(x), v128.load(bias)), f32x4.mul(inverse, down));
+  const code = f32x4.max(f32x4.min(f32x4.nearest(scaled), limit), f32x4.neg(limit));
+  return i32x4.trunc_sat_f32x4_s(f32x4.mul(code, up));
+}
+
+/** Eight values in the order 0 2 4 6 1 3 5 7. */
+// @ts-ignore: decorator
+@inline function quantize8(x: usize, bias: usize, exponents: usize, inverse: v128, limit: v128): v128 {
+  const words = i16x8.narrow_i32x4_s(
+    quantize4(x, bias, exponents, inverse, limit), quantize4(x + 16, bias + 16, exponents + 16, inverse, limit),
+  );
+  return v128.shuffle<i16>(words, words, 0, 2, 4, 6, 1, 3, 5, 7);
+}
+
+/** One token; `slot` is its index in the tile, `step` the distance of pairs (4 for a row, 4 * TILE for a tile). */
+// @ts-ignore: decorator
+@inline function quantizeT16(
+  x: usize, columns: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize, step: usize,
+): void {
+  const factor = f32x4.splat(inverse), most = f32x4.splat(limit), ones = onesI16();
+  let sums = i32x4.splat(0), to = target + TENDER_HEADER_BYTES + slot * 4;
+  for (let k: usize = 0; k < columns * 4; k += 32) {
+    const v = quantize8(x + k, bias + k, exponents + k, factor, most);
+    sums = i32x4.add(sums, i32x4.dot_i16x8_s(v, ones));
+    v128.store_lane<i32>(to, v, 0);
+    v128.store_lane<i32>(to + step, v, 1);
+    v128.store_lane<i32>(to + 2 * step, v, 2);
+    v128.store_lane<i32>(to + 3 * step, v, 3);
+    to += 4 * step;
+  }
+  store<i32>(target + 32 + slot * 4, -8 * sumInts(sums));
+}
+
+/** One token as bytes; group and tail distances as in linear/activations.as.ts. */
+// @ts-ignore: decorator
+@inline function quantizeT8(
+  x: usize, columns: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize, tokens: usize,
+): void {
+  const factor = f32x4.splat(inverse), most = f32x4.splat(limit);
+  let block = target + TENDER_HEADER_BYTES;
+  for (let k: usize = 0; k < columns * 4; k += BLOCK * 4) {
+    // Lanes: columns 0 + 1, 2 + 3, 4 + 5, 6 + 7 of the groups so far.
+    let sums = i16x8.splat(0);
+    for (let group: usize = 0; group < 4; group++) {
+      const from = k + group * 32;
+      const words = i16x8.narrow_i32x4_s(
+        quantize4(x + from, bias + from, exponents + from, factor, most),
+        quantize4(x + from + 16, bias + from + 16, exponents + from + 16, factor, most),
+      );
+      const bytes = i8x16.narrow_i16x8_s(words, words);
+      sums = i16x8.add(sums, i16x8.extadd_pairwise_i8x16_s(bytes));
+      v128.store_lane<i64>(block + (group * tokens + slot) * 8, bytes, 0);
+    }
+    const tail = block + tokens * BLOCK + slot * 8;
+    store<i16>(tail, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 0) + <i32>i16x8.extract_lane_s(sums, 2))));
+    store<i16>(tail + 2, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 1) + <i32>i16x8.extract_lane_s(sums, 3))));
+    block += tokens * I8_BLOCK_BYTES;
+  }
+}
+
+/** Scale and chunk of a token into the header. */
+// @ts-ignore: decorator
+@inline function putHeader(target: usize, slot: usize, scale: f32, chunk: i32): void {
+  store<f32>(target + slot * 4, scale);
+  store<i32>(target + 16 + slot * 4, chunk);
+}
+
+export function activations_t16_row(
+  x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
+): void {
+  putHeader(target, 0, scale, chunk);
+  quantizeT16(x, columns, bias, exponents, inverse, limit, target, 0, 4);
+}
+
+export function activations_t16_tile(
+  x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize, slot: usize,
+): void {
+  putHeader(target, slot, scale, chunk);
+  quantizeT16(x, columns, bias, exponents, inverse, limit, target, slot, 4 * TILE);
+}
+
+export function activations_t8_row(
+  x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
+): void {
+  putHeader(target, 0, scale, chunk);
+  quantizeT8(x, columns, bias, exponents, inverse, limit, target, 0, 1);
+}
+
+export function activations_t8_tile(
+  x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize, slot: usize,
+): void {
+  putHeader(target, slot, scale, chunk);
+  quantizeT8(x, columns, bias, exponents, inverse, limit, target, slot, TILE);
+}

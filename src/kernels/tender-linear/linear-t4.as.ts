@@ -1,0 +1,110 @@
+// 4-bit weights with a scale per row times pre-shifted 16-bit activations, for codes that do not fit 8 bits (8-bit
+// activations in more than one group, or found per token). Nibbles are stored offset by 8; the header's correction,
+// -8 * sum(x'), starts every accumulator. A 16-bit lane holds four nibbles: shifts by 0, 4, 8 and 12 bring out the
+// pairs of columns in the order that the activations have.
+import { T4_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
+import { finishTile, offsetOf, tenderFinish } from "./linear-t8.as";
+
+const LOW_NIBBLE = memory.data<u32>([0x000f000f, 0x000f000f, 0x000f000f, 0x000f000f], 16);
+
+/** Adds 8 columns of 4 rows. */
+// @ts-ignore: decorator
+@inline function accumulate(sum: v128, v: v128, x0: v128, x1: v128, x2: v128, x3: v128, mask: v128): v128 {
+  sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.and(v, mask), x0));
+  sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(v, 4), mask), x1));
+  sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(v, 8), mask), x2));
+  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.shr_u(v, 12), x3));
+}
+
+/** out[8 * first .. 8 * last) for one token, two panels in turns. */
+export function tender_linear_t4_t16_row(
+  weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, rowScales: usize, offset: usize, offsetStride: usize,
+): void {
+  const mask = v128.load(LOW_NIBBLE);
+  const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
+  const pairs = (last - first) >> 1;
+  const gap = <usize>pairs * panelBytes, outGap = <usize>pairs << 5;
+  const scale = v128.load32_splat(x), correction = v128.load32_splat(x, 32);
+  const start = <usize>first << 5;
+  let w = weights + <usize>first * panelBytes;
+  out += start;
+  rowScales += start;
+  offset = offsetOf(x, 0, offset, offsetStride) + start;
+  for (let pair = 0; pair < pairs; pair++) {
+    let a0 = correction, a1 = correction, a2 = correction, a3 = correction;
+    let xp = x + TENDER_HEADER_BYTES;
+    for (const end = w + panelBytes; w < end; w += 32) {
+      const x0 = v128.load32_splat(xp), x1 = v128.load32_splat(xp, 4), x2 = v128.load32_splat(xp, 8), x3 = v128.load32_splat(xp, 12);
+      a0 = accumulate(a0, v128.load(w), x0, x1, x2, x3, mask);
+      a1 = accumulate(a1, v128.load(w, 16), x0, x1, x2, x3, mask);
+      a2 = accumulate(a2, v128.load(w + gap), x0, x1, x2, x3, mask);
+      a3 = accumulate(a3, v128.load(w + gap, 16), x0, x1, x2, x3, mask);
+      xp += 16;
+    }
+    tenderFinish(out, a0, scale, rowScales, offset);
+    tenderFinish(out + 16, a1, scale, rowScales + 16, offset + 16);
+    tenderFinish(out + outGap, a2, scale, rowScales + outGap, offset + outGap);
+    tenderFinish(out + outGap + 16, a3, scale, rowScales + outGap + 16, offset + outGap + 16);
+    out += 32;
+    rowScales += 32;
+    offset += 32;
+  }
+  if ((last - first) & 1) {
+    w += gap;
+    let a0 = correction, a1 = correction;
+    let xp = x + TENDER_HEADER_BYTES;
+    for (const end = w + panelBytes; w < end; w += 32) {
+      const x0 = v128.load32_splat(xp), x1 = v128.load32_splat(xp, 4), x2 = v128.load32_splat(xp, 8), x3 = v128.load32_splat(xp, 12);
+      a0 = accumulate(a0, v128.load(w), x0, x1, x2, x3, mask);
+      a1 = accumulate(a1, v128.load(w, 16), x0, x1, x2, x3, mask);
+      xp += 16;
+    }
+    tenderFinish(out + outGap, a0, scale, rowScales + outGap, offset + outGap);
+    tenderFinish(out + outGap + 16, a1, scale, rowScales + outGap + 16, offset + outGap + 16);
+  }
+}
+
+/** out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. */
+export function tender_linear_t4_t16_tile(
+  weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,
+  offset: usize, offsetStride: usize,
+): void {
+  const mask = v128.load(LOW_NIBBLE);
+  const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
+  for (let panel = <usize>first; panel < <usize>last; panel++) {
+    const panelStart = weights + panel * panelBytes;
+    const s = rowScales + (panel << 5), o = offset + (panel << 5);
+    let to = out + (panel << 5);
+    let xp = x;
+    for (let tile = 0; tile < tiles; tile++) {
+      let a00 = v128.load32_splat(xp, 32), a01 = a00, a10 = v128.load32_splat(xp, 36), a11 = a10;
+      let a20 = v128.load32_splat(xp, 40), a21 = a20, a30 = v128.load32_splat(xp, 44), a31 = a30;
+      const header = xp;
+      xp += TENDER_HEADER_BYTES;
+      let w = panelStart;
+      for (const end = w + panelBytes; w < end; w += 32) {
+        let v0 = v128.load(w), v1 = v128.load(w, 16);
+        // Four pairs of columns; the words shift down by a nibble each time.
+        for (const pairsEnd = xp + 64; xp < pairsEnd; xp += 16) {
+          const w0 = v128.and(v0, mask), w1 = v128.and(v1, mask);
+          let xv = v128.load32_splat(xp);
+          a00 = i32x4.add(a00, i32x4.dot_i16x8_s(w0, xv));
+          a01 = i32x4.add(a01, i32x4.dot_i16x8_s(w1, xv));
+          xv = v128.load32_splat(xp, 4);
+          a10 = i32x4.add(a10, i32x4.dot_i16x8_s(w0, xv));
+          a11 = i32x4.add(a11, i32x4.dot_i16x8_s(w1, xv));
+          xv = v128.load32_splat(xp, 8);
+          a20 = i32x4.add(a20, i32x4.dot_i16x8_s(w0, xv));
+          a21 = i32x4.add(a21, i32x4.dot_i16x8_s(w1, xv));
+          xv = v128.load32_splat(xp, 12);
+          a30 = i32x4.add(a30, i32x4.dot_i16x8_s(w0, xv));
+          a31 = i32x4.add(a31, i32x4.dot_i16x8_s(w1, xv));
+          v0 = i16x8.shr_u(v0, 4);
+          v1 = i16x8.shr_u(v1, 4);
+        }
+      }
+      finishTile(to, outStride, header, s, o, offsetStride, a00, a01, a10, a11, a20, a21, a30, a31);
+      to += TILE * outStride;
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The recipes of a checkpoint: the `skim` section of config.json, checked, and applied to the checkpoint's program in the
+ * order they stand there. Adding a method is one line in the list of schemas and one in the switch.
+ */
+import { z } from "zod";
+import { FormatError, UnsupportedError } from "../errors.ts";
+import type { Json, ModelFile } from "../formats/model-file.ts";
+import type { LoadedModel } from "../models/family.ts";
+import { loadProgram, type ProgramOptions } from "../models/registry.ts";
+import { weightsOf } from "../program/dataflow.ts";
+import type { Program } from "../program/program.ts";
+import { validateProgram } from "../program/validator.ts";
+import { tenderRecipeSchema } from "./tender/recipe.ts";
+import { rewriteTender } from "./tender/rewrite.ts";
+
+/** Version of the section as a whole; each recipe has its own beside it. */
+export const RECIPES_VERSION = 1;
+
+const recipeSchema = z.discriminatedUnion("method", [tenderRecipeSchema]);
+const sectionSchema = z.strictObject({
+  version: z.literal(RECIPES_VERSION),
+  recipes: z.array(recipeSchema),
+});
+
+export type Recipe = z.infer<typeof recipeSchema>;
+
+/** The section that `recipes` make. */
+export function recipeSection(recipes: readonly Recipe[]): Json {
+  return { version: RECIPES_VERSION, recipes: recipes as unknown as Json[] }; // recipes are plain JSON by their schema
+}
+
+/** Recipes of a checkpoint, none when it has no such section. FormatError with the path of the first wrong field. */
+export function readRecipes(file: Pick<ModelFile, "name" | "recipes">): readonly Recipe[] {
+  if (file.recipes === undefined) return [];
+  const outcome = sectionSchema.safeParse(file.recipes);
+  if (outcome.success) return outcome.data.recipes;
+  const issue = outcome.error.issues[0];
+  const path = ["skim", ...issue.path].join(".");
+  throw new FormatError(
+    `${file.name}: config.json key ${path}: ${issue.message} - the file is damaged or from another version of skim`,
+  );
+}
+
+/** `loadProgram` followed by the checkpoint's recipes. Errors as there and FormatError, UnsupportedError for recipes. */
+export async function loadRecipeProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
+  const { parameters, program } = await loadProgram(file, options);
+  return { parameters, program: applyRecipes(program, file) };
+}
+
+/** The program with the checkpoint's recipes applied, validated. */
+export function applyRecipes(program: Program, file: ModelFile): Program {
+  const rewritten = readRecipes(file).reduce((result, recipe) => {
+    switch (recipe.method) {
+      case "tender":
+        return rewriteTender(result, recipe, file.tensors, file.name);
+    }
+  }, program);
+  refuseStrayCodes(rewritten, file);
+  return validateProgram(rewritten);
+}
+
+/** Codes without the recipe that gives them meaning would run as weights, and as nonsense. */
+function refuseStrayCodes(program: Program, file: ModelFile): void {
+  for (const op of program.ops) {
+    if (op.kind === "tenderLinear") continue;
+    const stray = weightsOf(op).find(({ tensor }) => file.tensors.get(tensor)?.format.codes === true);
+    if (stray !== undefined) {
+      throw new UnsupportedError(
+        `${file.name}: tensor ${stray.tensor} holds integer codes, expected weights or a recipe in config.json that explains them - use the checkpoint it was made from`,
+      );
+    }
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Channel statistics of every activation that linears read, gathered by running the program over calibration text.
+ * Source: Tender (arXiv 2406.12930), calibration: bias as the mean over segments of (max + min) / 2 per row chunk, ranges
+ * as maxima over segments, here with the final bias (the released code takes ranges with each segment's own).
+ * Invariant: chunk means absolute position in the segment; the extremes over all segments give the ranges exactly.
+ */
+import { OptionError } from "../../errors.ts";
+import type { Executor, Step } from "../../executors/executor.ts";
+import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
+import { bufferWritten } from "../../program/dataflow.ts";
+import { type ChannelRange, channelBias } from "./grouping.ts";
+
+/** An activation and the linears that read it, before any of them runs. */
+export interface ObservedInput {
+  /** Name of the first linear's weight. */
+  readonly name: string;
+  readonly linears: readonly LinearOp[];
+  /** Copy of the activation that survives the step. */
+  readonly copy: Buffer;
+  /** Whether a norm made it; the paper subtracts channel biases there. */
+  readonly normed: boolean;
+}
+
+/** An executor that can show what a buffer held after a step. */
+export type ObservableExecutor = Executor & { readBuffer(buffer: Buffer, rows: number): Float32Array };
+
+/** The program with a copy of each linear's input, and what the copies are. */
+export function observeInputs(program: Program): {
+  readonly program: Program;
+  readonly inputs: readonly ObservedInput[];
+} {
+  const ops: Op[] = [];
+  const inputs: (ObservedInput & { linears: LinearOp[] })[] = [];
+  const current = new Map<string, (typeof inputs)[number]>();
+  const writers = new Map<string, Op["kind"]>();
+  for (const op of program.ops) {
+    if (op.kind === "linear") {
+      const known = current.get(op.x.name);
+      if (known === undefined) {
+        const copy: Buffer = { ...op.x, name: `observed ${op.weight.name}` };
+        const normed = writers.get(op.x.name) === "rmsNorm";
+        const input = { name: op.weight.name, linears: [op], copy, normed };
+        inputs.push(input);
+        current.set(op.x.name, input);
+        ops.push({ kind: "scale", x: op.x, out: copy, factor: 1 });
+      } else {
+        known.linears.push(op);
+      }
+    }
+    ops.push(op);
+    const written = bufferWritten(op);
+    if (written !== undefined) {
+      current.delete(written.name);
+      writers.set(written.name, op.kind);
+    }
+  }
+  return { program: { ...program, ops }, inputs };
+}
+
+/** Statistics of one activation in one row chunk. */
+export interface ChunkStatistics {
+  /** Extremes over all segments. */
+  readonly range: ChannelRange;
+  /** Mean over segments of (max + min) / 2. */
+  readonly bias: Float64Array;
+}
+
+/** By input name, one entry per chunk. */
+export type Calibration = ReadonlyMap<string, readonly ChunkStatistics[]>;
+
+export interface CalibrationPlan {
+  /** Token ids of each segment, every one evaluated from an empty context. */
+  readonly segments: readonly (readonly number[])[];
+  /** Rows per chunk, undefined for one chunk of everything. */
+  readonly chunkRows: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
+}
+
+/**
+ * Cuts calibration tokens into segments. OptionError for text that cannot calibrate anything: empty, all one token,
+ * shorter than a chunk.
+ */
+export function cutSegments(
+  tokens: readonly number[],
+  options: {
+    readonly segmentTokens: number;
+    readonly chunkRows: number | undefined;
+    readonly maxSegments: number;
+    readonly bosId: number | undefined;
+  },
+): number[][] {
+  const { segmentTokens, chunkRows, maxSegments, bosId } = options;
+  const body = bosId !== undefined && tokens[0] === bosId ? tokens.slice(1) : tokens;
+  if (body.length === 0)
+    throw new OptionError("calibration text: is empty, expected text like the model will see");
+  if (new Set(body).size === 1) {
+    throw new OptionError(
+      `calibration text: consists of one token repeated ${body.length} times, expected text like the model will see`,
+    );
+  }
+  const least = chunkRows ?? MIN_FLAT_TOKENS;
+  if (least > segmentTokens) {
+    throw new OptionError(
+      `calibration: chunks of ${least} rows do not fit segments of ${segmentTokens} tokens - use smaller chunks (--chunk-rows)`,
+    );
+  }
+  if (body.length < least - (bosId === undefined ? 0 : 1)) {
+    throw new OptionError(
+      `calibration text: has ${body.length} tokens, expected at least ${least}, ${chunkRows === undefined ? "the least that shows channel ranges" : "one chunk of rows"} - use a longer text`,
+    );
+  }
+  const lead = bosId === undefined ? [] : [bosId];
+  const bodyLength = segmentTokens - lead.length;
+  const segments: number[][] = [];
+  for (let first = 0; first < body.length && segments.length < maxSegments; first += bodyLength) {
+    const segment = [...lead, ...body.slice(first, first + bodyLength)];
+    // The rest of a text is no fair sample of a chunk unless it fills one.
+    if (segments.length === 0 || segment.length >= least) segments.push(segment);
+  }
+  return segments;
+}
+
+const MIN_FLAT_TOKENS = 32;
+
+/** Runs the observed program over all segments. The executor must have been made for it, with one slot. */
+export async function calibrate(
+  executor: ObservableExecutor,
+  inputs: readonly ObservedInput[],
+  plan: CalibrationPlan,
+): Promise<Calibration> {
+  const { segments, chunkRows } = plan;
+  const { stepTokens } = executor.limits;
+  const longest = Math.max(...segments.map((segment) => segment.length));
+  const chunks = chunkRows === undefined ? 1 : Math.floor(longest / chunkRows);
+  const gathered = inputs.map(({ copy }) => new InputStatistics(copy.width, chunks, chunkRows ?? longest));
+  const observesOutputs = inputs.some(({ copy }) => copy.rows === "outputs");
+  const total = segments.reduce((sum, segment) => sum + segment.length, 0);
+  let done = 0;
+  for (const segment of segments) {
+    for (let first = 0; first < segment.length; first += stepTokens) {
+      const piece = segment.slice(first, first + stepTokens);
+      await executor.step(stepOf(piece, first, observesOutputs), plan.signal);
+      inputs.forEach(({ copy }, i) => {
+        gathered[i].observe(executor.readBuffer(copy, piece.length), first);
+      });
+      done += piece.length;
+      plan.onProgress?.(done, total);
+    }
+    for (const statistics of gathered) statistics.endSegment();
+  }
+  return new Map(inputs.map(({ name }, i) => [name, gathered[i].finish()]));
+}
+
+function stepOf(tokens: readonly number[], first: number, allOutputs: boolean): Step {
+  return {
+    tokens: Int32Array.from(tokens),
+    positions: Int32Array.from(tokens, (_, row) => first + row),
+    slots: new Int32Array(tokens.length),
+    outputs: allOutputs ? Int32Array.from(tokens.keys()) : new Int32Array(),
+  };
+}
+
+class InputStatistics {
+  readonly #width: number;
+  readonly #chunkRows: number;
+  readonly #segment: ChannelRange[];
+  readonly #overall: ChannelRange[];
+  readonly #biasSums: Float64Array[];
+  readonly #counts: number[];
+
+  constructor(width: number, chunks: number, chunkRows: number) {
+    this.#width = width;
+    this.#chunkRows = chunkRows;
+    this.#segment = Array.from({ length: chunks }, () => emptyRange(width));
+    this.#overall = Array.from({ length: chunks }, () => emptyRange(width));
+    this.#biasSums = Array.from({ length: chunks }, () => new Float64Array(width));
+    this.#counts = new Array<number>(chunks).fill(0);
+  }
+
+  observe(values: Float32Array, firstPosition: number): void {
+    const width = this.#width;
+    for (let row = 0; row * width < values.length; row++) {
+      const chunk = Math.min(Math.floor((firstPosition + row) / this.#chunkRows), this.#segment.length - 1);
+      const { minima, maxima } = this.#segment[chunk];
+      for (let j = 0; j < width; j++) {
+        const value = values[row * width + j];
+        if (value < minima[j]) minima[j] = value;
+        if (value > maxima[j]) maxima[j] = value;
+      }
+    }
+  }
+
+  endSegment(): void {
+    this.#segment.forEach((range, chunk) => {
+      if (range.minima[0] === Number.POSITIVE_INFINITY) return; // the segment was shorter than this chunk's start
+      const bias = channelBias(range);
+      for (let j = 0; j < this.#width; j++) this.#biasSums[chunk][j] += bias[j];
+      this.#counts[chunk]++;
+      widen(this.#overall[chunk], range);
+      range.minima.fill(Number.POSITIVE_INFINITY);
+      range.maxima.fill(Number.NEGATIVE_INFINITY);
+    });
+  }
+
+  finish(): ChunkStatistics[] {
+    return this.#overall.map((range, chunk) => ({
+      range,
+      bias: this.#biasSums[chunk].map((sum) => sum / this.#counts[chunk]),
+    }));
+  }
+}
+
+function emptyRange(width: number): ChannelRange {
+  return {
+    minima: new Float64Array(width).fill(Number.POSITIVE_INFINITY),
+    maxima: new Float64Array(width).fill(Number.NEGATIVE_INFINITY),
+  };
+}
+
+function widen(into: ChannelRange, range: ChannelRange): void {
+  for (let j = 0; j < range.minima.length; j++) {
+    into.minima[j] = Math.min(into.minima[j], range.minima[j]);
+    into.maxima[j] = Math.max(into.maxima[j], range.maxima[j]);
+  }
+}
