@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addBenchCommand } from "./bench.ts";
 import { addChatCommand } from "./chat.ts";
+import { addCompressCommand } from "./compress.ts";
 import { addEvalCommand } from "./eval.ts";
 import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
@@ -44,6 +45,7 @@ function buildCommand(terminal: Terminal): Command {
   addChatCommand(program, terminal);
   addBenchCommand(program, terminal);
   addEvalCommand(program, terminal);
+  addCompressCommand(program, terminal);
   addTokenizeCommand(program, terminal);
   addInspectCommand(program, terminal);
   addSimulateCommand(program, terminal);

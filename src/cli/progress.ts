@@ -11,6 +11,9 @@ const LOGGED_TOKENS = 20_000;
 /** A line that would be gone before anybody can read it is not shown. */
 const QUIET_MS = 300;
 
+/** Seconds before a remaining time is worth saying. */
+const ESTIMATE_AFTER_S = 3;
+
 export interface Progress {
   update(done: number, total: number): void;
   /** Removes the line from a terminal. */
@@ -32,12 +35,20 @@ function lineProgress({ stderr }: Terminal, what: string, size: (total: number) 
       const percent = share(done, total, 100);
       if (percent === shown || performance.now() - startedAt < QUIET_MS) return;
       shown = percent;
-      stderr.write(`\r\u001b[K${what} ${percent} % of ${size(total)}`);
+      stderr.write(`\r\u001b[K${what} ${percent} % of ${size(total)}${remaining(startedAt, done, total)}`);
     },
     end() {
       if (shown >= 0) stderr.write("\r\u001b[K");
     },
   };
+}
+
+/** ", 40 s left" by the pace so far; nothing for the first seconds, whose pace says little. */
+function remaining(startedAt: number, done: number, total: number): string {
+  const elapsed = (performance.now() - startedAt) / 1000;
+  if (elapsed < ESTIMATE_AFTER_S || done === 0) return "";
+  const left = Math.ceil((elapsed * (total - done)) / done);
+  return left < 90 ? `, ${left} s left` : `, ${Math.ceil(left / 60)} min left`;
 }
 
 function loggedProgress(
@@ -46,13 +57,14 @@ function loggedProgress(
   size: (total: number) => string,
   least: number,
 ): Progress {
+  const startedAt = performance.now();
   let shown = 0;
   return {
     update(done, total) {
       const quarter = share(done, total, 4);
       if (total < least || quarter === shown) return;
       shown = quarter;
-      stderr.write(`${what} ${quarter * 25} % of ${size(total)}\n`);
+      stderr.write(`${what} ${quarter * 25} % of ${size(total)}${remaining(startedAt, done, total)}\n`);
     },
     end() {},
   };

@@ -49,12 +49,14 @@ export async function loadRecipeProgram(file: ModelFile, options: ProgramOptions
 
 /** The program with the checkpoint's recipes applied, validated. */
 export function applyRecipes(program: Program, file: ModelFile): Program {
-  const rewritten = readRecipes(file).reduce((result, recipe) => {
+  let rewritten = program;
+  for (const recipe of readRecipes(file)) {
     switch (recipe.method) {
       case "tender":
-        return rewriteTender(result, recipe, file.tensors, file.name);
+        rewritten = rewriteTender(rewritten, recipe, file.tensors, file.name);
+        break;
     }
-  }, program);
+  }
   refuseStrayCodes(rewritten, file);
   return validateProgram(rewritten);
 }

@@ -4,7 +4,7 @@
  * (tests), because workers must run built code.
  * Invariant: operating system failures leave here as ResourceError with one clear line.
  */
-import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import v8 from "node:v8";
@@ -186,6 +186,37 @@ export async function createFileSink(target: string): Promise<ByteSink> {
       await close();
       await rm(temporary, { force: true });
     },
+  };
+}
+
+/** A folder being written, which appears under its name only when it is complete. */
+export interface FolderSink {
+  open(fileName: string): Promise<ByteSink>;
+  finish(): Promise<void>;
+  /** Leaves nothing behind; to be called instead of `finish`. */
+  abort(): Promise<void>;
+}
+
+/** Writes into a temporary folder beside `target`. ResourceError when `target` exists or cannot be created. */
+export async function createFolderSink(target: string): Promise<FolderSink> {
+  const exists = await stat(target).then(
+    () => true,
+    () => false,
+  );
+  if (exists)
+    throw new ResourceError(`${target}: exists already, expected a new folder - choose another name`);
+  const temporary = `${target}.${process.pid}.partial`;
+  await mkdir(temporary, { recursive: true }).catch((error: unknown) => {
+    throw resourceError(temporary, "cannot be created", error);
+  });
+  return {
+    open: (fileName) => createFileSink(path.join(temporary, fileName)),
+    async finish() {
+      await rename(temporary, target).catch((error: unknown) => {
+        throw resourceError(target, "cannot be completed", error);
+      });
+    },
+    abort: () => rm(temporary, { recursive: true, force: true }),
   };
 }
 

@@ -106,7 +106,8 @@ function checkShapes(op: Op, fail: Fail): void {
       }
       return;
     case "tenderLinear":
-      return checkTenderLinear(op, fail);
+      checkTenderLinear(op, fail);
+      return;
     case "rope":
       expectEqual("x width", op.x.width, op.heads * op.headWidth, fail);
       expectEqual("x rows", op.x.rows, "tokens", fail);

@@ -1,0 +1,163 @@
+/** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { writeModelFolder } from "../formats/folder-writer.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
+import { maxGroups } from "../methods/tender/codes.ts";
+import { prepareTender } from "../methods/tender/prepare.ts";
+import { createFolderSink, nodePlatform } from "../platform/node.ts";
+import { wholeNumber } from "./arguments.ts";
+import { InterruptedError, UsageError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+
+interface TenderFlags {
+  readonly model: string;
+  readonly text: string;
+  readonly bits: 4 | 8 | 16;
+  readonly weightBits?: 4 | 8;
+  readonly groups?: number;
+  readonly chunkRows?: number;
+  readonly rounding: "up" | "down";
+  readonly channelBias: boolean;
+  readonly head: boolean;
+  readonly context: number;
+  readonly segments: number;
+  readonly threads?: number;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --out llama-w8a8
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --weight-bits 4 --out llama-w4a8
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 4 --groups 8 --chunk-rows 256 --out llama-w4a4
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 16 --weight-bits 4 --out llama-w4a16
+
+--bits is the width of activations: 8 and 4 have static scales per channel group, 16 leaves them nearly exact (weights
+only). The result is a folder that run, chat, eval, bench and inspect load. The output head keeps 8 bits.`;
+
+const bits =
+  <Width extends number>(...widths: Width[]) =>
+  (text: string): Width => {
+    const width = widths.find((candidate) => String(candidate) === text);
+    if (width === undefined) throw new InvalidArgumentError(`Expected one of ${widths.join(", ")}.`);
+    return width;
+  };
+
+export function addTenderCommand(group: Command, terminal: Terminal): void {
+  group
+    .command("tender")
+    .description("integer weights and activations in power-of-two channel groups (Tender, ISCA 2024)")
+    .addHelpText("after", EXAMPLES)
+    .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
+    .requiredOption("--text <file>", "calibration text, UTF-8, like what the model will see")
+    .requiredOption("--bits <n>", "bits of activations: 8, 4 or 16", bits(4, 8, 16))
+    .option("--weight-bits <n>", "bits of weights: 8 or 4 (default: those of the activations)", bits(4, 8))
+    .option("--groups <n>", "channel groups (default: 8, or 1 for 16 bits)", wholeNumber(1, maxGroups(4)))
+    .option("--chunk-rows <n>", "positions that share ranges (default: all)", wholeNumber(1))
+    .addOption(
+      new Option("--rounding <way>", "whether group ranges cover the calibration or clip to finer scales")
+        .choices(["up", "down"])
+        .default("up"),
+    )
+    .option("--no-channel-bias", "do not centre channels before quantizing")
+    .option("--no-head", "leave the output head as it is")
+    .option("-c, --context <n>", "tokens per calibration segment", wholeNumber(2), 2048)
+    .option("--segments <n>", "most segments of the text to use", wholeNumber(1), 128)
+    .option(
+      "-t, --threads <n>",
+      "threads that share the calibration (default: one per core)",
+      wholeNumber(1, 256),
+    )
+    .requiredOption("--out <folder>", "folder to write; must not exist")
+    .option("--json", "print one JSON object")
+    .action((flags: TenderFlags) => compress(terminal, flags));
+}
+
+async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
+  const text = await readTextFlag(flags.text, "--text");
+  const platform = nodePlatform();
+  await withInterrupt(async (signal) => {
+    const file = await openModelFile(platform, flags.model);
+    // The folder comes first: nobody wants to learn after an hour that it cannot be created.
+    const sink = await createFolderSink(flags.out).catch(async (error: unknown) => {
+      await file.close();
+      throw error;
+    });
+    try {
+      const calibrating = startProgress(terminal, "calibrating", "tokens");
+      const prepared = await prepareTender(platform, file, text, {
+        chunkRows: flags.chunkRows,
+        segmentTokens: flags.context,
+        maxSegments: flags.segments,
+        threads: flags.threads ?? platform.coreCount,
+        signal,
+        onProgress: (done, total) => calibrating.update(done, total),
+      }).finally(() => calibrating.end());
+      const quantizing = startProgress(terminal, "quantizing", "weights");
+      const settings = readSettings(flags);
+      const result = await compressTender(file, prepared.program, prepared.inputs, prepared.calibration, {
+        ...settings,
+        calibration: prepared.facts,
+        signal,
+        onProgress: (done, total) => quantizing.update(done, total),
+      }).finally(() => quantizing.end());
+      const writing = startProgress(terminal, "writing");
+      await writeModelFolder(result.file, sink.open, {
+        signal,
+        onProgress: (done, total) => writing.update(done, total),
+      }).finally(() => writing.end());
+      await sink.finish();
+      const summary = {
+        out: flags.out,
+        ...result.recipe.settings,
+        calibration: prepared.facts,
+        sourceBytes: file.tensorBytes,
+        bytes: result.file.tensorBytes,
+      };
+      if (flags.json === true) printJson(terminal, summary);
+      else {
+        const { weightBits, activationBits } = settings;
+        printNote(
+          terminal,
+          `wrote ${flags.out}: W${weightBits}A${activationBits}, ${formatSize(summary.sourceBytes)} of tensors became ${formatSize(summary.bytes)}, calibrated on ${prepared.facts.tokens} tokens`,
+        );
+      }
+    } catch (error) {
+      await sink.abort();
+      throw signal.aborted ? new InterruptedError() : error;
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+function readSettings(flags: TenderFlags): Omit<TenderOptions, "calibration" | "signal" | "onProgress"> {
+  const weightBits = flags.weightBits ?? (flags.bits === 4 ? 4 : 8);
+  const groups = flags.groups ?? (flags.bits === 16 ? 1 : 8);
+  const most = flags.bits === 16 ? 1 : maxGroups(flags.bits);
+  if (groups > most) {
+    throw new UsageError(
+      `compress tender: --groups ${groups}, expected at most ${most} for ${flags.bits}-bit activations - shifted codes must fit 16 bits`,
+    );
+  }
+  if (flags.bits === 16 && flags.chunkRows !== undefined) {
+    throw new UsageError(
+      "compress tender: --chunk-rows means nothing with --bits 16, whose ranges are found per token",
+    );
+  }
+  return {
+    activationBits: flags.bits,
+    weightBits,
+    groups,
+    chunkRows: flags.chunkRows,
+    rounding: flags.rounding,
+    channelBias: flags.channelBias,
+    headBits: flags.head ? 8 : undefined,
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * The offline part from end to end, short of writing: tokenizes calibration text, runs the original model over it on the
+ * wasm executor and keeps what compression needs. One calibration serves any number of settings with the same chunks.
+ */
+import { UnsupportedError } from "../../errors.ts";
+import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
+import type { ModelFile } from "../../formats/model-file.ts";
+import type { Platform } from "../../platform/types.ts";
+import type { Program } from "../../program/program.ts";
+import { loadTokenizer } from "../../tokenizer/load-tokenizer.ts";
+import { loadRecipeProgram } from "../recipes.ts";
+import {
+  type Calibration,
+  calibrate,
+  cutSegments,
+  type ObservedInput,
+  observeInputs,
+} from "./calibration.ts";
+import type { TenderRecipe } from "./recipe.ts";
+
+export interface PrepareOptions {
+  readonly chunkRows: number | undefined;
+  /** Tokens per segment; at most what the model's context allows. */
+  readonly segmentTokens: number;
+  readonly maxSegments: number;
+  readonly threads: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
+}
+
+export interface Prepared {
+  readonly program: Program;
+  readonly inputs: readonly ObservedInput[];
+  readonly calibration: Calibration;
+  readonly facts: NonNullable<TenderRecipe["calibration"]>;
+}
+
+/** Tokens per step: bounds the memory for the copies of all activations. */
+const STEP_TOKENS = 128;
+
+/** OptionError for text that cannot calibrate; otherwise the errors of loading and running a model. */
+export async function prepareTender(
+  platform: Platform,
+  file: ModelFile,
+  text: string,
+  options: PrepareOptions,
+): Promise<Prepared> {
+  const { program } = await loadRecipeProgram(file);
+  const tokenizer = await loadTokenizer(file);
+  const segmentTokens = Math.min(options.segmentTokens, program.contextLength);
+  const segments = cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
+    ...options,
+    segmentTokens,
+    bosId: tokenizer.bosId,
+  });
+  const observed = observeInputs(program);
+  if (observed.inputs.length === 0) {
+    throw new UnsupportedError(
+      `${file.name}: has no linear layers left to quantize - compress the original checkpoint`,
+    );
+  }
+  const executor = await createWasmExecutor(platform, observed.program, file, {
+    threads: options.threads,
+    limits: { contextLength: segmentTokens, slots: 1, stepTokens: Math.min(STEP_TOKENS, segmentTokens) },
+    keyValueFormat: "f32",
+    weightFormat: "auto",
+    simd: "auto",
+    onProgress: undefined,
+  });
+  try {
+    const { chunkRows, signal, onProgress } = options;
+    const calibration = await calibrate(executor, observed.inputs, {
+      segments,
+      chunkRows,
+      signal,
+      onProgress,
+    });
+    const tokens = segments.reduce((sum, segment) => sum + segment.length, 0);
+    const facts = { textSha256: await sha256(text), tokens, segments: segments.length, segmentTokens };
+    return { program, inputs: observed.inputs, calibration, facts };
+  } finally {
+    await executor.dispose();
+  }
+}
+
+async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
