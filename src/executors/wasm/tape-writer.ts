@@ -189,7 +189,8 @@ function findPrivateBuffers(program: Program): ReadonlySet<string> {
     const out = bufferWritten(op)?.name;
     const normed = op.kind === "rmsNorm" && op.x.name !== out;
     if (out !== undefined) (normed ? written : shared).add(out);
-    if (op.kind !== "linear" && op.kind !== "tenderLinear") for (const buffer of buffersRead(op)) shared.add(buffer.name);
+    if (op.kind !== "linear" && op.kind !== "tenderLinear")
+      for (const buffer of buffersRead(op)) shared.add(buffer.name);
   }
   return new Set([...written].filter((name) => !shared.has(name)));
 }

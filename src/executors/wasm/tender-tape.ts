@@ -20,9 +20,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
   const weight = tape.weight(op.codes.name);
   const out = tape.buffer(op.out);
   const panels = panelCount(op.codes.rows);
-  tape.kernels.push(
-    `tender_linear_${weight.layout.name}_${activations.name}_${decode ? "row" : "tile"}`,
-  );
+  tape.kernels.push(`tender_linear_${weight.layout.name}_${activations.name}_${decode ? "row" : "tile"}`);
   tape.emit(
     layout.OP_TENDER_LINEAR,
     [
