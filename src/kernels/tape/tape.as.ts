@@ -6,8 +6,8 @@ import { attention_f16_f32, attention_f32_f32 } from "../attention/attention.as"
 import { embed_bf16, embed_f16, embed_f32, embed_q4, embed_q8 } from "../embed/embed.as";
 import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_silu_f32 } from "../glu/glu.as";
 import {
-  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, CONTROL_SLOTS,
-  CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
+  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS,
+  CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
   GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
   OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
   OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
@@ -42,6 +42,16 @@ let threads: i32 = 1;
 @inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
 // @ts-ignore: decorator
 @inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
+
+/** Panels of a batched linear between two looks at the abort flag: some milliseconds of work. */
+const PANELS_PER_LOOK = 8;
+
+/**
+ * True once the step is to stop. Threads notice at different times, so what is left is skipped but no barrier is: at the
+ * next one, or at the end, all learn together that the step has stopped.
+ */
+// @ts-ignore: decorator
+@inline function stopping(): bool { return atomic.load<i32>(control + CONTROL_ABORT) != 0; }
 
 // @ts-ignore: decorator
 @inline function rowCount(kind: i32): i32 {
@@ -123,11 +133,14 @@ function runLinear(p: usize): void {
     return;
   }
   const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
-  if (format == WEIGHT_F32) linear_f32_f32_tile(weights, first, last, columns, x, tiles, out, stride, bias);
-  else if (format == WEIGHT_F16) linear_f16_f32_tile(weights, first, last, columns, x, tiles, out, stride, bias);
-  else if (format == WEIGHT_BF16) linear_bf16_f32_tile(weights, first, last, columns, x, tiles, out, stride, bias);
-  else if (format == WEIGHT_Q8) linear_q8_i16_tile(weights, first, last, columns, x, tiles, out, stride, bias);
-  else linear_q4_i8_tile(weights, first, last, columns, x, tiles, out, stride, bias);
+  for (let from = first; from < last && !stopping(); from += PANELS_PER_LOOK) {
+    const to = min(last, from + PANELS_PER_LOOK);
+    if (format == WEIGHT_F32) linear_f32_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else if (format == WEIGHT_F16) linear_f16_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else if (format == WEIGHT_BF16) linear_bf16_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else if (format == WEIGHT_Q8) linear_q8_i16_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else linear_q4_i8_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+  }
 }
 
 /** x, xStride, heads, headWidth, pairs, interleaved, angles */
@@ -164,7 +177,7 @@ function runAttention(p: usize): void {
   const first = share(heads, thread), last = share(heads, thread + 1), window = word(p, 14), scale = real(p, 15);
   const scratch = address(p, 16) + <usize>thread * address(p, 17);
   const positions = address(control, CONTROL_POSITIONS >> 2), slots = address(control, CONTROL_SLOTS >> 2);
-  for (let row: usize = 0; row < <usize>rows; row++) {
+  for (let row: usize = 0; row < <usize>rows && !stopping(); row++) {
     const query = address(p, 3) + row * address(p, 4), out = address(p, 5) + row * address(p, 6);
     const slot = <usize>load<i32>(slots + (row << 2)) * address(p, 9), end = load<i32>(positions + (row << 2)) + 1;
     const start = window > 0 ? max(0, end - window) : 0;
@@ -244,6 +257,10 @@ function runReadMemory(p: usize): void {
 function run(): bool {
   let p = load<usize>(control + CONTROL_TAPE);
   while (true) {
+    if (word(p, 0) > OP_BARRIER && stopping()) {
+      p += <usize>word(p, 1) << 2;
+      continue;
+    }
     switch (word(p, 0)) {
       case OP_BARRIER: if (barrier(control)) return true; break;
       case OP_EMBED: runEmbed(p); break;
