@@ -19,7 +19,7 @@ const shape = {
   tiedHead: false,
   activation: "silu",
 };
-const file = createFreshModel(shape, 1, { bosId: 0, eosId: 0 });
+const file = createFreshModel(shape, 1, { json: {}, config: {}, bosId: 0, eosId: 0 });
 const { program } = await loadProgram(file);
 const training = await createWasmTraining(nodePlatform(), differentiate(program, { recompute }), {
   threads: Number(threads),

@@ -17,6 +17,7 @@ import { addStartCommand } from "./start.ts";
 import { addSynthCommand } from "./synth.ts";
 import type { Terminal } from "./terminal.ts";
 import { addTokenizeCommand } from "./tokenize.ts";
+import { addTrainCommand } from "./train.ts";
 
 const EXAMPLES = `
 Examples:
@@ -50,6 +51,7 @@ function buildCommand(terminal: Terminal): Command {
   addInspectCommand(program, terminal);
   addSimulateCommand(program, terminal);
   addSynthCommand(program, terminal);
+  addTrainCommand(program, terminal);
   addStartCommand(program, terminal);
   return program;
 }

@@ -27,13 +27,21 @@ export interface FreshShape {
   readonly activation: string;
 }
 
+/** The tokenizer's files, and the ids config.json repeats. */
+export interface FreshTokenizer {
+  readonly json: JsonObject;
+  readonly config: JsonObject;
+  readonly bosId: number;
+  readonly eosId: number;
+}
+
 const DEVIATION = 0.02;
 
 /** Throws OptionError when the shape makes no model. */
 export function createFreshModel(
   shape: FreshShape,
   seed: number,
-  ids: { readonly bosId: number; readonly eosId: number },
+  tokenizer: FreshTokenizer,
 ): HuggingFaceModelFile {
   checkShape(shape);
   const shapes = tensorShapes(shape);
@@ -47,14 +55,14 @@ export function createFreshModel(
     container: "huggingface",
     name: "new model",
     architecture: "llama",
-    config: configJson(shape, ids),
+    config: configJson(shape, tokenizer),
     generationConfig: undefined,
-    tokenizerConfig: undefined,
+    tokenizerConfig: tokenizer.config,
     chatTemplate: undefined,
     tensors,
     tensorBytes: [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
     async readTokenizer() {
-      return undefined;
+      return tokenizer.json;
     },
     async readRows(tensor, firstRow, rowCount, target) {
       const dimensions = shapes.get(tensor);
@@ -104,10 +112,7 @@ function tensorShapes(shape: FreshShape): ReadonlyMap<string, readonly number[]>
   return shapes;
 }
 
-function configJson(
-  shape: FreshShape,
-  { bosId, eosId }: { readonly bosId: number; readonly eosId: number },
-): JsonObject {
+function configJson(shape: FreshShape, { bosId, eosId }: FreshTokenizer): JsonObject {
   return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",

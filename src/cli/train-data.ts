@@ -1,0 +1,132 @@
+/** Files of `skim train`: training and validation data, the model to start from, its tokenizer. */
+import { readFile } from "node:fs/promises";
+import { ResourceError, UnsupportedError } from "../errors.ts";
+import type { TrainingBatch } from "../executors/training/training-executor.ts";
+import type { HuggingFaceModelFile } from "../formats/model-file.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import type { Platform } from "../platform/types.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import {
+  END_OF_TEXT,
+  trainBpe,
+  vocabularyConfigJson,
+  vocabularyJson,
+  WordCounter,
+} from "../tokenizer/train-bpe.ts";
+import { type BatchSource, TextBatches, validationBatches } from "../training/batches.ts";
+import type { CorpusEncoder } from "../training/corpus-encoder.ts";
+import { encodeExamples, ExampleBatches, packExamples } from "../training/example-batches.ts";
+import { createFreshModel, type FreshTokenizer } from "../training/fresh-model.ts";
+import { UsageError } from "./failure.ts";
+import { decodeText } from "./standard-input.ts";
+import { printNote, type Terminal } from "./terminal.ts";
+import { freshShape, type TrainFlags } from "./train-flags.ts";
+
+/** Opens a folder; other containers cannot be written back. */
+export async function openFolder(platform: Platform, path: string): Promise<HuggingFaceModelFile> {
+  const file = await openModelFile(platform, path);
+  if (file.container === "huggingface") return file;
+  await file.close();
+  throw new UnsupportedError(
+    `${path}: is a GGUF file, expected a Hugging Face folder - training writes folders`,
+  );
+}
+
+/** A new model with random weights and a tokenizer that is given or trained on the data. */
+export async function makeFreshModel(
+  terminal: Terminal,
+  platform: Platform,
+  flags: TrainFlags,
+): Promise<HuggingFaceModelFile> {
+  if (flags.tokenizer === undefined) {
+    const tokenizer = await trainTokenizer(terminal, flags);
+    return createFreshModel(freshShape(flags, flags.vocabulary), flags.seed, tokenizer);
+  }
+  const source = await openFolder(platform, flags.tokenizer);
+  const [json, tokenizer] = [await source.readTokenizer(), await loadTokenizer(source)];
+  await source.close();
+  const { bosId, eosId } = tokenizer;
+  if (json === undefined || eosId === undefined) {
+    throw new UsageError(`${flags.tokenizer}: expected a tokenizer with an end token - choose another`);
+  }
+  const files = { json, config: source.tokenizerConfig ?? {}, bosId: bosId ?? eosId, eosId };
+  return createFreshModel(freshShape(flags, tokenizer.vocabularySize), flags.seed, files);
+}
+
+async function trainTokenizer(terminal: Terminal, flags: TrainFlags): Promise<FreshTokenizer> {
+  const counter = new WordCounter();
+  const text = await readText(flags.data, "--data");
+  if (isExamples(flags.data)) {
+    for (const line of text.split("\n")) counter.add(exampleText(line));
+  } else {
+    for (const document of text.split(END_OF_TEXT)) counter.add(document);
+  }
+  const vocabulary = trainBpe(counter.counts, flags.vocabulary);
+  printNote(
+    terminal,
+    `tokenizer: ${vocabulary.tokens.length} tokens trained on ${counter.counts.size} distinct words`,
+  );
+  return {
+    json: vocabularyJson(vocabulary),
+    config: vocabularyConfigJson(flags.context),
+    bosId: 0,
+    eosId: 0,
+  };
+}
+
+/** Micro-batches of the training data. */
+export async function readTrainingData(
+  terminal: Terminal,
+  flags: TrainFlags,
+  tokenizer: Tokenizer,
+  encoder: CorpusEncoder,
+): Promise<BatchSource> {
+  const shape = { sequences: flags.batch, length: flags.context };
+  const text = await readText(flags.data, "--data");
+  if (isExamples(flags.data)) {
+    const { sequences, tooLong } = encodeExamples(flags.data, text, tokenizer, encoder, flags.context);
+    printNote(terminal, `data: ${sequences.length} examples, ${tooLong} longer than the context left out`);
+    return new ExampleBatches(sequences, shape, flags.seed);
+  }
+  const tokens = encoder.encodeDocuments(text);
+  printNote(terminal, `data: ${tokens.length} tokens`);
+  return new TextBatches(flags.data, tokens, shape, flags.seed);
+}
+
+/** Micro-batches of the validation data; none without --valid. */
+export async function readValidationData(
+  flags: TrainFlags,
+  tokenizer: Tokenizer,
+  encoder: CorpusEncoder,
+): Promise<TrainingBatch[]> {
+  if (flags.valid === undefined) return [];
+  const shape = { sequences: flags.batch, length: flags.context };
+  const text = await readText(flags.valid, "--valid");
+  if (!isExamples(flags.valid)) {
+    return validationBatches(encoder.encodeDocuments(text), shape, flags.validTokens);
+  }
+  const { sequences } = encodeExamples(flags.valid, text, tokenizer, encoder, flags.context);
+  return packExamples(sequences, shape);
+}
+
+function isExamples(path: string): boolean {
+  return path.endsWith(".jsonl");
+}
+
+/** What of a line is text; lines that are no examples are reported when they are encoded. */
+function exampleText(line: string): string {
+  try {
+    const { prompt, answer } = JSON.parse(line) as { prompt?: unknown; answer?: unknown };
+    return `${typeof prompt === "string" ? prompt : ""}${typeof answer === "string" ? answer : ""}`;
+  } catch {
+    return "";
+  }
+}
+
+async function readText(path: string, flag: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new ResourceError(`${path}: cannot be read (${error.code}) - check ${flag}`, { cause: error });
+  });
+  return decodeText(bytes, path);
+}

@@ -1,0 +1,159 @@
+/** The flags of `skim train`, and what follows from them. */
+import { type Command, Option } from "commander";
+import type { FreshShape } from "../training/fresh-model.ts";
+import type { TrainerSettings } from "../training/trainer.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
+import { UsageError } from "./failure.ts";
+
+export interface TrainFlags {
+  readonly data: string;
+  readonly valid?: string;
+  readonly out: string;
+  readonly resume?: boolean;
+  readonly model?: string;
+  readonly tokenizer?: string;
+  readonly vocabulary: number;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads?: number;
+  readonly feedForward?: number;
+  readonly untiedHead?: boolean;
+  readonly activation: string;
+  readonly context: number;
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly steps: number;
+  readonly learningRate: number;
+  readonly warmup?: number;
+  readonly weightDecay: number;
+  readonly clip: number;
+  readonly evaluateEvery: number;
+  readonly checkpointEvery: number;
+  readonly validTokens: number;
+  readonly patience?: number;
+  readonly recompute: "none" | "sublayers";
+  readonly weights: "f32" | "f16" | "bf16";
+  readonly seed: number;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+/** Flags that describe a new model; they make no sense for one that exists. */
+const SHAPE_FLAGS = [
+  "tokenizer",
+  "vocabulary",
+  "layers",
+  "width",
+  "heads",
+  "kvHeads",
+  "feedForward",
+  "untiedHead",
+  "activation",
+] as const;
+
+export function addTrainFlags(command: Command): Command {
+  return addLoopFlags(addShapeFlags(addDataFlags(command)))
+    .addOption(
+      new Option("--recompute <what>", "recompute activations to save memory")
+        .choices(["none", "sublayers"])
+        .default("none"),
+    )
+    .addOption(
+      new Option("--weights <format>", "storage of the saved model")
+        .choices(["f32", "f16", "bf16"])
+        .default("f32"),
+    )
+    .option("--seed <n>", "seed of weights and order of data", wholeNumber(0, 0xffffffff), 0)
+    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option("--json", "print one JSON object at the end");
+}
+
+function addDataFlags(command: Command): Command {
+  return command
+    .requiredOption("--data <file>", "text, or .jsonl with prompt and answer")
+    .option("--valid <file>", "the same, held out: the model with the lowest loss on it is kept")
+    .requiredOption("--out <folder>", "Hugging Face folder to write")
+    .option("--resume", "continue the run in --out from its last checkpoint")
+    .option("-m, --model <folder>", "model to train further, instead of a new one");
+}
+
+function addShapeFlags(command: Command): Command {
+  return command
+    .option("--tokenizer <folder>", "folder with tokenizer.json for a new model, instead of training one")
+    .option(
+      "--vocabulary <n>",
+      "tokens of a new tokenizer, trained on --data",
+      wholeNumber(257, 1 << 20),
+      4096,
+    )
+    .option("--layers <n>", "layers of a new model", wholeNumber(1, 512), 8)
+    .option("--width <n>", "its model width", wholeNumber(2, 65536), 256)
+    .option("--heads <n>", "its attention heads", wholeNumber(1, 1024), 8)
+    .option("--kv-heads <n>", "its key/value heads (default: as many)", wholeNumber(1, 1024))
+    .option("--feed-forward <n>", "its feed-forward width (default: 8/3 width)", wholeNumber(1, 1 << 20))
+    .option("--untied-head", "a head of its own instead of the embedding table")
+    .addOption(
+      new Option("--activation <name>", "its activation").choices(["silu", "gelu", "relu"]).default("silu"),
+    );
+}
+
+function addLoopFlags(command: Command): Command {
+  return command
+    .option("-c, --context <n>", "tokens per sequence", wholeNumber(2, 1 << 20), 256)
+    .option("--batch <n>", "sequences per micro-batch", wholeNumber(1, 4096), 8)
+    .option("--accumulate <n>", "micro-batches per update", wholeNumber(1, 4096), 1)
+    .option("--steps <n>", "updates", wholeNumber(1), 1000)
+    .option("--learning-rate <x>", "peak of the schedule", realNumber(0, 10), 1e-3)
+    .option("--warmup <n>", "updates until the peak (default: 5 % of --steps)", wholeNumber(0))
+    .option("--weight-decay <x>", "of matrices", realNumber(0, 10), 0.1)
+    .option("--clip <x>", "largest gradient norm", realNumber(1e-6, 1e6), 1)
+    .option("--evaluate-every <n>", "updates between validations", wholeNumber(1), 100)
+    .option("--checkpoint-every <n>", "updates between checkpoints", wholeNumber(1), 100)
+    .option("--valid-tokens <n>", "most tokens of a validation text to score", wholeNumber(1), 100_000)
+    .option("--patience <n>", "validations without improvement before stopping", wholeNumber(1));
+}
+
+/** Throws UsageError for shape flags beside a model that has a shape. */
+export function checkTrainFlags(command: Command, flags: TrainFlags): void {
+  if (flags.model === undefined && flags.resume !== true) return;
+  const given = SHAPE_FLAGS.find((name) => command.getOptionValueSource(name) === "cli");
+  if (given !== undefined && flags.resume !== true) {
+    throw new UsageError(
+      `train: --model brings its own shape and tokenizer - leave out the flag for ${given}`,
+    );
+  }
+}
+
+export function trainerSettings(flags: TrainFlags): TrainerSettings {
+  return {
+    steps: flags.steps,
+    warmup: flags.warmup ?? Math.ceil(0.05 * flags.steps),
+    learningRate: flags.learningRate,
+    finalShare: 0.1,
+    accumulation: flags.accumulate,
+    beta1: 0.9,
+    beta2: 0.95,
+    epsilon: 1e-8,
+    weightDecay: flags.weightDecay,
+    clip: flags.clip,
+    evaluateEvery: flags.evaluateEvery,
+    checkpointEvery: flags.checkpointEvery,
+    patience: flags.patience,
+  };
+}
+
+/** The shape of a new model with the given vocabulary. */
+export function freshShape(flags: TrainFlags, vocabularySize: number): FreshShape {
+  return {
+    layers: flags.layers,
+    width: flags.width,
+    heads: flags.heads,
+    kvHeads: flags.kvHeads ?? flags.heads,
+    feedForwardWidth: flags.feedForward ?? 16 * Math.ceil(((8 / 3) * flags.width) / 16),
+    vocabularySize,
+    contextLength: flags.context,
+    tiedHead: flags.untiedHead !== true,
+    activation: flags.activation,
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * Live progress of `skim train` on stderr, one line that rewrites itself on a terminal and now and then a line
+ * elsewhere, and the run's log beside the model: one JSON object per update and validation.
+ */
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import type { StepReport } from "../training/trainer.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Lines of a run that is not watched. */
+const LOG_LINES = 50;
+/** Weight of the newest step in the shown loss and speed. */
+const SMOOTHING = 0.1;
+
+export class TrainProgress {
+  readonly #terminal: Terminal;
+  readonly #log: string;
+  readonly #steps: number;
+  #last = performance.now();
+  #tokens: number;
+  #loss: number | undefined;
+  #milliseconds: number | undefined;
+
+  /** Continues `log`, without what it says about updates after `step`. */
+  constructor(terminal: Terminal, log: string, steps: number, from: { step: number; tokens: number }) {
+    this.#terminal = terminal;
+    this.#log = log;
+    this.#steps = steps;
+    this.#tokens = from.tokens;
+    writeFileSync(log, from.step === 0 ? "" : keepUntil(log, from.step));
+  }
+
+  step(report: StepReport): void {
+    const now = performance.now();
+    const milliseconds = now - this.#last;
+    this.#last = now;
+    this.#loss = smooth(this.#loss, report.loss);
+    this.#milliseconds = smooth(this.#milliseconds, milliseconds);
+    const tokensPerSecond = (1000 * (report.tokens - this.#tokens)) / milliseconds;
+    this.#tokens = report.tokens;
+    this.#append({ ...report, tokensPerSecond: Math.round(tokensPerSecond) });
+    const { step, learningRate } = report;
+    const left = ((this.#steps - step) * this.#milliseconds) / 1000;
+    const line =
+      `step ${step}/${this.#steps}  loss ${this.#loss.toFixed(4)}  lr ${learningRate.toExponential(1)}  ` +
+      `${tokensPerSecond.toFixed(0)} tokens/s  ${formatDuration(left)} left`;
+    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write(`\r\u001b[K${line}`);
+    else if (step % Math.ceil(this.#steps / LOG_LINES) === 0) this.#terminal.stderr.write(`${line}\n`);
+  }
+
+  evaluation(step: number, loss: number, isBest: boolean): void {
+    this.#last = performance.now(); // validation is no part of the next step's speed
+    this.#append({ step, validationLoss: loss, isBest });
+    const perplexity = Math.exp(loss).toFixed(2);
+    const note = `step ${step}  validation loss ${loss.toFixed(4)}, perplexity ${perplexity}${isBest ? ", best so far: saved" : ""}`;
+    this.end();
+    this.#terminal.stderr.write(`${note}\n`);
+  }
+
+  /** Removes the line from a terminal. */
+  end(): void {
+    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write("\r\u001b[K");
+  }
+
+  #append(entry: object): void {
+    appendFileSync(this.#log, `${JSON.stringify(entry)}\n`);
+  }
+}
+
+function smooth(average: number | undefined, value: number): number {
+  return average === undefined ? value : average + SMOOTHING * (value - average);
+}
+
+/** The log's lines up to an update, complete ones only. */
+function keepUntil(log: string, step: number): string {
+  const lines = readFileSync(log, "utf8").split("\n").slice(0, -1);
+  return lines
+    .filter((line) => (JSON.parse(line) as { step: number }).step <= step)
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const two = (value: number) => String(value).padStart(2, "0");
+  return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+}

@@ -1,0 +1,205 @@
+/** `skim train`: a language model from text or examples, from scratch or from a checkpoint. */
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { Command } from "commander";
+import { ResourceError } from "../errors.ts";
+import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
+import type { HuggingFaceModelFile } from "../formats/model-file.ts";
+import { loadProgram } from "../models/registry.ts";
+import { createFileSink, nodePlatform } from "../platform/node.ts";
+import type { Platform } from "../platform/types.ts";
+import { differentiate } from "../program/differentiate.ts";
+import { formatByName } from "../quantization/registry.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { CorpusEncoder } from "../training/corpus-encoder.ts";
+import { loadParameters } from "../training/load-parameters.ts";
+import { saveModelDescription, saveWeights } from "../training/save-model.ts";
+import { type TrainerSettings, type TrainingResult, train } from "../training/trainer.ts";
+import {
+  freshState,
+  readCheckpoint,
+  type TrainingState,
+  writeCheckpoint,
+} from "../training/training-state.ts";
+import { InterruptedError, UsageError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { makeFreshModel, openFolder, readTrainingData, readValidationData } from "./train-data.ts";
+import { addTrainFlags, checkTrainFlags, type TrainFlags, trainerSettings } from "./train-flags.ts";
+import { TrainProgress } from "./train-progress.ts";
+
+const CHECKPOINT = "training.checkpoint";
+const LOG = "training-log.jsonl";
+
+const EXAMPLES = `
+Examples:
+  $ skim train --data books.txt --valid held-out.txt --out tales --layers 8 --width 256 --steps 5000
+  $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --learning-rate 1e-4 --steps 200
+  $ skim train --data books.txt --valid held-out.txt --out tales --steps 5000 --resume
+
+Documents of a text are separated by <|endoftext|>. Lines of a .jsonl file are {"prompt": ..., "answer": ...}; only
+answers are learned. Ctrl-C saves a checkpoint; --resume with the same flags continues as if nothing had happened.
+--out gets the model (the best on --valid, or the last), ${LOG} and ${CHECKPOINT}.`;
+
+export function addTrainCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command("train")
+    .description("train a language model")
+    .addHelpText("after", EXAMPLES);
+  addTrainFlags(command).action((flags: TrainFlags) => {
+    checkTrainFlags(command, flags);
+    return runTraining(terminal, flags);
+  });
+}
+
+async function runTraining(terminal: Terminal, flags: TrainFlags): Promise<void> {
+  const platform = nodePlatform();
+  await prepareFolder(flags);
+  const file = await openStart(terminal, platform, flags);
+  try {
+    const executor = await createExecutor(platform, file, flags);
+    try {
+      await trainModel(terminal, platform, file, executor, flags);
+    } finally {
+      await executor.dispose();
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** A folder that already holds something is only continued, never overwritten. */
+async function prepareFolder({ out, resume }: TrainFlags): Promise<void> {
+  const holdsRun = existsSync(path.join(out, CHECKPOINT));
+  if (resume === true && !holdsRun) {
+    throw new UsageError(`train: ${out} has no ${CHECKPOINT} to resume from - leave out --resume to start`);
+  }
+  if (resume !== true && (holdsRun || existsSync(path.join(out, "config.json")))) {
+    throw new UsageError(
+      `train: ${out} already holds ${holdsRun ? "a run" : "a model"} - choose another folder or add --resume`,
+    );
+  }
+  await mkdir(out, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new ResourceError(`${out}: cannot be created (${error.code}) - check --out`, { cause: error });
+  });
+}
+
+function openStart(terminal: Terminal, platform: Platform, flags: TrainFlags): Promise<HuggingFaceModelFile> {
+  if (flags.resume === true) return openFolder(platform, flags.out);
+  if (flags.model !== undefined) return openFolder(platform, flags.model);
+  return makeFreshModel(terminal, platform, flags);
+}
+
+async function createExecutor(
+  platform: Platform,
+  file: HuggingFaceModelFile,
+  flags: TrainFlags,
+): Promise<WasmTraining> {
+  const { program } = await loadProgram(file, { contextLength: flags.context });
+  return createWasmTraining(platform, differentiate(program, { recompute: flags.recompute }), {
+    threads: flags.threads ?? platform.coreCount,
+    limits: { rows: flags.batch * flags.context, sequenceLength: flags.context },
+    simd: "auto",
+  });
+}
+
+async function trainModel(
+  terminal: Terminal,
+  platform: Platform,
+  file: HuggingFaceModelFile,
+  executor: WasmTraining,
+  flags: TrainFlags,
+): Promise<void> {
+  const tokenizer = await loadTokenizer(file);
+  const encoder = await CorpusEncoder.create(tokenizer, file);
+  const data = await readTrainingData(terminal, flags, tokenizer, encoder);
+  const validation = await readValidationData(flags, tokenizer, encoder);
+  const settings = trainerSettings(flags);
+  const open = (name: string) => createFileSink(path.join(flags.out, name));
+  const state = await startState(platform, file, executor, flags, fingerprint(settings, data.fingerprint));
+  const parameters = executor.program.parameters.reduce((sum, { size }) => sum + size, 0);
+  printNote(
+    terminal,
+    `training ${(parameters / 1e6).toFixed(2)} M parameters from step ${state.step}, ` +
+      `activations ${(executor.activationBytes / 1e6).toFixed(0)} MB`,
+  );
+  const startedAt = performance.now();
+  const progress = new TrainProgress(terminal, path.join(flags.out, LOG), flags.steps, state);
+  const result = await withInterrupt((signal) =>
+    train(
+      executor,
+      data,
+      validation,
+      settings,
+      state,
+      {
+        onStep: (report) => progress.step(report),
+        onEvaluation: (step, loss, isBest) => progress.evaluation(step, loss, isBest),
+        saveModel: () => saveWeights(file, executor, formatByName(flags.weights), open),
+        saveCheckpoint: async (next) => writeCheckpoint(await open(CHECKPOINT), executor, next),
+      },
+      signal,
+    ).finally(() => progress.end()),
+  );
+  report(terminal, flags, result, (performance.now() - startedAt) / 1000, parameters);
+}
+
+/** The state to go on from; a new run first writes a complete model folder. */
+async function startState(
+  platform: Platform,
+  file: HuggingFaceModelFile,
+  executor: WasmTraining,
+  flags: TrainFlags,
+  run: string,
+): Promise<TrainingState> {
+  if (flags.resume === true) {
+    const opened = await platform.open(path.join(flags.out, CHECKPOINT));
+    if (!("file" in opened)) throw new UsageError(`train: ${CHECKPOINT} in ${flags.out} is a folder`);
+    try {
+      return await readCheckpoint(opened.file, executor, run);
+    } finally {
+      await opened.file.close();
+    }
+  }
+  await loadParameters(file, executor);
+  const open = (name: string) => createFileSink(path.join(flags.out, name));
+  await saveModelDescription(file, open);
+  await saveWeights(file, executor, formatByName(flags.weights), open);
+  const state = freshState(run);
+  await writeCheckpoint(await open(CHECKPOINT), executor, state);
+  return state;
+}
+
+/** What must be the same for a resumed run to repeat an uninterrupted one. */
+function fingerprint(settings: TrainerSettings, data: string): string {
+  const { steps, warmup, learningRate, accumulation, weightDecay, clip } = settings;
+  return `${data}, steps ${steps}, warm-up ${warmup}, learning rate ${learningRate}, accumulation ${accumulation}, weight decay ${weightDecay}, clip ${clip}`;
+}
+
+function report(
+  terminal: Terminal,
+  flags: TrainFlags,
+  { reason, state }: TrainingResult,
+  seconds: number,
+  parameters: number,
+): void {
+  if (flags.json === true) {
+    const { step, tokens, best } = state;
+    const perplexity = best === null ? null : Math.exp(best.loss);
+    printJson(terminal, { reason, step, tokens, best, perplexity, seconds, parameters, out: flags.out });
+  } else {
+    const best =
+      state.best === null
+        ? ""
+        : `, best validation loss ${state.best.loss.toFixed(4)} at step ${state.best.step}`;
+    printNote(
+      terminal,
+      `${reason} after step ${state.step}, ${state.tokens} tokens${best}; model in ${flags.out}`,
+    );
+  }
+  if (reason === "aborted") {
+    printNote(terminal, "checkpoint saved - the same command with --resume continues");
+    throw new InterruptedError();
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Writes trained weights as a Hugging Face folder that skim and other tools open: config, tokenizer files, then the
+ * weights, each file complete before it gets its name.
+ */
+import type { TrainingExecutor } from "../executors/training/training-executor.ts";
+import type { HuggingFaceModelFile, JsonObject, TensorInfo } from "../formats/model-file.ts";
+import { writeSafetensors } from "../formats/safetensors-writer.ts";
+import { type TensorSource, tensorFromValues, writeCompletely } from "../formats/tensor-source.ts";
+import type { ByteSink } from "../platform/types.ts";
+import type { WeightFormat } from "../quantization/weight-format.ts";
+
+/** Makes the sink of a file of the folder. */
+export type OpenSink = (fileName: string) => Promise<ByteSink>;
+
+/** config.json, generation_config.json and the tokenizer's files, as `file` has them. */
+export async function saveModelDescription(file: HuggingFaceModelFile, open: OpenSink): Promise<void> {
+  const files: readonly (readonly [string, JsonObject | undefined])[] = [
+    ["config.json", file.config],
+    ["generation_config.json", file.generationConfig],
+    ["tokenizer.json", await file.readTokenizer()],
+    ["tokenizer_config.json", file.tokenizerConfig],
+  ];
+  for (const [name, json] of files) {
+    if (json !== undefined) await writeText(await open(name), `${JSON.stringify(json, undefined, 2)}\n`);
+  }
+  if (file.chatTemplate !== undefined) await writeText(await open("chat_template.jinja"), file.chatTemplate);
+}
+
+/** model.safetensors: trained tensors in `format`, those the program does not use as they were. */
+export async function saveWeights(
+  file: HuggingFaceModelFile,
+  executor: TrainingExecutor,
+  format: WeightFormat,
+  open: OpenSink,
+): Promise<void> {
+  const trained = new Map(executor.program.parameters.map((parameter) => [parameter.tensor, parameter]));
+  const tensors = [...file.tensors.values()].map((tensor) =>
+    trained.has(tensor.name)
+      ? tensorFromValues(tensor.name, tensor.shape, format, executor.read(tensor.name, "weights"))
+      : unchanged(file, tensor),
+  );
+  await writeSafetensors(await open("model.safetensors"), tensors, { format: "pt" });
+}
+
+function unchanged(file: HuggingFaceModelFile, { name, shape, format, bytes }: TensorInfo): TensorSource {
+  return {
+    name,
+    shape,
+    format,
+    async *data() {
+      const all = new Uint8Array(bytes);
+      await file.readRows(
+        name,
+        0,
+        shape.slice(0, -1).reduce((product, size) => product * size, 1),
+        all,
+      );
+      yield all;
+    },
+  };
+}
+
+async function writeText(sink: ByteSink, text: string): Promise<void> {
+  await writeCompletely(sink, () => sink.write(new TextEncoder().encode(text)));
+}
