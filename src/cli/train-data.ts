@@ -16,7 +16,7 @@ import {
 } from "../tokenizer/train-bpe.ts";
 import { type BatchSource, TextBatches, validationBatches } from "../training/batches.ts";
 import type { CorpusEncoder } from "../training/corpus-encoder.ts";
-import { encodeExamples, ExampleBatches, packExamples } from "../training/example-batches.ts";
+import { encodeExamples, ExampleBatches, packExamples, parseExamples } from "../training/example-batches.ts";
 import { createFreshModel, type FreshTokenizer } from "../training/fresh-model.ts";
 import { UsageError } from "./failure.ts";
 import { decodeText } from "./standard-input.ts";
@@ -58,7 +58,10 @@ async function trainTokenizer(terminal: Terminal, flags: TrainFlags): Promise<Fr
   const counter = new WordCounter();
   const text = await readText(flags.data, "--data");
   if (isExamples(flags.data)) {
-    for (const line of text.split("\n")) counter.add(exampleText(line));
+    for (const { prompt, answer } of parseExamples(flags.data, text)) {
+      counter.add(prompt);
+      counter.add(answer);
+    }
   } else {
     for (const document of text.split(END_OF_TEXT)) counter.add(document);
   }
@@ -85,7 +88,13 @@ export async function readTrainingData(
   const shape = { sequences: flags.batch, length: flags.context };
   const text = await readText(flags.data, "--data");
   if (isExamples(flags.data)) {
-    const { sequences, tooLong } = encodeExamples(flags.data, text, tokenizer, encoder, flags.context);
+    const { sequences, tooLong } = encodeExamples(
+      flags.data,
+      parseExamples(flags.data, text),
+      tokenizer,
+      encoder,
+      flags.context,
+    );
     printNote(terminal, `data: ${sequences.length} examples, ${tooLong} longer than the context left out`);
     return new ExampleBatches(sequences, shape, flags.seed);
   }
@@ -106,22 +115,18 @@ export async function readValidationData(
   if (!isExamples(flags.valid)) {
     return validationBatches(encoder.encodeDocuments(text), shape, flags.validTokens);
   }
-  const { sequences } = encodeExamples(flags.valid, text, tokenizer, encoder, flags.context);
+  const { sequences } = encodeExamples(
+    flags.valid,
+    parseExamples(flags.valid, text),
+    tokenizer,
+    encoder,
+    flags.context,
+  );
   return packExamples(sequences, shape);
 }
 
 function isExamples(path: string): boolean {
   return path.endsWith(".jsonl");
-}
-
-/** What of a line is text; lines that are no examples are reported when they are encoded. */
-function exampleText(line: string): string {
-  try {
-    const { prompt, answer } = JSON.parse(line) as { prompt?: unknown; answer?: unknown };
-    return `${typeof prompt === "string" ? prompt : ""}${typeof answer === "string" ? answer : ""}`;
-  } catch {
-    return "";
-  }
 }
 
 async function readText(path: string, flag: string): Promise<string> {

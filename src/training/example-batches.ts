@@ -19,6 +19,7 @@ import {
 } from "./batches.ts";
 import type { CorpusEncoder } from "./corpus-encoder.ts";
 
+/** One line of a file. */
 const exampleSchema = z.object({ prompt: z.string(), answer: z.string().min(1) });
 
 export interface EncodedExamples {
@@ -27,10 +28,19 @@ export interface EncodedExamples {
   readonly tooLong: number;
 }
 
-/** Throws FormatError naming the first bad line, or when no example fits the context. */
+export type Example = z.infer<typeof exampleSchema>;
+
+/** The examples of a file; empty lines are skipped. Throws FormatError naming the first bad line. */
+export function parseExamples(name: string, text: string): Example[] {
+  return text
+    .split("\n")
+    .flatMap((line, index) => (line.trim() === "" ? [] : [parseExample(`${name}: line ${index + 1}`, line)]));
+}
+
+/** Throws FormatError when no example fits the context. */
 export function encodeExamples(
   name: string,
-  text: string,
+  examples: readonly Example[],
   tokenizer: Tokenizer,
   encoder: CorpusEncoder,
   contextLength: number,
@@ -38,9 +48,7 @@ export function encodeExamples(
   const leading = tokenizer.encode("", { addSpecial: true, parseSpecial: false });
   const sequences: Sequence[] = [];
   let tooLong = 0;
-  text.split("\n").forEach((line, index) => {
-    if (line.trim() === "") return;
-    const { prompt, answer } = parseExample(`${name}: line ${index + 1}`, line);
+  for (const { prompt, answer } of examples) {
     const before = [
       ...(leading.length > 0 ? leading.slice(0, 1) : [encoder.endId]),
       ...encoder.encode(prompt),
@@ -48,7 +56,7 @@ export function encodeExamples(
     const tokens = Int32Array.from([...before, ...encoder.encode(answer), encoder.endId]);
     if (tokens.length - 1 > contextLength) tooLong++;
     else sequences.push({ tokens, firstTarget: before.length });
-  });
+  }
   if (sequences.length === 0) {
     throw new FormatError(
       `${name}: no example fits, expected at least one of at most ${contextLength} tokens, got ${tooLong} longer ones - raise the context`,
@@ -113,7 +121,7 @@ function groupExamples(examples: readonly Sequence[], rows: number): Sequence[][
   return groups;
 }
 
-function parseExample(where: string, line: string): z.infer<typeof exampleSchema> {
+function parseExample(where: string, line: string): Example {
   let value: unknown;
   try {
     value = JSON.parse(line);

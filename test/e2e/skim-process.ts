@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly stdin?: string;
   /** Sends SIGINT once stdout has shown this many characters. */
   readonly interruptAfter?: number;
+  /** Sends SIGINT once stderr contains this text. */
+  readonly interruptOn?: string;
 }
 
 /** Runs `skim ...args` to its end. */
@@ -38,6 +40,10 @@ export function skim(args: readonly string[], options: RunOptions = {}): Promise
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;
+      if (!interrupted && options.interruptOn !== undefined && stderr.includes(options.interruptOn)) {
+        interrupted = true;
+        child.kill("SIGINT");
+      }
     });
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
