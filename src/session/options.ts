@@ -25,7 +25,7 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** Kernel build: probe for relaxed SIMD (default) or force one. */
   readonly simd?: "auto" | "relaxed" | "plain" | undefined;
-  /** Most tokens one step may carry; longer prompts are processed in pieces of this many. Default 512. */
+  /** Most tokens one step may carry; longer prompts are processed in pieces of this many. Default 128. */
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
   readonly slots?: number | undefined;
@@ -72,7 +72,8 @@ export interface LoadOptions {
 
 /** Long enough for most conversations, short enough that keys and values stay small beside the weights. */
 export const DEFAULT_CONTEXT_LENGTH = 4096;
-export const DEFAULT_STEP_TOKENS = 512;
+/** Prompt tokens per step: their activations stay in the second-level cache, and a step can be aborted soon. */
+export const DEFAULT_STEP_TOKENS = 128;
 export const DEFAULT_MAX_TOKENS = 512;
 
 const count = z.number().int().min(1);

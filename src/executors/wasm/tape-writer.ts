@@ -63,11 +63,12 @@ export class TapeWriter {
     const conflict =
       touches.reads.some(({ region, access }) => hazards.readConflicts(region, access)) ||
       touches.writes.some(({ region, access }) => hazards.writeConflicts(region, access));
-    if (conflict && this.options.threads > 1) {
+    if (conflict) {
+      // A single thread has nobody to meet, but looks at the abort flag there.
       this.#words.push(layout.OP_BARRIER, 2);
       this.#barriers++;
+      hazards.barrier();
     }
-    if (conflict) hazards.barrier();
     for (const { region, access } of touches.reads) hazards.read(region, access);
     for (const { region, access } of touches.writes) {
       hazards.write(region, access);
