@@ -281,8 +281,11 @@ function run(): bool {
         break;
       }
       case OP_TENDER_LINEAR: {
-        const first = share(word(p, 5), thread), last = share(word(p, 5), thread + 1);
-        runTenderLinear(p, thread, rowCount(word(p, 2)), first, last);
+        const rows = rowCount(word(p, 2)), last = share(word(p, 5), thread + 1);
+        const look = rows == 1 ? i32.MAX_VALUE / 2 : PANELS_PER_LOOK;
+        for (let first = share(word(p, 5), thread); first < last && !stopping(); first += look) {
+          runTenderLinear(p, thread, rows, first, min(last, first + look));
+        }
         break;
       }
       case OP_END: return barrier(control);
