@@ -3,14 +3,12 @@
  * guard of the whole memory, and two and three threads, which must give the same bits as one.
  */
 import { describe, expect, test } from "vitest";
-import { caseLimits, runCase } from "../../src/executors/case-runner.ts";
-import type { ExecutorOptions } from "../../src/executors/executor.ts";
+import { runCase } from "../../src/executors/case-runner.ts";
 import { kernelCases } from "../../src/executors/kernel-cases.ts";
 import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
-import type { KernelCase } from "../../src/kernels/kernel-case.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
+import { runGuarded } from "./guarded-run.ts";
 import { inlinePlatform } from "./inline-platform.ts";
-import { MemoryGuard } from "./memory-guard.ts";
 import { firstDifference } from "./sequence-runs.ts";
 
 const CASES = kernelCases();
@@ -24,40 +22,11 @@ describe.each(["relaxed", "plain"] as const)("kernels with %s SIMD", (simd) => {
   test.each(CASES.map((kernelCase) => [kernelCase.name, kernelCase] as const))(
     "%s",
     async (_, kernelCase) => {
-      const result = await runGuarded(kernelCase, simd);
+      const result = await runGuarded(INLINE, kernelCase, simd);
       expect(result.failures).toEqual([]);
     },
   );
 });
-
-/** Runs a row on one thread under a memory guard, whose findings join the failures. */
-async function runGuarded(kernelCase: KernelCase, simd: "relaxed" | "plain") {
-  const settings = { threads: 1, simd };
-  const { keyValueFormat, weightFormat } = kernelCase;
-  const options: ExecutorOptions = {
-    ...settings,
-    limits: caseLimits(kernelCase),
-    keyValueFormat,
-    weightFormat,
-    onProgress: undefined,
-  };
-  let guard: MemoryGuard | undefined;
-  const damages: string[] = [];
-  const result = await runCase(
-    kernelCase,
-    (program, file, rest) => createWasmExecutor(INLINE, program, file, { ...rest, ...settings }),
-    {
-      onReady: () => {
-        guard = new MemoryGuard(kernelCase, options, INLINE.memory());
-      },
-      onStep: (index) => {
-        const damage = guard?.check(kernelCase.steps[index]);
-        if (damage !== undefined) damages.push(`step ${index}: ${damage}`);
-      },
-    },
-  );
-  return { ...result, failures: [...result.failures, ...damages] };
-}
 
 /** Integers are the same with either build, and their sums are scaled without fused multiply-adds. */
 describe("relaxed and plain SIMD give the same bits", () => {

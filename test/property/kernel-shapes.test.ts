@@ -1,11 +1,9 @@
 /**
  * Linear and attention on shapes, step lengths and placements that nobody chose: whatever the shape, the wasm executor
- * stays within the bound of its format, and tokens that share a step give the bits they give alone.
+ * stays within the bound of its format and within its memory, and tokens that share a step give the bits they give alone.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { runCase } from "../../src/executors/case-runner.ts";
-import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import { CaseBuilder, tokenBuffer } from "../../src/kernels/case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../../src/kernels/kernel-case.ts";
 import type { KeyValueCache } from "../../src/program/program.ts";
@@ -14,6 +12,7 @@ import { f16 } from "../../src/quantization/f16.ts";
 import { f32 } from "../../src/quantization/f32.ts";
 import { q4_0 } from "../../src/quantization/q4-0.ts";
 import { q8_0 } from "../../src/quantization/q8-0.ts";
+import { runGuarded } from "../parity/guarded-run.ts";
 import { inlinePlatform } from "../parity/inline-platform.ts";
 import { firstDifference } from "../parity/sequence-runs.ts";
 
@@ -30,12 +29,6 @@ const FORMATS = [
   { format: q4_0, kernel: "q4_i8", block: 32, bound: 0.6 },
 ] as const;
 
-function runOn(kernelCase: KernelCase, simd: "relaxed" | "plain") {
-  return runCase(kernelCase, (program, file, options) =>
-    createWasmExecutor(PLATFORM, program, file, { ...options, threads: 1, simd }),
-  );
-}
-
 /** One batch, then each of its rows in a step of its own, in the same order. */
 function togetherAndAlone(rows: readonly { token: number; position: number; slot: number }[]): CaseStep[] {
   return [rows, ...rows.map((row) => [row])].map((part) => ({
@@ -47,7 +40,7 @@ function togetherAndAlone(rows: readonly { token: number; position: number; slot
 }
 
 async function expectHolds(kernelCase: KernelCase, simd: "relaxed" | "plain"): Promise<void> {
-  const { failures, logits } = await runOn(kernelCase, simd);
+  const { failures, logits } = await runGuarded(PLATFORM, kernelCase, simd);
   expect(failures).toEqual([]);
   const [together, ...alone] = logits;
   const width = kernelCase.program.vocabularySize;
