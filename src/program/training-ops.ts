@@ -175,7 +175,8 @@ export interface ScatterOutputsOp {
 
 export type LossOp = CrossEntropyOp | DistillationOp;
 
-export type TrainingOp =
+/** Ops that compute what the model computes. */
+export type ForwardOp =
   | EmbedOp
   | RmsNormOp
   | LinearOp
@@ -184,8 +185,10 @@ export type TrainingOp =
   | ScaleOp
   | SelectOutputsOp
   | RotateOp
-  | SequenceAttentionOp
-  | LossOp
+  | SequenceAttentionOp;
+
+/** Ops that only gradients need; the backward pass also uses forward ops (add, scale, rotate, recomputation). */
+export type GradientOp =
   | L1GradientOp
   | LinearInputGradientOp
   | LinearWeightGradientOp
@@ -196,6 +199,24 @@ export type TrainingOp =
   | GluGradientOp
   | EmbedGradientOp
   | ScatterOutputsOp;
+
+export type TrainingOp = ForwardOp | LossOp | GradientOp;
+
+const FORWARD_KINDS: readonly TrainingOp["kind"][] = [
+  "embed",
+  "rmsNorm",
+  "linear",
+  "glu",
+  "add",
+  "scale",
+  "selectOutputs",
+  "rotate",
+  "sequenceAttention",
+] satisfies ForwardOp["kind"][];
+
+export function isForwardOp(op: TrainingOp): op is ForwardOp {
+  return FORWARD_KINDS.includes(op.kind);
+}
 
 /** A tensor of the checkpoint that the program uses, and whether the optimizer may change it. */
 export interface Parameter {

@@ -42,7 +42,7 @@ export interface StepReport {
 export interface TrainerHooks {
   readonly onStep?: (report: StepReport) => void;
   readonly onEvaluation?: (step: number, loss: number, isBest: boolean) => void;
-  /** Saves the model as it is now: it is the best so far, or training without validation has ended. */
+  /** Saves the model as it is now: it is the best so far, or training without validation has ended or was stopped. */
   readonly saveModel: () => Promise<void>;
   readonly saveCheckpoint: (state: TrainingState) => Promise<void>;
 }
@@ -73,6 +73,7 @@ export async function train(
   const hasPatience = () => settings.patience === undefined || state.stale < settings.patience;
   while (state.step < settings.steps && hasPatience()) {
     if (signal?.aborted === true) {
+      if (validation.length === 0) await hooks.saveModel();
       await checkpoint();
       return { reason: "aborted", state };
     }
