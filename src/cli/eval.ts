@@ -1,19 +1,18 @@
-/** `skim eval perplexity`: how well a model predicts a text, by a named protocol. */
-import { readFile } from "node:fs/promises";
+/** `skim eval`: measures of quality. Here `perplexity`, how well a model predicts a text by a named protocol. */
 import { type Command, Option } from "commander";
-import { ResourceError } from "../errors.ts";
 import {
   DEFAULT_WINDOWS,
   measurePerplexity,
   PERPLEXITY_PROTOCOLS,
   type PerplexityProtocol,
 } from "../evaluation/perplexity.ts";
+import { addQuantizationCommand } from "./eval-quantization.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
-import { decodeText } from "./standard-input.ts";
 import { printJson, printLine, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
 
 interface PerplexityFlags extends ModelFlags {
   readonly text: string;
@@ -34,6 +33,7 @@ Protocols (their numbers are not comparable with one another):
 
 export function addEvalCommand(program: Command, terminal: Terminal): void {
   const group = program.command("eval").description("measure the quality of a model");
+  addQuantizationCommand(group, terminal);
   const command = group
     .command("perplexity")
     .description("perplexity of a text file")
@@ -50,7 +50,7 @@ export function addEvalCommand(program: Command, terminal: Terminal): void {
 }
 
 async function evaluatePerplexity(terminal: Terminal, flags: PerplexityFlags): Promise<void> {
-  const text = await readText(flags.text);
+  const text = await readTextFlag(flags.text, "--text");
   await using model = await loadFromFlags(terminal, flags, DEFAULT_WINDOWS[flags.protocol]);
   await withInterrupt(async (signal) => {
     const progress = startProgress(terminal, "scoring", "tokens");
@@ -74,13 +74,4 @@ async function evaluatePerplexity(terminal: Terminal, flags: PerplexityFlags): P
     printLine(terminal, `protocol     ${report.protocol}, windows of ${report.context} tokens`);
     printLine(terminal, `text SHA-256 ${report.textSha256}`);
   });
-}
-
-async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new ResourceError(`${path}: the text cannot be read (${error.code}) - check --text`, {
-      cause: error,
-    });
-  });
-  return decodeText(bytes, path);
 }

@@ -61,6 +61,9 @@ export async function createReferenceExecutor(
 /** Sees an op right after it has run; `read` gives the current rows of a buffer, to be copied if they are kept. */
 export type OpObserver = (op: Op, read: (buffer: Buffer) => Float32Array) => void;
 
+/** By weight name: what a linear's input x [rows, width] is replaced with, in an array of its own. */
+export type InputSubstitutes = ReadonlyMap<string, (x: Float32Array, rows: number) => Float32Array>;
+
 export class ReferenceExecutor implements Executor {
   readonly name = "reference";
   readonly program: Program;
@@ -73,6 +76,7 @@ export class ReferenceExecutor implements Executor {
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
+  #substitutes: InputSubstitutes | undefined;
   #clippedCodes = 0;
   #staticCodes = 0;
   #state: "idle" | "running" | "disposed" = "idle";
@@ -132,6 +136,11 @@ export class ReferenceExecutor implements Executor {
     return this.#staticCodes === 0 ? undefined : this.#clippedCodes / this.#staticCodes;
   }
 
+  /** Makes linears multiply something else than their input in the steps that follow: for emulating quantizers. */
+  substituteInputs(substitutes: InputSubstitutes | undefined): void {
+    this.#substitutes = substitutes;
+  }
+
   /** The first `rows` rows of a buffer as the last step left them; the next step overwrites the view. */
   readBuffer(buffer: Buffer, rows: number): Float32Array {
     return found(this.#buffers.get(buffer.name), `buffer ${buffer.name}`).subarray(0, rows * buffer.width);
@@ -180,7 +189,8 @@ export class ReferenceExecutor implements Executor {
   async #runLinear(op: LinearOp, step: Step, pacer: Pacer): Promise<void> {
     const { rows: outputs, columns, name } = op.weight;
     const rows = rowCount(op.x, step);
-    const [out, x, weight] = [this.#buffer(op.out, step), this.#buffer(op.x, step), this.#weight(name)];
+    const [out, given, weight] = [this.#buffer(op.out, step), this.#buffer(op.x, step), this.#weight(name)];
+    const x = this.#substitutes?.get(name)?.(given, rows) ?? given;
     const bias = op.bias === undefined ? undefined : this.#weight(op.bias.name);
     const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, rows * columns)));
     for (let first = 0; first < outputs; first += piece) {
