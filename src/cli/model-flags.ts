@@ -4,7 +4,7 @@ import { nodePlatform } from "../platform/node.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
-import { wholeNumber } from "./arguments.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
 import { startProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,6 +16,9 @@ export interface ModelFlags {
   readonly weightFormat?: ModelOptions["weightFormat"];
   readonly kvFormat?: ModelOptions["keyValueFormat"];
   readonly simd?: EngineOptions["simd"];
+  readonly density?: number;
+  readonly inputDensity?: number;
+  readonly gluDensity?: number;
 }
 
 export const MODEL_FLAG_TEXT = "GGUF file or Hugging Face folder";
@@ -52,7 +55,14 @@ export function addEngineFlags(command: Command): Command {
         "relaxed",
         "plain",
       ]),
-    );
+    )
+    .option(
+      "--density <share>",
+      "Dynamic Input Pruning: share of the feed-forward weights a generated token reads",
+      realNumber(0, 1),
+    )
+    .option("--input-density <share>", "kept columns of gate and up, instead of --density", realNumber(0, 1))
+    .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1));
 }
 
 /** Loads the model; `contextLength` is what the command needs where --context does not say. */
@@ -68,6 +78,9 @@ export async function loadFromFlags(
         contextLength: flags.context ?? contextLength,
         weightFormat: flags.weightFormat,
         keyValueFormat: flags.kvFormat,
+        density: flags.density,
+        inputDensity: flags.inputDensity,
+        gluDensity: flags.gluDensity,
       },
       engine: {
         executor: flags.executor,

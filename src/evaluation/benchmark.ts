@@ -91,15 +91,15 @@ async function measureTest(
   const random = new RandomSource(plan.depth + plan.count);
   const draw = (count: number) =>
     Array.from({ length: count }, () => random.nextUint32() % model.program.vocabularySize);
-  const evaluate = async (tokens: readonly number[], length: number) => {
+  const evaluate = async (tokens: readonly number[], length: number, prompt: boolean) => {
     for (let first = 0; first < tokens.length; first += length) {
       const piece = tokens.slice(first, first + length);
-      await extend(queue, sequence, piece, [piece.length - 1], options.signal, () => undefined);
+      await extend(queue, sequence, piece, [piece.length - 1], options.signal, () => undefined, prompt);
     }
   };
   const { stepTokens } = model.executor.limits;
   sequence.tokens.length = Math.min(sequence.tokens.length, plan.depth);
-  await evaluate(draw(plan.depth - sequence.tokens.length), stepTokens);
+  await evaluate(draw(plan.depth - sequence.tokens.length), stepTokens, true);
   const speeds: number[] = [];
   // Repetition 0 is the warm-up.
   for (let repetition = 0; repetition <= options.repetitions; repetition++) {
@@ -107,7 +107,7 @@ async function measureTest(
     sequence.tokens.length = plan.depth;
     const tokens = draw(plan.count);
     const startedAt = options.now();
-    await evaluate(tokens, plan.kind === "pp" ? stepTokens : 1);
+    await evaluate(tokens, plan.kind === "pp" ? stepTokens : 1, plan.kind === "pp");
     const milliseconds = options.now() - startedAt;
     if (repetition > 0) speeds.push((plan.count * 1000) / milliseconds);
   }
@@ -116,7 +116,8 @@ async function measureTest(
 
 /** Weights are read once per step, keys and values once per token. */
 function plannedBytesPerToken(executor: Executor, { kind, count, depth }: TestPlan): number {
-  const { bytesPerToken, byKind } = meanReads(executor, depth + 1, count);
+  const phase = kind === "pp" ? "prompt" : "generation";
+  const { bytesPerToken, byKind } = meanReads(executor, depth + 1, count, phase);
   if (kind === "tg") return bytesPerToken;
   const steps = Math.ceil(count / executor.limits.stepTokens);
   return ((bytesPerToken - byKind.keyValue) * steps) / count + byKind.keyValue;

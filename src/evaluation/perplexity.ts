@@ -13,6 +13,7 @@
  * tokens to `hf` and `gptq`, whose tokenizers parse them.
  */
 import { ContextOverflowError, OptionError } from "../errors.ts";
+import { selectsColumns } from "../program/dataflow.ts";
 import type { Model } from "../session/model.ts";
 import { scoreWindow, type WindowScore } from "./window-score.ts";
 
@@ -68,7 +69,8 @@ export async function measurePerplexity(
   let nll = 0;
   let tokensScored = 0;
   await model.withSequence(async (sequence, queue) => {
-    const { stepTokens } = model.executor.limits;
+    // Methods that skip columns do so for single tokens: their quality is that of the whole text generated.
+    const stepTokens = selectsColumns(model.program) ? 1 : model.executor.limits.stepTokens;
     for (const { tokens, firstTarget, weight } of windows) {
       const score = await scoreWindow(sequence, queue, stepTokens, tokens, firstTarget, options.signal);
       nll += weigh(score, weight);

@@ -16,6 +16,11 @@ export interface Step {
   readonly slots: Int32Array;
   /** Ascending row indices (0..T-1) whose logits are wanted. */
   readonly outputs: Int32Array;
+  /**
+   * Set for the tokens of a prompt. Methods that skip columns skip them for generated tokens only: a step of one token
+   * without this mark. Programs without such ops compute the same either way.
+   */
+  readonly prompt?: boolean;
 }
 
 /** Sizes that are fixed when an executor is made. */
@@ -42,8 +47,8 @@ export interface Executor {
    * again before they are attended to), with OptionError when a token, position or slot is out of range.
    */
   step(step: Step, signal?: AbortSignal): Promise<Float32Array>;
-  /** Bytes one decoded token reads when `attended` positions are visible. */
-  readBytes(attended: number): ReadBytes;
+  /** Bytes one token reads when `attended` positions are visible: a generated token, or one of a prompt. */
+  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes;
   /** Frees workers and memory; idempotent. */
   dispose(): Promise<void>;
 }

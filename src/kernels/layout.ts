@@ -23,6 +23,11 @@ export const TENDER_HEADER_BYTES = 48;
 /** Query heads that the attention kernel handles together. */
 export const ATTENTION_RUN = 4;
 
+/** Rows that matrices read by columns are split and padded to. */
+export const COLUMN_UNIT_ROWS = 16;
+/** Scratch of a thread for a chunk of columns: addresses, values, 16-bit inputs; the sums follow. */
+export const COLUMN_SCRATCH_BYTES = 8192;
+
 // Kernel formats of weights.
 export const WEIGHT_F32 = 0;
 export const WEIGHT_F16 = 1;
@@ -106,3 +111,12 @@ export const OP_SELECT_OUTPUTS = 12;
 export const OP_READ_MEMORY = 13;
 export const OP_TENDER_ACTIVATIONS = 40;
 export const OP_TENDER_LINEAR = 41;
+export const OP_SELECT_COLUMNS = 30;
+export const OP_LINEAR_COLUMNS = 31;
+export const OP_COLUMN_ACTIVATIONS = 32;
+export const OP_LINEAR_COLUMNS_TILE = 33;
+export const OP_COLUMN_SUMS = 34;
+
+// Rules of selection.
+export const SELECT_TOP = 0;
+export const SELECT_ABOVE = 1;

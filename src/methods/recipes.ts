@@ -10,13 +10,15 @@ import { loadProgram, type ProgramOptions } from "../models/registry.ts";
 import { weightsOf } from "../program/dataflow.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validator.ts";
+import { columnRecipeSchema } from "./dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "./dynamic-input-pruning/rewrite.ts";
 import { tenderRecipeSchema } from "./tender/recipe.ts";
 import { rewriteTender } from "./tender/rewrite.ts";
 
 /** Version of the section as a whole; each recipe has its own beside it. */
 export const RECIPES_VERSION = 1;
 
-const recipeSchema = z.discriminatedUnion("method", [tenderRecipeSchema]);
+const recipeSchema = z.discriminatedUnion("method", [tenderRecipeSchema, columnRecipeSchema]);
 const sectionSchema = z.strictObject({
   version: z.literal(RECIPES_VERSION),
   recipes: z.array(recipeSchema),
@@ -54,6 +56,9 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
     switch (recipe.method) {
       case "tender":
         rewritten = rewriteTender(rewritten, recipe, file.tensors, file.name);
+        break;
+      case "dynamic-input-pruning":
+        rewritten = rewriteColumns(rewritten, recipe);
         break;
     }
   }

@@ -3,6 +3,7 @@
  * bytes per token = sum over linears (weights x bits / 8) + KV positions attended x bytes per position.
  * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
  */
+import { selectedShare } from "./column-ops.ts";
 import { weightsOf } from "./dataflow.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
@@ -44,6 +45,8 @@ export interface CostModel {
   readonly keyValueElementBytes: number;
   /** Positions visible to the token; sliding windows see at most their width. */
   readonly attended: number;
+  /** Prompts read every column; generated tokens (the default) only those that are selected. */
+  readonly phase?: "prompt" | "generation" | undefined;
 }
 
 /** Cost of decoding one token, op by op and in total. */
@@ -93,6 +96,14 @@ function opBytes(op: Op, model: CostModel): number {
   if (op.kind === "tenderLinear") {
     return tenderBytes(op, model.weightBytes);
   }
+  if (op.kind === "linearColumns") {
+    const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
+    return op.parts.reduce(
+      (sum, { weight, bias }) =>
+        sum + share * model.weightBytes(weight) + (bias === undefined ? 0 : model.weightBytes(bias)),
+      0,
+    );
+  }
   return weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
 }
 
@@ -102,6 +113,12 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
       return op.weight.rows * op.weight.columns;
     case "tenderLinear":
       return op.codes.rows * op.codes.columns;
+    case "linearColumns": {
+      const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
+      return op.parts.reduce((sum, { weight }) => sum + share * weight.rows * weight.columns, 0);
+    }
+    case "selectColumns":
+      return model.phase === "prompt" ? 0 : op.x.width;
     case "attention":
       // scores and the weighted sum of values: d each, per head and position
       return 2 * op.query.width * visible(op.window, model.attended);

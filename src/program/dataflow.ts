@@ -3,9 +3,10 @@
  * accounting and the executors ask here instead of each walking the op kinds again.
  */
 import { tenderWeights } from "./tender-linear.ts";
+import { columnWeights } from "./column-ops.ts";
 import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
 
-/** Buffers an op reads, in its own order; an in-place op lists its buffer here and in `bufferWritten`. */
+/** Buffers an op reads, in its own order; an in-place op lists its buffer here and in `buffersWritten`. */
 export function buffersRead(op: Op): readonly Buffer[] {
   switch (op.kind) {
     case "embed":
@@ -16,6 +17,8 @@ export function buffersRead(op: Op): readonly Buffer[] {
     case "rope":
     case "scale":
     case "selectOutputs":
+    case "selectColumns":
+    case "linearColumns":
       return [op.x];
     case "storeKeyValue":
       return [op.key, op.value];
@@ -28,15 +31,18 @@ export function buffersRead(op: Op): readonly Buffer[] {
   }
 }
 
-/** The buffer an op writes; undefined for ops that only fill a cache. */
-export function bufferWritten(op: Op): Buffer | undefined {
+/** The buffers an op writes; none for ops that only fill a cache or choose columns. */
+export function buffersWritten(op: Op): readonly Buffer[] {
   switch (op.kind) {
     case "rope":
-      return op.x;
+      return [op.x];
     case "storeKeyValue":
-      return undefined;
+    case "selectColumns":
+      return [];
+    case "linearColumns":
+      return op.parts.map(({ out }) => out);
     default:
-      return op.out;
+      return [op.out];
   }
 }
 
@@ -51,6 +57,9 @@ export function weightsOf(op: Op): readonly Weight[] {
       return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
     case "tenderLinear":
       return tenderWeights(op);
+    case "selectColumns":
+    case "linearColumns":
+      return columnWeights(op);
     default:
       return [];
   }
@@ -69,10 +78,7 @@ export function programWeights(program: Program): readonly Weight[] {
 export function programBuffers(program: Program): readonly Buffer[] {
   const buffers = new Map<string, Buffer>();
   for (const op of program.ops) {
-    const written = bufferWritten(op);
-    for (const buffer of written === undefined ? buffersRead(op) : [...buffersRead(op), written]) {
-      buffers.set(buffer.name, buffer);
-    }
+    for (const buffer of [...buffersRead(op), ...buffersWritten(op)]) buffers.set(buffer.name, buffer);
   }
   return [...buffers.values()];
 }
@@ -81,4 +87,9 @@ export function programBuffers(program: Program): readonly Buffer[] {
 export function programCaches(program: Program): readonly KeyValueCache[] {
   const caches = program.ops.map(cacheOf).filter((cache) => cache !== undefined);
   return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
+}
+
+/** Whether generated tokens read fewer columns than prompts do, so that the two must be told apart. */
+export function selectsColumns(program: Program): boolean {
+  return program.ops.some((op) => op.kind === "selectColumns");
 }

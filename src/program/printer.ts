@@ -3,6 +3,7 @@
  * Used by `inspect` and in the messages of the validator. T stands for the tokens of a step, R for its output rows.
  */
 import { describeTenderLinear } from "./tender-linear.ts";
+import { describeColumnOp } from "./column-ops.ts";
 import type { Activation, Buffer, Op, Program, RotaryTable, Weight } from "./program.ts";
 
 /** The program's head line and its numbered ops. */
@@ -16,6 +17,9 @@ export function printProgram(program: Program): string {
 /** One op on one line. */
 export function describeOp(op: Op): string {
   switch (op.kind) {
+    case "selectColumns":
+    case "linearColumns":
+      return describeColumnOp(op);
     case "embed":
       return `${shaped(op.out)} = embed(${matrix(op.table)})${times(op.factor)}`;
     case "rmsNorm":

@@ -7,6 +7,7 @@
  * Invariant: every buffer is written before it is read, and no op reads and writes the same buffer unless its
  * comment says "in place".
  */
+import type { ColumnOp } from "./column-ops.ts";
 
 import type { TenderLinearOp } from "./tender-linear.ts";
 
@@ -157,6 +158,7 @@ export interface SelectOutputsOp {
 }
 
 export type Op =
+  | ColumnOp
   | EmbedOp
   | RmsNormOp
   | LinearOp

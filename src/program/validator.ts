@@ -3,7 +3,8 @@
  * thing, in-place use only where the op allows it. Programs come from our own builders and rewrites, so a failure is a
  * bug of ours and throws a plain Error that names the op.
  */
-import { buffersRead, bufferWritten, cacheOf, weightsOf } from "./dataflow.ts";
+import { checkColumnOp } from "./column-ops.ts";
+import { buffersRead, buffersWritten, cacheOf, weightsOf } from "./dataflow.ts";
 import type { Buffer, Op, Program } from "./program.ts";
 import { describeOp } from "./printer.ts";
 import { checkTenderLinear } from "./tender-linear.ts";
@@ -13,6 +14,7 @@ export function validateProgram(program: Program): Program {
   const names = new NameTable();
   const written = new Set<string>();
   const stored = new Set<string>();
+  const selections = new Map<string, string>();
   program.ops.forEach((op, index) => {
     const fail = (problem: string): never => {
       throw new Error(`program ${program.name}: op ${index} (${describeOp(op)}): ${problem}`);
@@ -37,10 +39,20 @@ export function validateProgram(program: Program): Program {
         fail(`cache ${cache.name} is attended to before it is stored`);
       }
     }
-    const out = bufferWritten(op);
-    if (out !== undefined) {
+    if (op.kind === "linearColumns") {
+      names.check(`selection ${op.selection.name}`, op.selection, fail);
+      if (selections.get(op.selection.name) !== op.x.name)
+        fail(`selection ${op.selection.name} is not of ${op.x.name}`);
+    }
+    for (const out of buffersWritten(op)) {
       names.check(`buffer ${out.name}`, out, fail);
       written.add(out.name);
+      // A selection speaks of the values it was made from.
+      for (const [name, source] of selections) if (source === out.name) selections.delete(name);
+    }
+    if (op.kind === "selectColumns") {
+      names.check(`selection ${op.out.name}`, op.out, fail);
+      selections.set(op.out.name, op.x.name);
     }
   });
   checkLogits(program);
@@ -63,7 +75,7 @@ class NameTable {
 
 function checkLogits(program: Program): void {
   const last = program.ops.at(-1);
-  const out = last === undefined ? undefined : bufferWritten(last);
+  const out = last === undefined ? undefined : buffersWritten(last)[0];
   const { logits } = program;
   if (out?.name !== logits.name || logits.rows !== "outputs" || logits.width !== program.vocabularySize) {
     throw new Error(
@@ -87,6 +99,10 @@ function expectSameShape(what: string, got: Buffer, expected: Buffer, fail: Fail
 
 function checkShapes(op: Op, fail: Fail): void {
   switch (op.kind) {
+    case "selectColumns":
+    case "linearColumns":
+      checkColumnOp(op, expectEqual, fail);
+      return;
     case "embed":
       expectEqual("out width", op.out.width, op.table.columns, fail);
       expectEqual("out rows", op.out.rows, "tokens", fail);
@@ -147,7 +163,7 @@ function checkShapes(op: Op, fail: Fail): void {
 
 /** Ops whose result may be one of their inputs; all others must write elsewhere. */
 function checkAliases(op: Op, fail: Fail): void {
-  const out = bufferWritten(op);
+  const [out] = buffersWritten(op);
   const inPlaceAllowed: readonly Buffer[] =
     op.kind === "rope" || op.kind === "rmsNorm" || op.kind === "scale"
       ? [op.x]

@@ -113,12 +113,17 @@ export class GenerationRecord {
   }
 }
 
-/** Mean of what `count` consecutive decoded tokens read, the first of them seeing `firstAttended` positions. */
-export function meanReads(executor: Executor, firstAttended: number, count: number): GenerationReads {
+/** Mean of what `count` consecutive tokens read, the first of them seeing `firstAttended` positions. */
+export function meanReads(
+  executor: Executor,
+  firstAttended: number,
+  count: number,
+  phase: "prompt" | "generation" = "generation",
+): GenerationReads {
   const sum = { attention: 0, feedForward: 0, head: 0, keyValue: 0, other: 0 };
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const reads = executor.readBytes(Math.min(firstAttended + i, executor.limits.contextLength));
+    const reads = executor.readBytes(Math.min(firstAttended + i, executor.limits.contextLength), phase);
     total += reads.total;
     for (const kind of Object.keys(sum) as (keyof typeof sum)[]) sum[kind] += reads.byKind[kind];
   }

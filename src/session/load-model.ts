@@ -2,12 +2,14 @@
  * From a path to a Model: open the file, read its tokenizer, build its program, hand both to an executor. Every part
  * that fails closes what was opened before it.
  */
-import { FormatError } from "../errors.ts";
+import { FormatError, OptionError } from "../errors.ts";
 import type { Executor, ExecutorOptions } from "../executors/executor.ts";
 import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";
 import { createWasmExecutor } from "../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { dipRecipe, freeRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
@@ -38,7 +40,7 @@ export async function loadModelOn(
   const file = await openModelFile(platform, source);
   try {
     const tokenizer = await loadTokenizer(file);
-    const program = await buildProgramFor(file, model.contextLength);
+    const program = pruneColumns(await buildProgramFor(file, model.contextLength), model);
     checkVocabulary(file, tokenizer, program);
     const generationDefaults = mergeOptions(readCheckpointDefaults(file), generation);
     const executor = await createExecutor(platform, program, file, model, engine);
@@ -66,6 +68,18 @@ async function buildProgramFor(file: ModelFile, asked: number | undefined): Prom
   return asked === undefined && program.contextLength > DEFAULT_CONTEXT_LENGTH
     ? (await loadRecipeProgram(file, { contextLength: DEFAULT_CONTEXT_LENGTH })).program
     : program;
+}
+
+/** Applies the densities that were asked for; the program itself when none were. */
+function pruneColumns(program: Program, { density, inputDensity, gluDensity }: ModelOptions): Program {
+  if (density === undefined && inputDensity === undefined && gluDensity === undefined) return program;
+  if (density === undefined) return rewriteColumns(program, freeRecipe(inputDensity, gluDensity));
+  if (inputDensity !== undefined || gluDensity !== undefined) {
+    throw new OptionError(
+      "density: given together with the input or GLU density, expected one or the others - drop --density to set the two yourself",
+    );
+  }
+  return rewriteColumns(program, dipRecipe(density));
 }
 
 async function createExecutor(

@@ -15,6 +15,15 @@ export interface ModelOptions {
   readonly weightFormat?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
   /** Storage of keys and values; default `f16`. */
   readonly keyValueFormat?: "f16" | "f32" | undefined;
+  /**
+   * Dynamic Input Pruning: the share of the feed-forward weights that a generated token reads, 0.00085 to 1. Prompts are
+   * evaluated densely. Default: everything is read, by the dense kernels.
+   */
+  readonly density?: number | undefined;
+  /** Instead of `density`: kept share of the columns of gate and up, 0 to 1; left out they stay dense. */
+  readonly inputDensity?: number | undefined;
+  /** Instead of `density`: kept share of the columns of down, 0 to 1; left out it stays dense (alone: GLU pruning). */
+  readonly gluDensity?: number | undefined;
 }
 
 /** What the model runs on. */
@@ -77,11 +86,15 @@ export const DEFAULT_STEP_TOKENS = 128;
 export const DEFAULT_MAX_TOKENS = 512;
 
 const count = z.number().int().min(1);
+const fraction = z.number().min(0).max(1);
 
 const modelSchema = z.strictObject({
   contextLength: count.optional(),
   weightFormat: z.enum(["auto", "f32", "f16", "q8", "q4"]).optional(),
   keyValueFormat: z.enum(["f16", "f32"]).optional(),
+  density: fraction.optional(),
+  inputDensity: fraction.optional(),
+  gluDensity: fraction.optional(),
 });
 
 const engineSchema = z.strictObject({

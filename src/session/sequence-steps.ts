@@ -6,18 +6,20 @@ import type { Step } from "../executors/executor.ts";
 import type { Sequence } from "./sequences.ts";
 import type { StepQueue } from "./step-queue.ts";
 
-/** A step of consecutive tokens of one sequence; `outputs` are rows of this step. */
+/** A step of consecutive tokens of one sequence; `outputs` are rows of this step, `prompt` marks a prompt's tokens. */
 export function sequenceStep(
   tokens: readonly number[],
   firstPosition: number,
   slot: number,
   outputs: readonly number[],
+  prompt = false,
 ): Step {
   return {
     tokens: Int32Array.from(tokens),
     positions: Int32Array.from(tokens, (_, row) => firstPosition + row),
     slots: new Int32Array(tokens.length).fill(slot),
     outputs: Int32Array.from(outputs),
+    prompt,
   };
 }
 
@@ -38,9 +40,9 @@ export async function prefill<T>(
     const first = sequence.tokens.length;
     const piece = prompt.slice(first, first + stepTokens);
     if (first + piece.length === prompt.length) {
-      return extend(queue, sequence, piece, [piece.length - 1], signal, read);
+      return extend(queue, sequence, piece, [piece.length - 1], signal, read, true);
     }
-    await extend(queue, sequence, piece, [], signal, () => undefined);
+    await extend(queue, sequence, piece, [], signal, () => undefined, true);
   }
 }
 
@@ -52,8 +54,9 @@ export async function extend<T>(
   outputs: readonly number[],
   signal: AbortSignal | undefined,
   read: (logits: Float32Array) => T,
+  prompt = false,
 ): Promise<T> {
-  const step = sequenceStep(tokens, sequence.tokens.length, sequence.slot, outputs);
+  const step = sequenceStep(tokens, sequence.tokens.length, sequence.slot, outputs, prompt);
   const result = await queue.run(step, signal, read);
   for (const token of tokens) sequence.tokens.push(token);
   return result;

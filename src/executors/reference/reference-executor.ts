@@ -9,9 +9,11 @@ import { attention } from "../../kernels/attention/reference.ts";
 import { embed } from "../../kernels/embed/reference.ts";
 import { glu } from "../../kernels/glu/reference.ts";
 import { linear } from "../../kernels/linear/reference.ts";
+import { linearColumns } from "../../kernels/linear-columns/reference.ts";
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
 import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
+import { selectAbove, selectTop } from "../../kernels/select-columns/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
 import {
@@ -21,6 +23,7 @@ import {
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import type { LinearColumnsOp, Selection } from "../../program/column-ops.ts";
 import { programCaches } from "../../program/dataflow.ts";
 import type {
   AttentionOp,
@@ -73,6 +76,7 @@ export class ReferenceExecutor implements Executor {
   readonly #weights: Map<string, Float32Array>;
   readonly #buffers = new Map<string, Float32Array>();
   readonly #caches: Map<string, CacheArrays>;
+  readonly #selections = new Map<string, Int32Array | "all">();
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
@@ -126,9 +130,9 @@ export class ReferenceExecutor implements Executor {
   }
 
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
-  readBytes(attended: number): ReadBytes {
+  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
-    return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended }).reads;
+    return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended, phase }).reads;
   }
 
   /** Share of statically quantized activations so far that were clamped to the largest code; undefined before any. */
@@ -183,6 +187,11 @@ export class ReferenceExecutor implements Executor {
         return scale(of(op.out), of(op.x), count(op.out), op.factor);
       case "selectOutputs":
         return selectOutputs(of(op.out), of(op.x), outputs, op.out.width);
+      case "selectColumns":
+        this.#selections.set(op.out.name, chooseColumns(of(op.x), op.out, step));
+        return;
+      case "linearColumns":
+        return this.#runLinearColumns(op, step, pacer);
     }
   }
 
@@ -214,6 +223,23 @@ export class ReferenceExecutor implements Executor {
     for (let first = 0; first < outputs; first += piece) {
       const range = { first, end: Math.min(outputs, first + piece) };
       tenderLinear(out, x, codes, scales, offset, columns, outputs, range);
+      await pacer.pause();
+    }
+  }
+
+  /** Where columns were chosen, by the chosen ones; densely otherwise. */
+  async #runLinearColumns(op: LinearColumnsOp, step: Step, pacer: Pacer): Promise<void> {
+    const { x, selection, parts } = op;
+    const chosen = found(this.#selections.get(selection.name), `selection ${selection.name}`);
+    for (const { weight, bias, out } of parts) {
+      if (chosen === "all") {
+        await this.#runLinear({ kind: "linear", x, weight, bias, out }, step, pacer);
+        continue;
+      }
+      const { rows, columns, name } = weight;
+      const offset = bias === undefined ? undefined : this.#weight(bias.name);
+      const [to, from] = [this.#buffer(out, step), this.#buffer(x, step)];
+      linearColumns(to, from, chosen, this.#weight(name), offset, columns, rows);
       await pacer.pause();
     }
   }
@@ -272,6 +298,13 @@ export class ReferenceExecutor implements Executor {
 /** What an f16 cache keeps of a value: the nearest f16, the largest finite one for all beyond it. */
 function keptByFloat16(value: number): number {
   return float16ToFloat32(float32ToFloat16(Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, value))));
+}
+
+/** Prompts and steps of several tokens use every column; see program/column-ops.ts. */
+function chooseColumns(x: Float32Array, { rule, width }: Selection, step: Step): Int32Array | "all" {
+  if (step.tokens.length > 1 || step.prompt === true) return "all";
+  const row = x.subarray(0, width);
+  return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
 }
 
 function rowCount(buffer: Buffer, step: Step): number {

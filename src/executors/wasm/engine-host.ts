@@ -5,13 +5,20 @@
 import { formatByName } from "../../quantization/registry.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
-import { PANEL_ROWS } from "../../kernels/layout.ts";
+import { COLUMN_UNIT_ROWS, PANEL_ROWS } from "../../kernels/layout.ts";
 import type { WorkerPort } from "../../platform/types.ts";
-import type { AttachMessage, EngineReply, EngineRequest, PackRequest } from "./engine-protocol.ts";
+import { type ColumnKernels, packColumns } from "./column-packer.ts";
+import type {
+  AttachMessage,
+  ColumnsRequest,
+  EngineReply,
+  EngineRequest,
+  PackRequest,
+} from "./engine-protocol.ts";
 
 type Pack = (source: number, rowBytes: number, rows: number, columns: number, target: number) => void;
 
-interface Kernels {
+interface Kernels extends ColumnKernels {
   readonly attach: (control: number, thread: number) => void;
   readonly step: () => number;
   readonly serve: () => void;
@@ -39,6 +46,7 @@ export function hostEngine(port: WorkerPort): void {
       const request = message as EngineRequest;
       let stopped = false;
       if (request.kind === "pack") packRows(engine.kernels, engine.memory, request);
+      else if (request.kind === "columns") loadColumns(engine.kernels, engine.memory, request);
       else stopped = engine.kernels.step() !== 0;
       reply({ kind: "done", stopped, milliseconds: performance.now() - started });
     } catch (error) {
@@ -74,7 +82,8 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
   const format = formatByName(request.format);
   const rowFormat = formatByName(request.rowFormat);
   const [sourceRowBytes, rowBytes] = [formatBytes(format, columns), formatBytes(rowFormat, columns)];
-  const convert = format === rowFormat ? undefined : rowConverter(memory, columns, format, rowFormat);
+  const convert =
+    format === rowFormat ? undefined : rowConverter(memory, PANEL_ROWS, columns, format, rowFormat);
   for (let row = 0; row < rows; row += PANEL_ROWS) {
     const count = Math.min(PANEL_ROWS, rows - row);
     const source = request.source + row * sourceRowBytes;
@@ -88,11 +97,35 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
   }
 }
 
-/** Decodes up to a panel of rows and encodes them in another format, elsewhere in the memory. */
-function rowConverter(memory: WebAssembly.Memory, columns: number, from: WeightFormat, to: WeightFormat) {
+/** Rows in the kernels' format lie where they were staged; others are converted a unit at a time. */
+function loadColumns(kernels: Kernels, memory: WebAssembly.Memory, request: ColumnsRequest): void {
+  const { columns, rows, source } = request;
+  const format = formatByName(request.format);
+  const rowFormat = formatByName(request.rowFormat);
+  if (format === rowFormat || request.phase === "finish") {
+    packColumns(kernels, request);
+    return;
+  }
+  const convert = rowConverter(memory, COLUMN_UNIT_ROWS, columns, format, rowFormat);
+  for (let row = 0; row < rows; row += COLUMN_UNIT_ROWS) {
+    const count = Math.min(COLUMN_UNIT_ROWS, rows - row);
+    convert(source + row * formatBytes(format, columns), count, request.conversion);
+    const firstRow = request.firstRow + row;
+    packColumns(kernels, { ...request, source: request.conversion, rows: count, firstRow });
+  }
+}
+
+/** Decodes up to `most` rows and encodes them in another format, elsewhere in the memory. */
+function rowConverter(
+  memory: WebAssembly.Memory,
+  most: number,
+  columns: number,
+  from: WeightFormat,
+  to: WeightFormat,
+) {
   const { encode } = to;
   if (encode === undefined) throw new Error(`engine: weight storage ${to.name} has no encoder`);
-  const panel = new Float32Array(PANEL_ROWS * columns);
+  const panel = new Float32Array(most * columns);
   return (source: number, rows: number, target: number) => {
     const values = panel.subarray(0, rows * columns);
     from.decode(new Uint8Array(memory.buffer, source, formatBytes(from, values.length)), values);

@@ -3,6 +3,7 @@
  * messages only say what to do with them. Requests are answered in order, each by one reply.
  */
 import { z } from "zod";
+import type { ColumnGeometry, ColumnLayout } from "./column-layout.ts";
 
 /** First message to the engine worker and to every helper thread. */
 export interface AttachMessage {
@@ -30,12 +31,32 @@ export interface PackRequest {
   readonly panelBytes: number;
 }
 
+/** A step of loading a matrix that is read by columns: measures, packs or finishes the scales of one part. */
+export interface ColumnsRequest extends ColumnGeometry {
+  readonly kind: "columns";
+  readonly phase: "measure" | "pack" | "finish";
+  /** Names of the format the rows are in, and of the one the kernels take. */
+  readonly format: string;
+  readonly rowFormat: string;
+  readonly storage: ColumnLayout["name"];
+  readonly source: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Where a unit of rows in another format goes. */
+  readonly conversion: number;
+  /** Place of the first row in its part; a multiple of a unit. */
+  readonly firstRow: number;
+  readonly part: number;
+  /** The part's scales, f32 [columns]. */
+  readonly scales: number;
+}
+
 /** Runs the tape that the control block names. */
 export interface StepRequest {
   readonly kind: "step";
 }
 
-export type EngineRequest = PackRequest | StepRequest;
+export type EngineRequest = PackRequest | ColumnsRequest | StepRequest;
 
 /** `milliseconds` is what the request took inside the worker. */
 export const engineReply = z.discriminatedUnion("kind", [

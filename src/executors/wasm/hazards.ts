@@ -8,7 +8,13 @@
  * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or shared
  * out by a rule. Equal rules give every thread the same part. `private` touches a copy of the thread's own.
  */
-export type Access = "whole" | "private" | `panels/${number}` | `heads/${number}` | "tiles";
+export type Access =
+  | "whole"
+  | "private"
+  | `panels/${number}`
+  | `heads/${number}`
+  | `units/${number}`
+  | "tiles";
 
 interface Touched {
   readonly reads: Set<Access>;

@@ -8,6 +8,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import {
   ATTENTION_RUN,
   BLOCK_COLUMNS,
+  COLUMN_UNIT_ROWS,
   CONTROL_BYTES,
   PANEL_ROWS,
   TILE_TOKENS,
@@ -15,6 +16,14 @@ import {
 import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
 import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
+import type { PlacedColumns } from "./column-layout.ts";
+import {
+  type ColumnAreas,
+  columnOps,
+  columnWeightNames,
+  placeColumnAreas,
+  placeColumnWeights,
+} from "./column-plan.ts";
 import { tenderActivations } from "./tender-layout.ts";
 import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
 
@@ -77,6 +86,9 @@ export interface MemoryPlan {
   /** A panel of rows in another format, for weights that are converted while loading. */
   readonly conversion: number;
   readonly weights: ReadonlyMap<string, PlacedWeight>;
+  /** Matrices that are read by columns, by name; the parts of an op share a place. */
+  readonly columns: ReadonlyMap<string, PlacedColumns>;
+  readonly columnAreas: ColumnAreas | undefined;
   readonly weightsStart: number;
   readonly weightBytes: number;
   readonly keyValueBytes: number;
@@ -122,10 +134,11 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
   const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
+  const columnAreas = placeColumnAreas(program, file, options, rows, space);
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
   const staging = space.take(2 * STAGING_BYTES);
-  const conversion = space.take(4 * PANEL_ROWS * Math.max(0, ...placed.map(({ weight }) => weight.columns)));
+  const conversion = space.take(conversionBytes(program, placed));
   const elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
   const cachesStart = space.end;
   const caches = new Map(
@@ -137,6 +150,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const keyValueBytes = space.end - cachesStart;
   const weightsStart = space.end;
   const weights = placeWeights(placed, space);
+  const columns = placeColumnWeights(program, file, options, space);
   // Kernels read whole blocks: what stands last may be read past its end, within the margin.
   const pages = Math.ceil((space.end + READ_MARGIN) / PAGE_BYTES);
   if (space.end + READ_MARGIN > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
@@ -159,6 +173,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     staging,
     conversion,
     weights,
+    columns,
+    columnAreas,
     weightsStart,
     weightBytes: space.end - weightsStart,
     keyValueBytes,
@@ -199,9 +215,17 @@ function attentionScratchBytes(program: Program, capacity: number): number {
 function widestRow(program: Program): number {
   const widths = program.ops.map((op) => {
     if (op.kind === "linear") return op.out.width;
+    if (op.kind === "linearColumns") return op.parts[0].out.width;
     return op.kind === "tenderLinear" ? Math.max(op.out.width, op.x.width + BLOCK_COLUMNS) : 0;
   });
   return Math.max(0, ...widths);
+}
+
+/** f32 rows of a panel, or of a unit of a matrix that is read by columns. */
+function conversionBytes(program: Program, placed: readonly ListedWeight[]): number {
+  const panels = placed.map(({ weight }) => PANEL_ROWS * weight.columns);
+  const units = columnOps(program).map(({ x }) => COLUMN_UNIT_ROWS * x.width);
+  return 4 * Math.max(0, ...panels, ...units);
 }
 
 interface ListedWeight {
@@ -217,7 +241,9 @@ function listWeights(program: Program, file: ModelFile, options: ExecutorOptions
     if (op.kind === "linear") matrices.add(op.weight.name);
     if (op.kind === "tenderLinear") matrices.add(op.codes.name);
   }
-  return programWeights(program).map((weight) => {
+  const byColumns = columnWeightNames(program);
+  const others = programWeights(program).filter(({ name }) => !byColumns.has(name) || matrices.has(name));
+  return others.map((weight) => {
     const tensor = file.tensors.get(weight.tensor);
     if (tensor === undefined) throw new Error(`wasm executor: program names unknown tensor ${weight.tensor}`);
     const layout = matrices.has(weight.name)

@@ -20,6 +20,7 @@ import type {
   SelectOutputsOp,
   StoreKeyValueOp,
 } from "../../program/program.ts";
+import { appendLinearColumns, appendSelectColumns } from "./column-tape.ts";
 import type { Access } from "./hazards.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
 import {
@@ -77,6 +78,12 @@ function appendOp(tape: TapeWriter, op: Op): void {
       break;
     case "scale":
       appendScale(tape, op);
+      break;
+    case "selectColumns":
+      appendSelectColumns(tape, op);
+      break;
+    case "linearColumns":
+      appendLinearColumns(tape, op);
       break;
     case "selectOutputs":
       appendSelectOutputs(tape, op);

@@ -3,8 +3,8 @@
  * plan, and lets linear ops that share an input share its preparation. tape-builder.ts says what each op becomes.
  */
 import * as layout from "../../kernels/layout.ts";
-import { buffersRead, bufferWritten } from "../../program/dataflow.ts";
-import type { Buffer, Program } from "../../program/program.ts";
+import { buffersRead, buffersWritten } from "../../program/dataflow.ts";
+import type { Buffer, Op, Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import { type Access, HazardTracker } from "./hazards.ts";
 import type { MemoryPlan, PlacedBuffer, PlacedCache, PlacedWeight, PreparedArea } from "./memory-plan.ts";
@@ -182,16 +182,24 @@ export function rowsCode(buffer: Buffer): number {
   return buffer.rows === "tokens" ? layout.ROWS_TOKENS : layout.ROWS_OUTPUTS;
 }
 
-/** Buffers that only norms out of place write and only linear ops read. */
+/** Ops whose decoding instructions look for the thread's own copy of what they read. */
+const READS_PRIVATELY: ReadonlySet<Op["kind"]> = new Set([
+  "linear",
+  "tenderLinear",
+  "selectColumns",
+  "linearColumns",
+]);
+
+/** Buffers that only norms out of place write and only linear ops (with their selections) read. */
 function findPrivateBuffers(program: Program): ReadonlySet<string> {
   const written = new Set<string>();
   const shared = new Set<string>();
   for (const op of program.ops) {
-    const out = bufferWritten(op)?.name;
-    const normed = op.kind === "rmsNorm" && op.x.name !== out;
-    if (out !== undefined) (normed ? written : shared).add(out);
-    if (op.kind !== "linear" && op.kind !== "tenderLinear")
-      for (const buffer of buffersRead(op)) shared.add(buffer.name);
+    for (const { name } of buffersWritten(op)) {
+      const normed = op.kind === "rmsNorm" && op.x.name !== name;
+      (normed ? written : shared).add(name);
+    }
+    if (!READS_PRIVATELY.has(op.kind)) for (const buffer of buffersRead(op)) shared.add(buffer.name);
   }
   return new Set([...written].filter((name) => !shared.has(name)));
 }

@@ -12,6 +12,7 @@ import type { Buffer, Program, RotaryTable, Weight } from "../../program/program
 import { validateProgram } from "../../program/validator.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
 import { checkLimits, checkStep } from "../step-checks.ts";
+import { columnReadBytes } from "./column-layout.ts";
 import { EngineClient } from "./engine-client.ts";
 import { compileKernels, type SimdVariant } from "./kernel-module.ts";
 import { type MemoryPlan, planMemory, rotaryTables } from "./memory-plan.ts";
@@ -123,7 +124,8 @@ export class WasmExecutor implements Executor {
 
   /** Kernel storage of a weight, e.g. `q8`; vectors are `f32`. */
   storageOf(weight: Weight): string {
-    return this.#plan.weights.get(weight.name)?.layout?.name ?? "f32";
+    const columns = this.#plan.columns.get(weight.name);
+    return columns?.layout.name ?? this.#plan.weights.get(weight.name)?.layout?.name ?? "f32";
   }
 
   async step(step: Step, signal?: AbortSignal): Promise<Float32Array> {
@@ -138,7 +140,7 @@ export class WasmExecutor implements Executor {
     for (const { table, angles } of this.#rotary) writeAngles(table, step.positions, angles);
     this.#set(layout.CONTROL_TOKENS, count);
     this.#set(layout.CONTROL_OUTPUTS, step.outputs.length);
-    const { stopped } = await this.#run(count === 1 ? "decode" : "batch", signal);
+    const { stopped } = await this.#run(count === 1 && !this.#runsDense(step) ? "decode" : "batch", signal);
     if (stopped) signal?.throwIfAborted();
     return this.#logits(step.outputs.length);
   }
@@ -157,12 +159,33 @@ export class WasmExecutor implements Executor {
     return values;
   }
 
-  readBytes(attended: number): ReadBytes {
+  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     return countCost(this.program, {
-      weightBytes: (weight) => this.#plan.weights.get(weight.name)?.bytes ?? 0,
+      weightBytes: (weight) => this.#weightBytes(weight),
       keyValueElementBytes: this.#elementBytes,
       attended,
+      phase,
     }).reads;
+  }
+
+  /** Bytes that the kernels have read through selections of columns since the executor was made. */
+  columnBytesRead(): number {
+    const areas = this.#plan.columnAreas;
+    if (areas === undefined) return 0;
+    const counters = new BigInt64Array(this.#memory.buffer, areas.counters, 8 * this.threads);
+    return counters.reduce((sum, count, index) => (index % 8 === 0 ? sum + Number(count) : sum), 0);
+  }
+
+  #weightBytes({ name }: Weight): number {
+    const columns = this.#plan.columns.get(name);
+    return columns === undefined
+      ? (this.#plan.weights.get(name)?.bytes ?? 0)
+      : columnReadBytes(columns) * columns.weights[0].columns;
+  }
+
+  /** Tokens of a prompt use every column, which only the batch tape does. */
+  #runsDense(step: Step): boolean {
+    return step.prompt === true && this.#plan.columnAreas !== undefined;
   }
 
   /**

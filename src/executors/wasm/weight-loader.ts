@@ -7,6 +7,7 @@ import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
+import { loadColumns } from "./column-loader.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type MemoryPlan, type PlacedWeight, STAGING_BYTES } from "./memory-plan.ts";
 import type { WeightLayout } from "./weight-layout.ts";
@@ -26,6 +27,11 @@ export async function loadWeights(
     if (tensor === undefined) throw new Error(`weight loader: unknown tensor ${placed.weight.tensor}`);
     if (placed.layout === undefined) await loadVector(file, tensor, placed, memory);
     else await loadMatrix(file, tensor, placed, placed.layout, { plan, memory, engine });
+    loaded += placed.bytes;
+    onProgress?.(loaded, plan.weightBytes);
+  }
+  for (const placed of new Set(plan.columns.values())) {
+    await loadColumns(file, placed, { memory, engine, staging: plan.staging, conversion: plan.conversion });
     loaded += placed.bytes;
     onProgress?.(loaded, plan.weightBytes);
   }

@@ -9,7 +9,7 @@ const HALF_SUM_SCALE: f32 = 4503599627370496.0;
 
 /** The sum with its factor undone, plus the bias. */
 // @ts-ignore: decorator
-@inline function finish<W>(sum: v128, bias: v128): v128 {
+@inline export function finish<W>(sum: v128, bias: v128): v128 {
   if (isFloat<W>() || isSigned<W>()) return f32x4.add(sum, bias);
   return f32x4.add(f32x4.mul(sum, f32x4.splat(HALF_SUM_SCALE)), bias);
 }

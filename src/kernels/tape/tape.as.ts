@@ -8,7 +8,8 @@ import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_sil
 import {
   ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS,
   CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
-  GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
+  GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
+  OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_SELECT_COLUMNS,
   OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
   OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
   TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8,
@@ -28,6 +29,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
+import { runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
 import { runTenderActivations, runTenderLinear } from "./tender.as";
 import { runTraining } from "./training.as";
 
@@ -275,6 +277,17 @@ function run(): bool {
       case OP_SCALE: runScale(p); break;
       case OP_SELECT_OUTPUTS: runSelectOutputs(p); break;
       case OP_READ_MEMORY: runReadMemory(p); break;
+      case OP_SELECT_COLUMNS: runSelectColumns(p, thread); break;
+      case OP_LINEAR_COLUMNS: runLinearColumns(p, thread, threads); break;
+      case OP_COLUMN_SUMS: runColumnSums(p, thread, threads); break;
+      case OP_COLUMN_ACTIVATIONS: runColumnActivations(p, thread, threads, rowCount(ROWS_TOKENS)); break;
+      case OP_LINEAR_COLUMNS_TILE: {
+        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 7), last = share(panels, thread + 1);
+        for (let first = share(panels, thread); first < last && !stopping(); first += PANELS_PER_LOOK) {
+          runLinearColumnsTile(p, thread, tokens, first, min(last, first + PANELS_PER_LOOK));
+        }
+        break;
+      }
       case OP_TENDER_ACTIVATIONS: {
         const rows = rowCount(word(p, 2));
         runTenderActivations(p, control, thread, rows, firstRow(word(p, 3), rows), lastRow(word(p, 3), rows));

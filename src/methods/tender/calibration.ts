@@ -7,7 +7,7 @@
 import { OptionError } from "../../errors.ts";
 import type { Executor, Step } from "../../executors/executor.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
-import { bufferWritten } from "../../program/dataflow.ts";
+import { buffersWritten } from "../../program/dataflow.ts";
 import { type ChannelRange, channelBias } from "./grouping.ts";
 
 /** An activation and the linears that read it, before any of them runs. */
@@ -48,8 +48,7 @@ export function observeInputs(program: Program): {
       }
     }
     ops.push(op);
-    const written = bufferWritten(op);
-    if (written !== undefined) {
+    for (const written of buffersWritten(op)) {
       current.delete(written.name);
       writers.set(written.name, op.kind);
     }

@@ -1,0 +1,110 @@
+/**
+ * The part of the memory plan that column ops need: their weights, selections, scratch, activation tiles and counters.
+ */
+import type { ModelFile } from "../../formats/model-file.ts";
+import { TILE_TOKENS } from "../../kernels/layout.ts";
+import type { LinearColumnsOp } from "../../program/column-ops.ts";
+import type { Program } from "../../program/program.ts";
+import type { ExecutorOptions } from "../executor.ts";
+import {
+  type ColumnLayout,
+  columnBytes,
+  columnLayout,
+  columnScratchBytes,
+  columnTileBytes,
+  type PlacedColumns,
+  unitCount,
+} from "./column-layout.ts";
+
+/** One area per thread. */
+export interface ThreadArea {
+  readonly address: number;
+  readonly threadStride: number;
+}
+
+/** Everything but the weights, which lie with the other weights. */
+export interface ColumnAreas {
+  /** A count and indices, by name of the selection. */
+  readonly selections: ReadonlyMap<string, ThreadArea>;
+  readonly scratch: ThreadArea;
+  readonly tiles: number;
+  /** Bytes read through selections, an i64 per thread, 64 bytes apart. */
+  readonly counters: number;
+}
+
+interface Space {
+  take(bytes: number): number;
+}
+
+export function columnOps(program: Program): readonly LinearColumnsOp[] {
+  return program.ops.filter((op) => op.kind === "linearColumns");
+}
+
+/** Names of matrices that are read by columns. */
+export function columnWeightNames(program: Program): ReadonlySet<string> {
+  return new Set(columnOps(program).flatMap(({ parts }) => parts.map(({ weight }) => weight.name)));
+}
+
+/** Areas of a program; undefined when it has no column ops. `rows` is the most tokens of a step in whole tiles. */
+export function placeColumnAreas(
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+  rows: number,
+  space: Space,
+): ColumnAreas | undefined {
+  const ops = columnOps(program);
+  if (ops.length === 0) return undefined;
+  const { threads } = options;
+  const perThread = (bytes: number): ThreadArea => {
+    const threadStride = 64 * Math.ceil(bytes / 64);
+    return { address: space.take(threadStride * threads), threadStride };
+  };
+  const widths = new Map(ops.map(({ selection }) => [selection.name, selection.width]));
+  const tile = Math.max(
+    ...ops.map((op) => columnTileBytes(layoutOf(op, file, options), op.parts[0].weight.columns)),
+  );
+  return {
+    // A count in 16 bytes, then one index more than there can be: the last is written and not counted.
+    selections: new Map([...widths].map(([name, width]) => [name, perThread(16 + 4 * (width + 1))])),
+    scratch: perThread(
+      Math.max(...ops.map(({ parts }) => columnScratchBytes(parts[0].weight, parts.length))),
+    ),
+    tiles: space.take((tile * rows) / TILE_TOKENS),
+    counters: space.take(64 * threads),
+  };
+}
+
+/** Places each op's parts together; ops that share their weights share the place. By name of each weight. */
+export function placeColumnWeights(
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+  space: Space,
+): ReadonlyMap<string, PlacedColumns> {
+  const byName = new Map<string, PlacedColumns>();
+  for (const op of columnOps(program)) {
+    const weights = op.parts.map(({ weight }) => weight);
+    if (byName.has(weights[0].name)) continue;
+    const layout = layoutOf(op, file, options);
+    const { scales, data } = columnBytes(weights, layout);
+    const placed: PlacedColumns = {
+      weights,
+      layout,
+      scales: space.take(scales),
+      data: space.take(data),
+      units: unitCount(weights[0].rows),
+      bytes: scales + data,
+    };
+    for (const { name } of weights) byName.set(name, placed);
+  }
+  return byName;
+}
+
+/** Parts may come in different formats; the first one's decides. */
+function layoutOf(op: LinearColumnsOp, file: ModelFile, options: ExecutorOptions): ColumnLayout {
+  const tensor = file.tensors.get(op.parts[0].weight.tensor);
+  if (tensor === undefined)
+    throw new Error(`wasm executor: program names unknown tensor ${op.parts[0].weight.tensor}`);
+  return columnLayout(tensor.format, options.weightFormat);
+}

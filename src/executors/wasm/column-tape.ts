@@ -1,0 +1,168 @@
+/**
+ * What column ops become on a tape: while decoding a selection and a product over it, in batches prepared activations and
+ * a dense product, part by part.
+ */
+import * as layout from "../../kernels/layout.ts";
+import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
+import type { Access } from "./hazards.ts";
+import { columnTileBytes, type PlacedColumns } from "./column-layout.ts";
+import type { ColumnAreas } from "./column-plan.ts";
+import type { TapeWriter } from "./tape-writer.ts";
+import { panelCount } from "./weight-layout.ts";
+
+export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp): void {
+  if (tape.mode === "batch") {
+    tape.kernels.push("none");
+    return;
+  }
+  const { rule } = op.out;
+  const top = rule.kind === "topK";
+  const target = selectionArea(tape, op.out.name);
+  tape.kernels.push(top ? "select_top_f32" : "select_above_f32");
+  tape.emit(
+    layout.OP_SELECT_COLUMNS,
+    [
+      top ? layout.SELECT_TOP : layout.SELECT_ABOVE,
+      tape.buffer(op.x).address,
+      tape.threadStride(op.x),
+      op.x.width,
+      top ? rule.count : tape.float(rule.threshold),
+      target.address,
+      target.threadStride,
+    ],
+    { reads: [tape.rowTouch(op.x)], writes: [] },
+  );
+}
+
+export function appendLinearColumns(tape: TapeWriter, op: LinearColumnsOp): void {
+  const placed = tape.plan.columns.get(op.parts[0].weight.name);
+  if (placed === undefined) throw new Error(`tape: columns of ${op.parts[0].weight.name} have no place`);
+  const { layout: columns } = placed;
+  if (tape.mode === "decode") {
+    tape.kernels.push(`linear_columns_${columns.name}_${columns.activations}`);
+    appendChosen(tape, op, placed);
+  } else {
+    tape.kernels.push(`linear_${columns.name}_${columns.activations}_tile`);
+    for (let part = 0; part < op.parts.length; part++) appendDense(tape, op, placed, part);
+  }
+}
+
+function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumns): void {
+  const { scratch, counters } = areas(tape);
+  const selection = selectionArea(tape, op.selection.name);
+  const { rows } = placed.weights[0];
+  const outs = op.parts.map(({ out, bias }) => [
+    tape.buffer(out).address,
+    bias === undefined ? tape.plan.zeros : tape.address(bias.name),
+  ]);
+  tape.emit(
+    layout.OP_LINEAR_COLUMNS,
+    [
+      placed.layout.code,
+      op.parts.length,
+      placed.data,
+      placed.units,
+      layout.PANEL_ROWS * panelCount(rows),
+      op.x.width,
+      tape.buffer(op.x).address,
+      tape.threadStride(op.x),
+      selection.address,
+      selection.threadStride,
+      placed.scales,
+      ...outs[0],
+      ...(outs[1] ?? [0, 0]),
+      scratch.address,
+      scratch.threadStride,
+      counters,
+    ],
+    {
+      reads: [tape.rowTouch(op.x)],
+      // Totals lie in the threads' scratch, which a later op may overwrite only once all have read them.
+      writes: [
+        { region: "columns:totals", access: "tiles" },
+        ...(placed.layout.scaled
+          ? []
+          : op.parts.map(({ out }) => ({ region: out.name, access: unitAccess(placed) }))),
+      ],
+    },
+  );
+  if (!placed.layout.scaled) return;
+  const panels = panelCount(rows);
+  tape.emit(
+    layout.OP_COLUMN_SUMS,
+    [
+      op.parts.length,
+      placed.units,
+      panels,
+      ...outs[0],
+      ...(outs[1] ?? [0, 0]),
+      scratch.address,
+      scratch.threadStride,
+    ],
+    {
+      reads: [{ region: "columns:totals", access: "whole" }],
+      writes: op.parts.map(({ out }) => ({ region: out.name, access: `panels/${panels}` as const })),
+    },
+  );
+}
+
+function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumns, part: number): void {
+  const { scratch, tiles } = areas(tape);
+  const { weight, bias, out } = op.parts[part];
+  const [x, to] = [tape.buffer(op.x), tape.buffer(out)];
+  const { layout: columns } = placed;
+  const panels = panelCount(weight.rows);
+  tape.emit(
+    layout.OP_COLUMN_ACTIVATIONS,
+    [
+      columns.code,
+      x.address,
+      x.stride,
+      weight.columns,
+      placed.scales + 4 * part * weight.columns,
+      tape.float(columns.activationFactor),
+      tiles,
+      columnTileBytes(columns, weight.columns),
+      scratch.address,
+      scratch.threadStride,
+    ],
+    { reads: [tape.rowTouch(op.x)], writes: [{ region: "columns:tiles", access: "tiles" }] },
+  );
+  tape.emit(
+    layout.OP_LINEAR_COLUMNS_TILE,
+    [
+      columns.code,
+      op.parts.length,
+      part,
+      placed.data,
+      placed.units,
+      panels,
+      weight.columns,
+      tiles,
+      to.address,
+      to.stride,
+      bias === undefined ? tape.plan.zeros : tape.address(bias.name),
+      scratch.address,
+      scratch.threadStride,
+    ],
+    {
+      reads: [{ region: "columns:tiles", access: "whole" }],
+      writes: [{ region: out.name, access: `panels/${panels}` }],
+    },
+  );
+}
+
+function unitAccess({ units }: PlacedColumns): Access {
+  return `units/${units}`;
+}
+
+function areas(tape: TapeWriter): ColumnAreas {
+  if (tape.plan.columnAreas === undefined) throw new Error("tape: column ops have no areas");
+  return tape.plan.columnAreas;
+}
+
+function selectionArea(tape: TapeWriter, name: string) {
+  const area = areas(tape).selections.get(name);
+  if (area === undefined) throw new Error(`tape: selection ${name} has no place`);
+  return area;
+}

@@ -1,0 +1,52 @@
+// Rearranges rows of a file into columns (layout.as.ts). Loading calls these for units of 16 rows; `target` is the place of
+// the unit's first row in the run of column 0, columns follow every `stride` bytes.
+import { UNIT_ROWS } from "./layout.as";
+
+/** Raises largest [columns] to the magnitudes in f32 rows. */
+export function column_maxima(source: usize, rows: i32, columns: i32, largest: usize): void {
+  for (let row = 0; row < rows; row++) {
+    for (let k: usize = 0; k < <usize>columns << 2; k += 4) {
+      store<f32>(largest + k, max(load<f32>(largest + k), abs(load<f32>(source + k))));
+    }
+    source += <usize>columns << 2;
+  }
+}
+
+/** Up to 16 f32 rows to signed bytes: value / scale with scale = largest / 127. Missing rows become zero. */
+export function pack_columns_q8(source: usize, rows: i32, columns: i32, largest: usize, stride: usize, target: usize): void {
+  const rowBytes = <usize>columns << 2;
+  for (let k: usize = 0; k < rowBytes; k += 4) {
+    const most = load<f32>(largest + k), inverse: f32 = most == 0 ? 0 : 127 / most;
+    for (let row = 0; row < UNIT_ROWS; row++) {
+      const value: f32 = row < rows ? load<f32>(source + <usize>row * rowBytes + k) * inverse : 0;
+      store<i8>(target + <usize>row, <i8>nearest(value));
+    }
+    target += stride;
+  }
+}
+
+/** Largest magnitudes to scales, once all rows are packed. */
+export function finish_column_scales(largest: usize, columns: i32): void {
+  for (let k: usize = 0; k < <usize>columns << 2; k += 4) store<f32>(largest + k, load<f32>(largest + k) / 127);
+}
+
+// @ts-ignore: decorator
+@inline function copyUnit<W>(source: usize, rows: i32, columns: i32, stride: usize, target: usize): void {
+  const rowBytes = <usize>columns * sizeof<W>();
+  for (let k: usize = 0; k < rowBytes; k += sizeof<W>()) {
+    for (let row = 0; row < UNIT_ROWS; row++) {
+      store<W>(target + <usize>row * sizeof<W>(), row < rows ? load<W>(source + <usize>row * rowBytes + k) : <W>0);
+    }
+    target += stride;
+  }
+}
+
+/** Up to 16 f32 rows. */
+export function pack_columns_32(source: usize, rows: i32, columns: i32, stride: usize, target: usize): void {
+  copyUnit<u32>(source, rows, columns, stride, target);
+}
+
+/** Up to 16 f16 or bf16 rows. */
+export function pack_columns_16(source: usize, rows: i32, columns: i32, stride: usize, target: usize): void {
+  copyUnit<u16>(source, rows, columns, stride, target);
+}

@@ -1,0 +1,32 @@
+/**
+ * selectColumns: which columns of an input a token uses, by magnitude, optionally preferring cached ones. The oracle for
+ * all other selections, written as the sort that the rule states.
+ * Source: Dynamic Input Pruning (arXiv 2412.01380), Eq. 7-8, and Eq. 10 with Algorithm 1 for the cached preference.
+ */
+import type { Values } from "../values.ts";
+
+/** Columns that are resident, and the factor on the scores of all others, 0 to 1. */
+export interface CachedPreference {
+  readonly gamma: number;
+  readonly isResident: (column: number) => boolean;
+}
+
+/**
+ * The `count` columns of largest |x|, ascending by index. Order of choice: re-weighted score descending, score
+ * descending, index ascending.
+ */
+export function selectTop(x: Values, count: number, preference?: CachedPreference): Int32Array {
+  const score = (i: number) => Math.abs(x[i]);
+  const weighted = (i: number) =>
+    preference === undefined || preference.isResident(i) ? score(i) : preference.gamma * score(i);
+  const order = Array.from(x, (_, i) => i).sort(
+    (a, b) => weighted(b) - weighted(a) || score(b) - score(a) || a - b,
+  );
+  return Int32Array.from(order.slice(0, count)).sort();
+}
+
+/** The columns with |x| >= threshold, ascending by index; the threshold is compared as f32. */
+export function selectAbove(x: Values, threshold: number): Int32Array {
+  const limit = Math.fround(threshold);
+  return Int32Array.from(x.keys()).filter((i) => Math.abs(x[i]) >= limit);
+}

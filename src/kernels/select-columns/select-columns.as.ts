@@ -1,0 +1,70 @@
+// Choice of columns by magnitude. The result at `target` is a count and, from byte 16 on, ascending indices.
+// Magnitudes are compared as integers: the bit pattern of |x| orders like |x|. The k-th largest is found by bisecting the
+// bit patterns with a vector count per probe; it usually ends early, at a probe that exactly k values reach.
+// NaN counts as larger than everything, so that it shows in the result instead of vanishing.
+
+// @ts-ignore: decorator
+@inline function magnitude(p: usize): i32 { return load<i32>(p) & 0x7fffffff; }
+
+/** How many of x [width] have a magnitude pattern of at least `least`, which is above 0. */
+function countAtLeast(x: usize, width: i32, least: i32): i32 {
+  const mask = i32x4.splat(0x7fffffff), below = i32x4.splat(least - 1);
+  let counts = i32x4.splat(0);
+  const whole = x + (<usize>(width & ~3) << 2), end = x + (<usize>width << 2);
+  for (; x < whole; x += 16) counts = i32x4.sub(counts, i32x4.gt_s(v128.and(v128.load(x), mask), below));
+  let count = i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1) + i32x4.extract_lane(counts, 2) + i32x4.extract_lane(counts, 3);
+  for (; x < end; x += 4) count += <i32>(magnitude(x) >= least);
+  return count;
+}
+
+/** Writes the indices of all magnitudes of at least `least`, and of the first `ties` that equal `tie`. */
+function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: usize): void {
+  let p = target + 16;
+  if (ties == 0) {
+    for (let i = 0; i < width; i++) {
+      store<i32>(p, i);
+      p += <usize>(magnitude(x + (<usize>i << 2)) >= least) << 2;
+    }
+  } else {
+    for (let i = 0; i < width; i++) {
+      const bits = magnitude(x + (<usize>i << 2));
+      const tied = <i32>(bits == tie && ties > 0);
+      ties -= tied;
+      store<i32>(p, i);
+      p += <usize>(<i32>(bits >= least) | tied) << 2;
+    }
+  }
+  store<i32>(target, <i32>((p - target - 16) >> 2));
+}
+
+/** The `count` largest |x|, ties by lower index; `target` holds width + 5 words. */
+export function select_top_f32(x: usize, width: i32, count: i32, target: usize): void {
+  // Invariant: at least `count` patterns reach `low`, fewer reach `high`.
+  let low: u32 = 0, high: u32 = 0x80000000;
+  if (count == 0) {
+    store<i32>(target, 0);
+    return;
+  }
+  while (count < width && high - low > 1) {
+    const middle = low + ((high - low) >>> 1);
+    const reached = countAtLeast(x, width, <i32>middle);
+    if (reached == count) {
+      collect(x, width, <i32>middle, 0, 0, target);
+      return;
+    }
+    if (reached > count) low = middle;
+    else high = middle;
+  }
+  if (count == width) {
+    collect(x, width, 0, 0, 0, target);
+    return;
+  }
+  // Fewer than `count` lie above the tie at `low`. Where `high` never moved, the tie is a NaN of all ones.
+  const above = high == 0x80000000 ? 0 : countAtLeast(x, width, <i32>high);
+  collect(x, width, high == 0x80000000 ? i32.MAX_VALUE : <i32>high, <i32>low, count - above, target);
+}
+
+/** All |x| >= threshold, which is not negative. */
+export function select_above_f32(x: usize, width: i32, threshold: f32, target: usize): void {
+  collect(x, width, reinterpret<i32>(threshold), 0, 0, target);
+}

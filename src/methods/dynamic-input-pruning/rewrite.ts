@@ -1,0 +1,123 @@
+/**
+ * Replaces linears by a choice of columns and a product over the chosen ones (Dynamic Input Pruning, arXiv 2412.01380,
+ * Eq. 7-8; thresholds as in TEAL). Works on any program whose layers name their weights as the families do; gate and up
+ * that read the same input share one choice and are read together.
+ */
+import { UnsupportedError } from "../../errors.ts";
+import type { ColumnPart, Selection, SelectionRule } from "../../program/column-ops.ts";
+import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
+import { validateProgram } from "../../program/validator.ts";
+import { keptCount } from "./densities.ts";
+import type { ColumnChoice, ColumnRecipe } from "./recipe.ts";
+
+type Site = "input" | "glu" | "attentionInput" | "attended";
+
+/** Which choice a weight's input falls under, by the weight's name in the program. */
+const SITES: Readonly<Record<string, Site>> = {
+  "feedForward.gate": "input",
+  "feedForward.up": "input",
+  "feedForward.down": "glu",
+  "attention.query": "attentionInput",
+  "attention.key": "attentionInput",
+  "attention.value": "attentionInput",
+  "attention.output": "attended",
+};
+
+/** Most parts that lie together; further linears of the same input make further ops over the same choice. */
+const MAX_PARTS = 2;
+
+/**
+ * The program with the recipe's choices in it, validated. Throws UnsupportedError when a choice finds no linear to apply
+ * to (no gated feed-forward) or has thresholds for another number of layers.
+ */
+export function rewriteColumns(program: Program, recipe: ColumnRecipe): Program {
+  const found = new Set<Site>();
+  const ops: Op[] = [];
+  for (let i = 0; i < program.ops.length; ) {
+    const group = linearsOfOneInput(program.ops, i, recipe);
+    if (group === undefined) {
+      ops.push(program.ops[i++]);
+      continue;
+    }
+    found.add(group.site);
+    ops.push(...chosenLinears(group));
+    i += group.linears.length;
+  }
+  for (const site of ["input", "glu", "attentionInput", "attended"] as const) {
+    const choice = recipe[site];
+    if (choice === undefined) continue;
+    if (!found.has(site)) throw noPlace(program, site);
+    if (choice.kind === "thresholds") checkLayers(program, site, choice.thresholds.length);
+  }
+  return validateProgram({ ...program, ops });
+}
+
+interface Group {
+  readonly site: Site;
+  readonly layer: number;
+  readonly choice: ColumnChoice;
+  readonly linears: readonly LinearOp[];
+}
+
+/** Consecutive linears from `first` on that read the same input under the same choice. */
+function linearsOfOneInput(ops: readonly Op[], first: number, recipe: ColumnRecipe): Group | undefined {
+  const start = siteOf(ops[first]);
+  const choice = start === undefined ? undefined : recipe[start.site];
+  if (start === undefined || choice === undefined) return undefined;
+  const linears = [start.op];
+  for (let i = first + 1; i < ops.length; i++) {
+    const next = siteOf(ops[i]);
+    if (next?.site !== start.site || next.op.x.name !== start.op.x.name) break;
+    linears.push(next.op);
+  }
+  return { site: start.site, layer: start.layer, choice, linears };
+}
+
+function siteOf(op: Op): { op: LinearOp; site: Site; layer: number } | undefined {
+  if (op.kind !== "linear") return undefined;
+  const match = /^layers\.(\d+)\.(.+)$/.exec(op.weight.name);
+  const site = match === null ? undefined : SITES[match[2]];
+  return match === null || site === undefined ? undefined : { op, site, layer: Number(match[1]) };
+}
+
+function chosenLinears({ site, layer, choice, linears }: Group): readonly Op[] {
+  const { x } = linears[0];
+  const selection = selectionOf(site, layer, choice, x);
+  const ops: Op[] = [{ kind: "selectColumns", x, out: selection }];
+  let parts: ColumnPart[] = [];
+  for (const { weight, bias, out } of linears) {
+    if (parts.length === MAX_PARTS || (parts.length > 0 && parts[0].weight.rows !== weight.rows)) {
+      ops.push({ kind: "linearColumns", x, selection, parts });
+      parts = [];
+    }
+    parts.push({ weight, bias, out });
+  }
+  return [...ops, { kind: "linearColumns", x, selection, parts }];
+}
+
+/** Layers with the same rule share a name, and with it the memory for the indices. */
+function selectionOf(site: Site, layer: number, choice: ColumnChoice, x: Buffer): Selection {
+  const name = `${site}.columns`;
+  if (choice.kind === "density") {
+    const rule: SelectionRule = { kind: "topK", count: keptCount(choice.density, x.width) };
+    return { name, width: x.width, rule };
+  }
+  const rule: SelectionRule = { kind: "threshold", threshold: choice.thresholds[layer] };
+  return { name: `layers.${layer}.${name}`, width: x.width, rule };
+}
+
+function noPlace(program: Program, site: Site): UnsupportedError {
+  const wanted = Object.keys(SITES).filter((name) => SITES[name] === site);
+  return new UnsupportedError(
+    `${program.name}: no place for a choice of columns, expected linears named layers.N.${wanted.join(" or ")} - the method needs a ${site === "input" || site === "glu" ? "gated feed-forward" : "plain attention"} that no other method has replaced`,
+  );
+}
+
+function checkLayers(program: Program, site: Site, given: number): void {
+  const layers = program.ops.reduce((count, op) => Math.max(count, (siteOf(op)?.layer ?? -1) + 1), 0);
+  if (given !== layers) {
+    throw new UnsupportedError(
+      `${program.name}: thresholds of ${site}, expected one for each of ${layers} layers, got ${given}`,
+    );
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Column ops on the wasm executor against the reference: every storage, thread count and kernel build; prompts dense and
+ * generated tokens sparse; all columns chosen equals the dense program bit for bit; the bytes that kernels count equal the
+ * formula. The feed-forward width 160 leaves the runs of three threads uneven, and 4-token tiles half empty.
+ */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
+import { createWasmExecutor, type WasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
+import type { GgufModelFile } from "../../src/formats/model-file.ts";
+import { type ColumnRecipe, freeRecipe } from "../../src/methods/dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "../../src/methods/dynamic-input-pruning/rewrite.ts";
+import { buildProgram } from "../../src/models/registry.ts";
+import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/synthetic/checkpoint.ts";
+import { syntheticShape } from "../../src/models/synthetic/shape.ts";
+import { nodePlatform } from "../../src/platform/node.ts";
+import type { Program } from "../../src/program/program.ts";
+
+const OPTIONS: ExecutorOptions = {
+  threads: 1,
+  limits: { contextLength: 32, slots: 1, stepTokens: 16 },
+  keyValueFormat: "f32",
+  weightFormat: "f32",
+  simd: "auto",
+  onProgress: undefined,
+};
+
+const PROMPT = [1, 300, 17, 42, 260];
+const GENERATED = [5, 311, 299, 7];
+
+let file: GgufModelFile;
+let dense: Program;
+
+beforeAll(async () => {
+  const shape = syntheticShape("llama", { biases: true });
+  file = await openSyntheticGguf(createSyntheticCheckpoint("llama", shape, 5));
+  dense = await buildProgram(file);
+});
+
+function step(tokens: readonly number[], first: number, prompt = false): Step {
+  return {
+    tokens: Int32Array.from(tokens),
+    positions: Int32Array.from(tokens, (_, row) => first + row),
+    slots: new Int32Array(tokens.length),
+    outputs: Int32Array.of(tokens.length - 1),
+    prompt,
+  };
+}
+
+/** Logits after the prompt and after each generated token. */
+async function run(executor: Executor): Promise<Float32Array[]> {
+  const logits = [(await executor.step(step(PROMPT, 0, true))).slice()];
+  for (const [i, token] of GENERATED.entries()) {
+    logits.push((await executor.step(step([token], PROMPT.length + i))).slice());
+  }
+  await executor.dispose();
+  return logits;
+}
+
+const wasm = (program: Program, options: Partial<ExecutorOptions> = {}) =>
+  createWasmExecutor(nodePlatform(), program, file, { ...OPTIONS, ...options });
+const reference = (program: Program, options: Partial<ExecutorOptions> = {}) =>
+  createReferenceExecutor(program, file, { ...OPTIONS, ...options });
+
+function worst(a: readonly Float32Array[], b: readonly Float32Array[]): number {
+  return Math.max(...a.flatMap((row, r) => Array.from(row, (value, i) => Math.abs(value - b[r][i]))));
+}
+
+const THRESHOLDS: ColumnRecipe = {
+  method: "dynamic-input-pruning",
+  version: 1,
+  input: { kind: "thresholds", thresholds: [0.4, 0.7] },
+  glu: { kind: "thresholds", thresholds: [0.05, 0] },
+  attentionInput: { kind: "density", density: 0.6 },
+  attended: { kind: "density", density: 0.4 },
+};
+
+describe("against the reference executor", () => {
+  for (const threads of [1, 2, 3]) {
+    for (const [name, recipe] of [
+      ["input 0.5, GLU 0.3", freeRecipe(0.5, 0.3)],
+      ["GLU alone, 0.25", freeRecipe(undefined, 0.25)],
+      ["nothing chosen", freeRecipe(0, 0)],
+      ["thresholds and attention", THRESHOLDS],
+    ] as const) {
+      test(`${name}, ${threads} threads, f32`, async () => {
+        const program = rewriteColumns(dense, recipe);
+        expect(
+          worst(await run(await wasm(program, { threads })), await run(await reference(program))),
+        ).toBeLessThan(2e-5);
+      });
+    }
+  }
+
+  // All columns chosen: where rounding decides which column is the last one chosen, the two may rightly differ.
+  test.each([
+    ["f16", 5e-3],
+    ["q8", 0.08],
+  ] as const)("%s columns stay near the reference's f32", async (weightFormat, bound) => {
+    const exact = await run(await reference(dense));
+    const stored = await run(await wasm(rewriteColumns(dense, freeRecipe(1, 1)), { weightFormat }));
+    expect(worst(stored, exact)).toBeLessThan(bound);
+    expect(worst(stored, exact)).toBeGreaterThan(1e-6);
+    // Storing by columns costs about what storing by rows does.
+    const byRows = await run(await wasm(dense, { weightFormat }));
+    expect(worst(stored, exact)).toBeLessThan(2 * worst(byRows, exact));
+  });
+});
+
+describe("exactly", () => {
+  test.each(["f32", "f16"] as const)(
+    "all columns chosen equals the dense program, %s",
+    async (weightFormat) => {
+      const program = rewriteColumns(dense, freeRecipe(1, 1));
+      const chosen = await run(await wasm(program, { weightFormat, threads: 2 }));
+      expect(worst(chosen, await run(await wasm(dense, { weightFormat, threads: 2 })))).toBe(0);
+    },
+  );
+
+  test.each(["f32", "q8"] as const)("threads and kernel builds change nothing, %s", async (weightFormat) => {
+    const program = rewriteColumns(dense, freeRecipe(0.6, 0.4));
+    const [first, ...others] = await Promise.all(
+      ([1, 2, 3] as const).map(async (threads) => run(await wasm(program, { weightFormat, threads }))),
+    );
+    for (const other of others) expect(worst(other, first)).toBe(0);
+    if (weightFormat === "q8") {
+      const plain = await run(await wasm(program, { weightFormat, simd: "plain" }));
+      expect(worst(plain, first)).toBeLessThan(1e-3);
+    }
+  });
+
+  test("prompts are dense whatever the density, also one token at a time", async () => {
+    const full = await wasm(rewriteColumns(dense, freeRecipe(1, 1)), { weightFormat: "q8" });
+    const sparse = await wasm(rewriteColumns(dense, freeRecipe(0.2, 0.2)), { weightFormat: "q8" });
+    for (const [i, token] of PROMPT.entries()) {
+      const expected = (await full.step(step([token], i, true))).slice();
+      expect(worst([await sparse.step(step([token], i, true))], [expected])).toBe(0);
+    }
+    expect(
+      worst([await sparse.step(step([7], 5))], [(await full.step(step([7], 5))).slice()]),
+    ).toBeGreaterThan(1e-3);
+    await Promise.all([full.dispose(), sparse.dispose()]);
+  });
+
+  test.each([1, 2, 3])("counted bytes equal the formula, %d threads", async (threads) => {
+    for (const weightFormat of ["f32", "q8"] as const) {
+      const program = rewriteColumns(dense, freeRecipe(0.5, 0.3));
+      const executor: WasmExecutor = await wasm(program, { weightFormat, threads });
+      await executor.step(step(PROMPT, 0, true));
+      expect(executor.columnBytesRead()).toBe(0);
+      await executor.step(step([7], PROMPT.length));
+      // 2 layers: 32 of 64 input columns for gate and up, 48 of 160 for down; rows in units of 16.
+      const [perRow, scale] = weightFormat === "q8" ? [1, 4] : [4, 0];
+      const expected = 2 * (2 * 32 * (160 * perRow + scale) + 48 * (64 * perRow + scale));
+      expect(executor.columnBytesRead()).toBe(expected);
+      const biases = 2 * 4 * (160 + 160 + 64);
+      const norms = 2 * 4 * 64;
+      expect(executor.readBytes(1).byKind.feedForward - norms).toBeCloseTo(expected + biases, 6);
+      await executor.dispose();
+    }
+  });
+});
