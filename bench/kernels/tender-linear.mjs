@@ -1,7 +1,9 @@
 // Times the integer products of Tender against the block-scaled kernels of the engine, on bare linears of random
 // weights: prefill on one thread in GOP/s, decoding on all threads in GB/s beside the bandwidth measured in turns with it.
 // Takes the best of many interleaved repetitions, which other processes disturb least. Needs `npm run build`.
-//   node bench/kernels/tender-linear.mjs [--threads 2] [--repetitions 15] [--megabytes 256]
+//   node bench/kernels/tender-linear.mjs [--threads 2] [--repetitions 15] [--megabytes 256] [--record]
+import { appendFileSync } from "node:fs";
+import path from "node:path";
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
 import { overlayFile, vectorTensor } from "../../dist/formats/overlay-file.js";
@@ -11,12 +13,16 @@ import { i4 } from "../../dist/quantization/i4.js";
 import { i8 } from "../../dist/quantization/i8.js";
 import { q4_0 } from "../../dist/quantization/q4-0.js";
 import { q8_0 } from "../../dist/quantization/q8-0.js";
+import { describeMachine, readCommit, readLoad } from "../peers/machine.mjs";
+
+const root = path.resolve(import.meta.dirname, "../..");
 
 const { values } = parseArgs({
   options: {
     threads: { type: "string", default: "2" },
     repetitions: { type: "string", default: "15" },
     megabytes: { type: "string", default: "256" },
+    record: { type: "boolean", default: false },
   },
 });
 const ROWS = 5632;
@@ -164,10 +170,23 @@ for (const [i, scheme] of SCHEMES.entries()) {
   rows[i].rooflineShare = rows[i].decodeGBs / roofline;
   await executor.dispose();
 }
-console.log(
-  JSON.stringify(
-    { benchmark: "tender-linear", threads, runtime: `node ${process.version}`, rows },
-    undefined,
-    1,
-  ),
-);
+const row = {
+  schema: "tender-linear/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/kernels/tender-linear.mjs --threads ${threads} --repetitions ${repetitions} --megabytes ${values.megabytes}`,
+  machine: describeMachine(),
+  load: readLoad(),
+  shape: {
+    rows: ROWS,
+    columns: COLUMNS,
+    prefillTokens: PREFILL_TOKENS,
+    prefillThreads: 1,
+    decodeThreads: threads,
+  },
+  best: rows,
+};
+console.log(JSON.stringify(row, undefined, 1));
+if (values.record) {
+  appendFileSync(path.join(root, "bench/results/tender-linear.jsonl"), `${JSON.stringify(row)}\n`);
+}
