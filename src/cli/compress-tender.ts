@@ -31,6 +31,9 @@ interface TenderFlags {
   readonly json?: boolean;
 }
 
+/** 4-bit codes of five groups, 7 * 2^4, still fit 8 bits and the kernels for them. */
+const DEFAULT_GROUPS = { 4: 5, 8: 8, 16: 1 } as const;
+
 const EXAMPLES = `
 Examples:
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --out llama-w8a8
@@ -58,7 +61,11 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
     .requiredOption("--text <file>", "calibration text, UTF-8, like what the model will see")
     .requiredOption("--bits <n>", "bits of activations: 8, 4 or 16", bits(4, 8, 16))
     .option("--weight-bits <n>", "bits of weights: 8 or 4 (default: those of the activations)", bits(4, 8))
-    .option("--groups <n>", "channel groups (default: 8, or 1 for 16 bits)", wholeNumber(1, maxGroups(4)))
+    .option(
+      "--groups <n>",
+      "most channel groups (default: 8; 5 for 4 bits, whose codes then fit a byte; 1 for 16 bits)",
+      wholeNumber(1, maxGroups(4)),
+    )
     .option("--chunk-rows <n>", "positions that share ranges (default: all)", wholeNumber(1))
     .addOption(
       new Option("--rounding <way>", "whether group ranges cover the calibration or clip to finer scales")
@@ -139,7 +146,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
 
 function readSettings(flags: TenderFlags): Omit<TenderOptions, "calibration" | "signal" | "onProgress"> {
   const weightBits = flags.weightBits ?? (flags.bits === 4 ? 4 : 8);
-  const groups = flags.groups ?? (flags.bits === 16 ? 1 : 8);
+  const groups = flags.groups ?? DEFAULT_GROUPS[flags.bits];
   const most = flags.bits === 16 ? 1 : maxGroups(flags.bits);
   if (groups > most) {
     throw new UsageError(

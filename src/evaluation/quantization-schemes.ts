@@ -58,7 +58,7 @@ function tender(
   options: Partial<TenderScheme["options"]> = {},
   chunked = false,
 ): TenderScheme {
-  const groups = activationBits === 16 ? 1 : 8;
+  const groups = { 4: 5, 8: 8, 16: 1 }[activationBits];
   return {
     kind: "tender",
     name,

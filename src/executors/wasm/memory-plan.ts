@@ -24,7 +24,7 @@ import {
   placeColumnAreas,
   placeColumnWeights,
 } from "./column-plan.ts";
-import { tenderActivations } from "./tender-layout.ts";
+import { panelScratchBytes, tenderActivations } from "./tender-layout.ts";
 import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
 
 const PAGE_BYTES = 65536;
@@ -78,6 +78,9 @@ export interface MemoryPlan {
   /** Attention scratch of thread 0 and the distance to the next thread's. */
   readonly scratch: number;
   readonly scratchStride: number;
+  /** Where a thread unpacks one panel of 4-bit weights, and the distance to the next thread's. */
+  readonly panelScratch: number;
+  readonly panelScratchStride: number;
   /** A row of zeros as wide as the widest output: the bias of linears that have none. */
   readonly zeros: number;
   readonly tape: number;
@@ -133,6 +136,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const prepared = placePrepared(program, placed, rows, threads, space);
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
+  const panelScratchStride = panelScratchBytes(program);
+  const panelScratch = space.take(panelScratchStride * threads);
   const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
@@ -167,6 +172,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     prepared,
     scratch,
     scratchStride,
+    panelScratch,
+    panelScratchStride,
     zeros,
     tape,
     tapeBytes,

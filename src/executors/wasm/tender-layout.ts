@@ -14,7 +14,7 @@ import {
   WEIGHT_T4,
   WEIGHT_T8,
 } from "../../kernels/layout.ts";
-import type { TenderLinearOp } from "../../program/program.ts";
+import type { Program, TenderLinearOp } from "../../program/program.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
 import type { ActivationLayout, WeightLayout } from "./weight-layout.ts";
@@ -67,4 +67,12 @@ export const TENDER_LAYOUTS: readonly WeightLayout[] = [
 export function tenderActivations({ codeBits, quantizer }: TenderLinearOp): ActivationLayout {
   const largest = quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
   return codeBits === 4 && largest <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
+}
+
+/** Bytes of a panel of 8-bit weights, for the widest 4-bit matrix that batches unpack into one. */
+export function panelScratchBytes(program: Program): number {
+  const widths = program.ops.map((op) =>
+    op.kind === "tenderLinear" && op.codeBits === 4 ? blocks(op.codes.columns) : 0,
+  );
+  return Math.max(0, ...widths) * T8_BLOCK_BYTES;
 }

@@ -37,6 +37,8 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       tape.address(op.scales.name),
       op.offset === undefined ? plan.zeros : tape.address(op.offset.name),
       op.offset === undefined ? 0 : 4 * op.codes.rows,
+      plan.panelScratch,
+      plan.panelScratchStride,
     ],
     {
       reads: decode ? [] : [{ region: `prepared:${activations.name}`, access: "whole" }],

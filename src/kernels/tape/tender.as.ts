@@ -66,7 +66,7 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
 
 /**
  * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
- * offsetStride; panels [first, last) are this thread's
+ * offsetStride, scratch, scratchStride; panels [first, last) are this thread's
  */
 export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, last: i32): void {
   const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), t16 = word(p, 7) == ACTIVATIONS_T16;
@@ -80,9 +80,10 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
     else plain.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     return;
   }
+  const scratch = address(p, 15) + <usize>thread * address(p, 16);
   const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
   if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
-  else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
   else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
 }

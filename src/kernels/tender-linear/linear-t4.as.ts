@@ -2,8 +2,8 @@
 // activations in more than one group, or found per token). Nibbles are stored offset by 8; the header's correction,
 // -8 * sum(x'), starts every accumulator. A 16-bit lane holds four nibbles: shifts by 0, 4, 8 and 12 bring out the
 // pairs of columns in the order that the activations have.
-import { T4_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
-import { finishTile, offsetOf, tenderFinish } from "./linear-t8.as";
+import { T4_BLOCK_BYTES, TENDER_HEADER_BYTES } from "../linear/layout.as";
+import { offsetOf, tender_linear_t8_t16_tile, tenderFinish } from "./linear-t8.as";
 
 const LOW_NIBBLE = memory.data<u32>([0x000f000f, 0x000f000f, 0x000f000f, 0x000f000f], 16);
 
@@ -64,47 +64,34 @@ export function tender_linear_t4_t16_row(
   }
 }
 
-/** out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. */
+/** One panel as signed bytes in the order of t8; 8 columns of 8 rows are 32 bytes here and 64 there. */
+// @ts-ignore: decorator
+@inline function unpackPanel(w: usize, panelBytes: usize, target: usize, mask: v128): void {
+  const eight = i8x16.splat(8);
+  for (const end = w + panelBytes; w < end; w += 32) {
+    let v0 = v128.load(w), v1 = v128.load(w, 16);
+    for (const pairsEnd = target + 64; target < pairsEnd; target += 16) {
+      v128.store(target, i8x16.sub(i8x16.narrow_i16x8_u(v128.and(v0, mask), v128.and(v1, mask)), eight));
+      v0 = i16x8.shr_u(v0, 4);
+      v1 = i16x8.shr_u(v1, 4);
+    }
+  }
+}
+
+/**
+ * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is unpacked once into the thread's scratch
+ * (8 * columns bytes, which stay in its cache) and then multiplied as 8-bit weights: taking nibbles apart again for
+ * every tile would cost more than the products.
+ */
 export function tender_linear_t4_t16_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,
-  offset: usize, offsetStride: usize,
+  offset: usize, offsetStride: usize, scratch: usize,
 ): void {
   const mask = v128.load(LOW_NIBBLE);
   const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
   for (let panel = <usize>first; panel < <usize>last; panel++) {
-    const panelStart = weights + panel * panelBytes;
-    const s = rowScales + (panel << 5), o = offset + (panel << 5);
-    let to = out + (panel << 5);
-    let xp = x;
-    for (let tile = 0; tile < tiles; tile++) {
-      let a00 = v128.load32_splat(xp, 32), a01 = a00, a10 = v128.load32_splat(xp, 36), a11 = a10;
-      let a20 = v128.load32_splat(xp, 40), a21 = a20, a30 = v128.load32_splat(xp, 44), a31 = a30;
-      const header = xp;
-      xp += TENDER_HEADER_BYTES;
-      let w = panelStart;
-      for (const end = w + panelBytes; w < end; w += 32) {
-        let v0 = v128.load(w), v1 = v128.load(w, 16);
-        // Four pairs of columns; the words shift down by a nibble each time.
-        for (const pairsEnd = xp + 64; xp < pairsEnd; xp += 16) {
-          const w0 = v128.and(v0, mask), w1 = v128.and(v1, mask);
-          let xv = v128.load32_splat(xp);
-          a00 = i32x4.add(a00, i32x4.dot_i16x8_s(w0, xv));
-          a01 = i32x4.add(a01, i32x4.dot_i16x8_s(w1, xv));
-          xv = v128.load32_splat(xp, 4);
-          a10 = i32x4.add(a10, i32x4.dot_i16x8_s(w0, xv));
-          a11 = i32x4.add(a11, i32x4.dot_i16x8_s(w1, xv));
-          xv = v128.load32_splat(xp, 8);
-          a20 = i32x4.add(a20, i32x4.dot_i16x8_s(w0, xv));
-          a21 = i32x4.add(a21, i32x4.dot_i16x8_s(w1, xv));
-          xv = v128.load32_splat(xp, 12);
-          a30 = i32x4.add(a30, i32x4.dot_i16x8_s(w0, xv));
-          a31 = i32x4.add(a31, i32x4.dot_i16x8_s(w1, xv));
-          v0 = i16x8.shr_u(v0, 4);
-          v1 = i16x8.shr_u(v1, 4);
-        }
-      }
-      finishTile(to, outStride, header, s, o, offsetStride, a00, a01, a10, a11, a20, a21, a30, a31);
-      to += TILE * outStride;
-    }
+    const at = panel << 5;
+    unpackPanel(weights + panel * panelBytes, panelBytes, scratch, mask);
+    tender_linear_t8_t16_tile(scratch, 0, 1, columns, x, tiles, out + at, outStride, rowScales + at, offset + at, offsetStride);
   }
 }

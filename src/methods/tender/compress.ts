@@ -186,7 +186,9 @@ function planChunks(
     const kept = subtracts ? Float32Array.from(bias) : undefined;
     const magnitudes = channelMagnitudes(range, kept === undefined ? undefined : Float64Array.from(kept));
     const possible = Math.min(groups, maxGroups(bits));
-    return { bias: kept, channels: groupChannels(magnitudes, possible, codeLimit(bits), rounding) };
+    const channels = groupChannels(magnitudes, possible, codeLimit(bits), rounding);
+    // Empty groups at the end only make codes wider: the same scales without them.
+    return { bias: kept, channels: mergeGroups(channels, Math.max(...channels.group)) };
   });
 }
 
