@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import type { HyperParameters } from "../models/hyper-parameters.ts";
-import { loadRecipeProgram } from "../methods/recipes.ts";
+import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { countCost, type ReadBytes } from "../program/accounting.ts";
 import { describeOp } from "../program/printer.ts";
@@ -69,7 +69,7 @@ export function addInspectCommand(program: Command, terminal: Terminal): void {
     .action(async (flags: InspectFlags) => {
       const file = await openModelFile(nodePlatform(), flags.model);
       try {
-        const inspection = await inspect(file, flags.attended);
+        const inspection = await inspect(explainTensors(file), flags.attended);
         if (flags.json === true) printJson(terminal, inspection);
         else printInspection(terminal, inspection);
       } finally {

@@ -12,13 +12,19 @@ import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validator.ts";
 import { columnRecipeSchema } from "./dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "./dynamic-input-pruning/rewrite.ts";
+import { inputGroupsRecipeSchema } from "./input-groups/recipe.ts";
+import { explainInputGroups } from "./input-groups/tensors.ts";
 import { tenderRecipeSchema } from "./tender/recipe.ts";
 import { rewriteTender } from "./tender/rewrite.ts";
 
 /** Version of the section as a whole; each recipe has its own beside it. */
 export const RECIPES_VERSION = 1;
 
-const recipeSchema = z.discriminatedUnion("method", [tenderRecipeSchema, columnRecipeSchema]);
+const recipeSchema = z.discriminatedUnion("method", [
+  tenderRecipeSchema,
+  columnRecipeSchema,
+  inputGroupsRecipeSchema,
+]);
 const sectionSchema = z.strictObject({
   version: z.literal(RECIPES_VERSION),
   recipes: z.array(recipeSchema),
@@ -43,6 +49,15 @@ export function readRecipes(file: Pick<ModelFile, "name" | "recipes">): readonly
   );
 }
 
+/** The checkpoint as its recipes mean it: what they store in tensors of their own shows as ordinary weights. */
+export function explainTensors(file: ModelFile): ModelFile {
+  let explained = file;
+  for (const recipe of readRecipes(file)) {
+    if (recipe.method === "inputGroups") explained = explainInputGroups(explained, recipe);
+  }
+  return explained;
+}
+
 /** `loadProgram` followed by the checkpoint's recipes. Errors as there and FormatError, UnsupportedError for recipes. */
 export async function loadRecipeProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
   const { parameters, program } = await loadProgram(file, options);
@@ -54,6 +69,8 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
   let rewritten = program;
   for (const recipe of readRecipes(file)) {
     switch (recipe.method) {
+      case "inputGroups":
+        break; // a matter of tensors, not of ops
       case "tender":
         rewritten = rewriteTender(rewritten, recipe, file.tensors, file.name);
         break;

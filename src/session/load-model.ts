@@ -10,7 +10,7 @@ import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { dipRecipe, freeRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { loadRecipeProgram } from "../methods/recipes.ts";
+import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -37,8 +37,9 @@ export async function loadModelOn(
 ): Promise<Model> {
   const startedAt = platform.now();
   const { model, engine, generation } = checkLoadOptions(options);
-  const file = await openModelFile(platform, source);
+  const opened = await openModelFile(platform, source);
   try {
+    const file = explainTensors(opened);
     const tokenizer = await loadTokenizer(file);
     const program = pruneColumns(await buildProgramFor(file, model.contextLength), model);
     checkVocabulary(file, tokenizer, program);
@@ -54,7 +55,7 @@ export async function loadModelOn(
       now: () => platform.now(),
     });
   } catch (error) {
-    await file.close();
+    await opened.close();
     throw error;
   }
 }

@@ -13,7 +13,7 @@ import type { Program, Weight } from "../../program/program.ts";
 import { f32 } from "../../quantization/f32.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
-import { type Recipe, recipeSection } from "../recipes.ts";
+import { readRecipes, recipeSection } from "../recipes.ts";
 import type { Calibration, ObservedInput } from "./calibration.ts";
 import { biasTerm, codeLimit, maxGroups, rowCodes } from "./codes.ts";
 import {
@@ -90,8 +90,7 @@ export async function compressTender(
     settings: { activationBits, weightBits, groups, chunkRows: chunkRows ?? null, rounding },
     calibration: options.calibration,
   };
-  const recipes: readonly Recipe[] = [recipe];
-  const file = overlayFile(base, [...tensors.values()], recipeSection(recipes));
+  const file = overlayFile(base, [...tensors.values()], recipeSection([...readRecipes(base), recipe]));
   return { file, program: rewriteTender(program, recipe, file.tensors, base.name), recipe };
 }
 
