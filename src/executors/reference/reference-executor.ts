@@ -23,7 +23,7 @@ import {
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
-import type { LinearColumnsOp, Selection } from "../../program/column-ops.ts";
+import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
 import { programCaches } from "../../program/dataflow.ts";
 import type {
   AttentionOp,
@@ -67,6 +67,9 @@ export type OpObserver = (op: Op, read: (buffer: Buffer) => Float32Array) => voi
 /** By weight name: what a linear's input x [rows, width] is replaced with, in an array of its own. */
 export type InputSubstitutes = ReadonlyMap<string, (x: Float32Array, rows: number) => Float32Array>;
 
+/** Chooses columns of x [width] for the token at `position`, ascending. */
+export type ColumnChooser = (op: SelectColumnsOp, x: Float32Array, position: number) => Int32Array;
+
 export class ReferenceExecutor implements Executor {
   readonly name = "reference";
   readonly program: Program;
@@ -80,6 +83,7 @@ export class ReferenceExecutor implements Executor {
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
+  #chooser: ColumnChooser | undefined;
   #substitutes: InputSubstitutes | undefined;
   #clippedCodes = 0;
   #staticCodes = 0;
@@ -127,6 +131,11 @@ export class ReferenceExecutor implements Executor {
   /** Lets `observer` look at every op of the steps that follow: for recording activations. */
   observe(observer: OpObserver | undefined): void {
     this.#observer = observer;
+  }
+
+  /** Lets `chooser` choose columns in place of the selections' own rules: for caches that a choice prefers. */
+  chooseColumnsBy(chooser: ColumnChooser | undefined): void {
+    this.#chooser = chooser;
   }
 
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
@@ -188,7 +197,7 @@ export class ReferenceExecutor implements Executor {
       case "selectOutputs":
         return selectOutputs(of(op.out), of(op.x), outputs, op.out.width);
       case "selectColumns":
-        this.#selections.set(op.out.name, chooseColumns(of(op.x), op.out, step));
+        this.#selections.set(op.out.name, this.#choose(op, of(op.x), step));
         return;
       case "linearColumns":
         return this.#runLinearColumns(op, step, pacer);
@@ -225,6 +234,15 @@ export class ReferenceExecutor implements Executor {
       tenderLinear(out, x, codes, scales, offset, columns, outputs, range);
       await pacer.pause();
     }
+  }
+
+  /** Prompts and steps of several tokens use every column; see program/column-ops.ts. */
+  #choose(op: SelectColumnsOp, x: Float32Array, step: Step): Int32Array | "all" {
+    if (step.tokens.length > 1 || step.prompt === true) return "all";
+    const { rule, width } = op.out;
+    const row = x.subarray(0, width);
+    if (this.#chooser !== undefined) return this.#chooser(op, row, step.positions[0]);
+    return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
   }
 
   /** Where columns were chosen, by the chosen ones; densely otherwise. */
@@ -298,13 +316,6 @@ export class ReferenceExecutor implements Executor {
 /** What an f16 cache keeps of a value: the nearest f16, the largest finite one for all beyond it. */
 function keptByFloat16(value: number): number {
   return float16ToFloat32(float32ToFloat16(Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, value))));
-}
-
-/** Prompts and steps of several tokens use every column; see program/column-ops.ts. */
-function chooseColumns(x: Float32Array, { rule, width }: Selection, step: Step): Int32Array | "all" {
-  if (step.tokens.length > 1 || step.prompt === true) return "all";
-  const row = x.subarray(0, width);
-  return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
 }
 
 function rowCount(buffer: Buffer, step: Step): number {
