@@ -1,0 +1,109 @@
+// Decode speed with chosen columns against the dense model of the same file: all models loaded at once, rounds interleaved,
+// medians, the roofline and the bytes that the kernels counted in the same run. With --record it appends a row to
+// results/columns.jsonl.
+//   node bench/columns.mjs --model tinyllama-q8_0.gguf [--densities 0.7,0.5,0.3] [--threads 2] [--rounds 9] [--tokens 12] [--record]
+import { appendFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { extend } from "../dist/session/sequence-steps.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+const { values: flags } = parseArgs({
+  options: {
+    model: { type: "string" },
+    densities: { type: "string", default: "0.7,0.5,0.3" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    tokens: { type: "string", default: "12" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.model === undefined) {
+  console.error(
+    "columns: expected --model FILE - make one with `skim synth --shape tinyllama-1.1b --format q8_0`",
+  );
+  process.exit(2);
+}
+const [threads, rounds, tokens] = [flags.threads, flags.rounds, flags.tokens].map(Number);
+const densities = [undefined, ...flags.densities.split(",").map(Number)];
+const platform = nodePlatform();
+const before = readLoad();
+
+const subjects = [];
+for (const density of densities) {
+  const model = await loadModelOn(platform, flags.model, {
+    model: { contextLength: 256, density },
+    engine: { threads },
+  });
+  subjects.push({ density, model, values: [], prompts: [] });
+}
+const others = watchOthers();
+let roofline = 0;
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
+  for (const subject of subjects) {
+    const { decode, prompt } = await measure(subject.model);
+    // Round 0 is the warm-up.
+    if (round > 0) subject.values.push(decode);
+    if (round > 0) subject.prompts.push(prompt);
+  }
+}
+const otherCores = others();
+
+async function measure(model) {
+  return model.withSequence(async (sequence, queue) => {
+    const ids = (count) =>
+      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    sequence.tokens.length = 0;
+    const prompted = performance.now();
+    await extend(queue, sequence, ids(64), [63], undefined, () => undefined, true);
+    const started = performance.now();
+    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    return { decode: (1000 * tokens) / (performance.now() - started), prompt: 64000 / (started - prompted) };
+  });
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const settings = subjects.map(({ density, model, values, prompts }) => {
+  const { executor } = model;
+  const { total, byKind } = executor.readBytes(64);
+  const generated = (rounds + 1) * tokens;
+  return {
+    density: density ?? null,
+    bytesPerToken: total,
+    feedForwardBytesPerToken: byKind.feedForward,
+    countedColumnBytesPerToken: executor.columnBytesRead() / generated,
+    weightBytes: executor.weightBytes,
+    decode: { tokensPerSecond: median(values), values },
+    prompt: { tokensPerSecond: median(prompts) },
+    rooflineShare: (median(values) * total) / (roofline * 1e9),
+    ratioToDense: median(values) / median(subjects[0].values),
+  };
+});
+for (const { model } of subjects) await model.dispose();
+
+const row = {
+  schema: "columns/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/columns.mjs --model ${path.basename(flags.model)} --densities ${flags.densities} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad(), otherCores },
+  model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
+  quality: "random weights: none",
+  threads,
+  peakMemoryBytes: platform.peakMemoryBytes(),
+  roofline: { gigabytesPerSecond: roofline },
+  settings,
+};
+for (const { density, bytesPerToken, decode, rooflineShare, ratioToDense } of settings) {
+  console.log(
+    `${String(density ?? "dense").padEnd(6)} ${decode.tokensPerSecond.toFixed(1)} t/s, ${(bytesPerToken / 1e6).toFixed(0)} MB per token, ${(100 * rooflineShare).toFixed(1)} % of ${roofline.toFixed(1)} GB/s, ${ratioToDense.toFixed(2)} x dense`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record)
+  appendFileSync(new URL("results/columns.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);
