@@ -25,9 +25,8 @@ const ROWS_IN_TABLE: Readonly<Record<Op["kind"], boolean>> = {
   selectOutputs: true,
   // Held to the reference bit by bit in test/parity/tender-linear.test.ts.
   tenderLinear: false,
-  // Held to the reference in test/parity/columns.test.ts.
-  selectColumns: false,
-  linearColumns: false,
+  selectColumns: true,
+  linearColumns: true,
 };
 
 /** The reference executor as a subject that claims the kernels a row expects; `change` may spoil its logits. */

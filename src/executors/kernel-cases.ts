@@ -6,6 +6,7 @@ import { attentionCases } from "../kernels/attention/cases.ts";
 import { embedCases } from "../kernels/embed/cases.ts";
 import { gluCases } from "../kernels/glu/cases.ts";
 import type { KernelCase } from "../kernels/kernel-case.ts";
+import { linearColumnsCases } from "../kernels/linear-columns/cases.ts";
 import { linearCases } from "../kernels/linear/cases.ts";
 import { rmsNormCases } from "../kernels/rms-norm/cases.ts";
 import { ropeCases } from "../kernels/rope/cases.ts";
@@ -19,6 +20,7 @@ export function kernelCases(): readonly KernelCase[] {
     ...embedCases(),
     ...rmsNormCases(),
     ...linearCases(),
+    ...linearColumnsCases(),
     ...ropeCases(),
     ...storeKeyValueCases(),
     ...attentionCases(),

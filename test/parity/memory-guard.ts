@@ -5,6 +5,7 @@
  * steps have no business with, is left out: it is most of a small executor's memory.
  */
 import type { ExecutorOptions } from "../../src/executors/executor.ts";
+import type { ColumnAreas } from "../../src/executors/wasm/column-plan.ts";
 import {
   type MemoryPlan,
   planMemory,
@@ -66,7 +67,7 @@ export class MemoryGuard {
   }
 
   #poison(): void {
-    const { control, zeros, tape, tapeBytes, staging, weights } = this.#plan;
+    const { control, zeros, tape, tapeBytes, staging, weights, columns } = this.#plan;
     const kept: [start: number, bytes: number][] = [
       [control, CONTROL_BYTES],
       [zeros, this.#plan.tape - zeros],
@@ -76,6 +77,7 @@ export class MemoryGuard {
         address,
         layout === undefined ? 4 * weight.rows * weight.columns : bytes,
       ]),
+      ...[...columns.values()].map(({ scales, bytes }): [number, number] => [scales, bytes]),
     ];
     kept.sort(([a], [b]) => a - b);
     let next = FIRST_ADDRESS;
@@ -102,7 +104,22 @@ export class MemoryGuard {
     }
     yield* this.#preparedRanges(whole(tokens));
     yield [plan.scratch, plan.scratchStride * this.#threads];
+    if (plan.columnAreas !== undefined) yield* this.#columnRanges(plan.columnAreas);
     yield* this.#cacheRanges(step);
+  }
+
+  /** Each thread's choice and scratch, the tiles of a batch, and the counters behind them. */
+  *#columnRanges({
+    selections,
+    scratch,
+    tiles,
+    counters,
+  }: ColumnAreas): Generator<[start: number, bytes: number]> {
+    for (const { address, threadStride } of [...selections.values(), scratch]) {
+      yield [address, threadStride * this.#threads];
+    }
+    yield [tiles, counters - tiles];
+    yield [counters, 64 * this.#threads];
   }
 
   *#preparedRanges(rows: number): Generator<[start: number, bytes: number]> {
