@@ -24,6 +24,7 @@ interface QuantizationFlags {
   readonly scheme?: string[];
   readonly head: boolean;
   readonly speed: boolean;
+  readonly clipping?: boolean;
   readonly promptTokens: number;
   readonly generatedTokens: number;
   readonly repetitions: number;
@@ -63,6 +64,7 @@ export function addQuantizationCommand(group: Command, terminal: Terminal): void
     )
     .option("--no-head", "leave the output head as it is")
     .option("--no-speed", "measure quality and bytes only")
+    .option("--clipping", "count clipped activations too, on the reference executor: slow")
     .option("--prompt-tokens <n>", "tokens of the prefill test", wholeNumber(1), 128)
     .option("--generated-tokens <n>", "tokens of the decode test", wholeNumber(1), 32)
     .option("--repetitions <n>", "repetitions of the speed tests", wholeNumber(1, 1000), 5)
@@ -98,6 +100,7 @@ async function evaluate(terminal: Terminal, flags: QuantizationFlags): Promise<v
               repetitions: flags.repetitions,
             }
           : undefined,
+        clipping: flags.clipping === true,
         prepare: { segmentTokens: flags.context, maxSegments: flags.segments, threads, signal },
         signal,
         onScheme: (name, index, count) => printNote(terminal, `${index + 1}/${count} ${name}`),
@@ -143,6 +146,7 @@ function printTable(terminal: Terminal, rows: readonly QuantizationRow[]): void 
     "read/token",
     "prefill t/s",
     "decode t/s",
+    "clipped",
   ];
   const cells = rows.map((row) => [
     row.scheme,
@@ -155,6 +159,7 @@ function printTable(terminal: Terminal, rows: readonly QuantizationRow[]): void 
     formatSize(row.bytesPerToken),
     speed(row.prefillTokensPerSecond),
     speed(row.decodeTokensPerSecond),
+    row.clippedShare === null ? "-" : `${(row.clippedShare * 100).toFixed(4)} %`,
   ]);
   printLine(terminal, formatTable(header, cells));
 }

@@ -20,7 +20,7 @@ import { Model } from "../session/model.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { EmulatedInput } from "./baseline-quantizers.ts";
 import { runBenchmark } from "./benchmark.ts";
-import { measurePerplexity, type PerplexityProtocol } from "./perplexity.ts";
+import { measurePerplexity, type PerplexityProtocol, type PerplexityReport } from "./perplexity.ts";
 import type { EmulatedScheme, Scheme, TenderScheme } from "./quantization-schemes.ts";
 
 export interface QuantizationOptions {
@@ -35,6 +35,8 @@ export interface QuantizationOptions {
   readonly speed:
     | { readonly promptTokens: number; readonly generatedTokens: number; readonly repetitions: number }
     | undefined;
+  /** Count clipped codes too: runs static schemes once more on the reference executor, which is slow. */
+  readonly clipping: boolean;
   readonly prepare: Omit<PrepareOptions, "chunkRows">;
   readonly signal?: AbortSignal | undefined;
   readonly onScheme?: (name: string, index: number, count: number) => void;
@@ -53,6 +55,8 @@ export interface QuantizationRow {
   readonly bytesPerToken: number;
   readonly prefillTokensPerSecond: number | null;
   readonly decodeTokensPerSecond: number | null;
+  /** Share of activations that static ranges clipped on the scored text; null where not counted. */
+  readonly clippedShare: number | null;
 }
 
 interface Bench {
@@ -98,13 +102,11 @@ async function evaluateScheme(bench: Bench, scheme: Scheme): Promise<Quantizatio
     }
     case "tender": {
       const { file, program } = await compressFor(bench, scheme);
-      const executor = await createWasmExecutor(
-        bench.platform,
-        program,
-        file,
-        executorOptions(bench, "auto"),
-      );
-      return measure(bench, scheme, executor, file, undefined);
+      const options = executorOptions(bench, "auto");
+      const executor = await createWasmExecutor(bench.platform, program, file, options);
+      const row = await measure(bench, scheme, executor, file, undefined);
+      if (!bench.options.clipping) return row;
+      return { ...row, clippedShare: (await countClipped(bench, program, file)) ?? null };
     }
     case "emulated":
       return evaluateEmulated(bench, scheme);
@@ -138,6 +140,31 @@ function executorOptions(bench: Bench, weightFormat: ExecutorOptions["weightForm
   };
 }
 
+/** The scheme's model goes when it is disposed of, the file it was made from stays open for the next one. */
+function modelOf({ platform, tokenizer }: Bench, executor: Executor, file: ModelFile): Model {
+  return new Model({
+    file: { ...file, close: () => Promise.resolve() },
+    tokenizer,
+    executor,
+    generationDefaults: {},
+    loadMs: 0,
+    now: () => platform.now(),
+  });
+}
+
+function score({ text, options }: Bench, model: Model): Promise<PerplexityReport> {
+  const { protocol, context, signal } = options;
+  return measurePerplexity(model, text, { protocol, context, ...(signal && { signal }) });
+}
+
+/** Share of the scored text's activations that a static quantizer clips; undefined where there is none. */
+async function countClipped(bench: Bench, program: Program, file: ModelFile): Promise<number | undefined> {
+  const executor = await createReferenceExecutor(program, file, executorOptions(bench, "auto"));
+  await using model = modelOf(bench, executor, file);
+  await score(bench, model);
+  return executor.clippedShare;
+}
+
 async function measure(
   bench: Bench,
   scheme: Scheme,
@@ -145,19 +172,10 @@ async function measure(
   file: ModelFile,
   bytes: { readonly weightBytes: number; readonly bytesPerToken: number } | undefined,
 ): Promise<QuantizationRow> {
-  const { platform, tokenizer, text, options } = bench;
-  // The scheme's model goes, the file it was made from stays open for the next one.
-  const kept: ModelFile = { ...file, close: () => Promise.resolve() };
-  await using model = new Model({
-    file: kept,
-    tokenizer,
-    executor,
-    generationDefaults: {},
-    loadMs: 0,
-    now: () => platform.now(),
-  });
-  const { protocol, context, signal, speed } = options;
-  const quality = await measurePerplexity(model, text, { protocol, context, ...(signal && { signal }) });
+  const { platform } = bench;
+  const { signal, speed } = bench.options;
+  await using model = modelOf(bench, executor, file);
+  const quality = await score(bench, model);
   const runs = scheme.kind === "emulated" ? "emulated" : "engine";
   const report =
     speed === undefined || runs === "emulated"
@@ -182,6 +200,7 @@ async function measure(
     bytesPerToken: bytes?.bytesPerToken ?? executor.readBytes(quality.context).total,
     prefillTokensPerSecond: prefill?.tokensPerSecond.median ?? null,
     decodeTokensPerSecond: decode?.tokensPerSecond.median ?? null,
+    clippedShare: null,
   };
 }
 

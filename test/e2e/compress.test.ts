@@ -145,7 +145,7 @@ test("skim eval quantization prints one row per scheme", async () => {
   const schemes = ["f32", "Tender W8A8 flat", "SmoothQuant W8A8"];
   const outcome = await skim([
     ...["eval", "quantization", "--model", model, "--text", text, "--protocol", "gptq", "-c", "64", "--json"],
-    ...["--prompt-tokens", "16", "--generated-tokens", "4", "--repetitions", "1"],
+    ...["--prompt-tokens", "16", "--generated-tokens", "4", "--repetitions", "1", "--clipping"],
     ...schemes.flatMap((scheme) => ["--scheme", scheme]),
   ]);
   expect(outcome.code).toBe(0);
@@ -160,5 +160,8 @@ test("skim eval quantization prints one row per scheme", async () => {
     decodeTokensPerSecond: null,
     prefillTokensPerSecond: null,
   });
+  expect(tenderRow.clippedShare).toBeGreaterThanOrEqual(0);
+  expect(tenderRow.clippedShare).toBeLessThan(0.01);
+  expect(float.clippedShare).toBeNull();
   expect(Math.abs(tenderRow.meanNll - float.meanNll)).toBeLessThan(0.05);
 });
