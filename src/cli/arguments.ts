@@ -26,6 +26,15 @@ export function realNumber(least: number, most: number): (text: string) => numbe
   };
 }
 
+/** Bytes as `2GB`, `1500MB` or `1.5GiB`; a bare number is bytes. */
+export function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?$/i.exec(text.trim());
+  const power = match?.[2] === undefined ? 0 : 1 + "KMG".indexOf(match[2].toUpperCase());
+  const bytes = Math.floor(Number(match?.[1]) * (match?.[3] ? 1024 : 1000) ** power);
+  if (!(bytes >= 1)) throw new InvalidArgumentError("Expected a size such as 2GB, 1500MB or 1.5GiB.");
+  return bytes;
+}
+
 /** Comma-separated whole numbers of at least `least`. */
 export function wholeNumbers(least: number): (text: string) => number[] {
   const parse = wholeNumber(least);

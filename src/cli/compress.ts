@@ -1,5 +1,6 @@
 /** `skim compress`: makes a smaller checkpoint of a model. One subcommand per method. */
 import type { Command } from "commander";
+import { addColumnsCommand } from "./compress-columns.ts";
 import { addDipCommand } from "./compress-dip.ts";
 import { addInputGroupsCommand } from "./compress-input-groups.ts";
 import { addTenderCommand } from "./compress-tender.ts";
@@ -10,4 +11,5 @@ export function addCompressCommand(program: Command, terminal: Terminal): void {
   addDipCommand(group, terminal);
   addTenderCommand(group, terminal);
   addInputGroupsCommand(group, terminal);
+  addColumnsCommand(group, terminal);
 }

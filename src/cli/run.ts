@@ -1,5 +1,6 @@
 /** `skim run`: one prompt in, its continuation or answer out, as it is made. */
 import type { Command } from "commander";
+import { nodePlatform } from "../platform/node.ts";
 import type { Generation } from "../session/generation.ts";
 import type { GenerationResult, Piece } from "../session/generation-record.ts";
 import type { Model } from "../session/model.ts";
@@ -66,8 +67,17 @@ export async function run(terminal: Terminal, flags: RunFlags): Promise<void> {
       : model.generate(prompt, options);
     const pieces = await stream(terminal, generation, flags.json === true);
     const result = await generation.result();
-    if (flags.json === true) printJson(terminal, toJson(result, pieces, flags.logprobs));
-    else printSummary(terminal, result);
+    const fetched = fetchReport(model, result);
+    if (flags.json === true) {
+      const columns = fetched === undefined ? {} : { columns: fetched };
+      printJson(terminal, { ...toJson(result, pieces, flags.logprobs), ...columns });
+    } else printSummary(terminal, result, fetched);
+    if (fetched?.direct === false) {
+      printNote(
+        terminal,
+        "note: columns were read through the page cache, so some came from memory and not from disk",
+      );
+    }
     if (result.finishReason === "aborted") throw new InterruptedError();
   });
 }
@@ -128,12 +138,45 @@ function toJson(result: GenerationResult, pieces: readonly Piece[], logprobs: nu
   };
 }
 
-function printSummary(terminal: Terminal, result: GenerationResult): void {
+/** What a run with --columns read from the file. */
+interface FetchReport {
+  /** Share of the chosen columns that were in memory. */
+  readonly hitRate: number;
+  readonly fileBytesPerToken: number;
+  readonly promptFileBytes: number;
+  /** Share of the decoding time spent waiting for columns. */
+  readonly waitingShare: number;
+  readonly direct: boolean;
+  readonly peakMemoryBytes: number;
+}
+
+/** Undefined without a column file. The model must have served this generation alone. */
+function fetchReport(model: Model, { tokenIds, timing }: GenerationResult): FetchReport | undefined {
+  const counts = model.executor.fetchCounts?.();
+  if (counts === undefined) return undefined;
+  const tokens = Math.max(1, tokenIds.length - 1);
+  return {
+    hitRate: counts.chosen > 0 ? counts.hits / counts.chosen : 0,
+    fileBytesPerToken: counts.generationBytes / tokens,
+    promptFileBytes: counts.promptBytes,
+    waitingShare: timing.decodeMs > 0 ? counts.generationMs / timing.decodeMs : 0,
+    direct: counts.direct,
+    peakMemoryBytes: nodePlatform().peakMemoryBytes(),
+  };
+}
+
+function printSummary(terminal: Terminal, result: GenerationResult, fetched: FetchReport | undefined): void {
   const { timing, reads, tokenIds, promptTokenIds, finishReason, seed } = result;
   printNote(
     terminal,
     `[prompt ${promptTokenIds.length} tokens, ${timing.prefillTokensPerSecond.toFixed(1)}/s; ` +
       `generated ${tokenIds.length}, ${timing.decodeTokensPerSecond.toFixed(1)}/s; ` +
       `${formatSize(reads.bytesPerToken)} read per token; ${finishReason}; seed ${seed}]`,
+  );
+  if (fetched === undefined) return;
+  printNote(
+    terminal,
+    `[columns: ${(100 * fetched.hitRate).toFixed(1)} % were in memory, ${formatSize(fetched.fileBytesPerToken)} per token from the file; ` +
+      `peak memory ${formatSize(fetched.peakMemoryBytes)}]`,
   );
 }

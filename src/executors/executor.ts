@@ -3,6 +3,7 @@
  * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
  */
 import type { ReadBytes } from "../program/accounting.ts";
+import type { ColumnStore, FetchCounts } from "./column-store.ts";
 import type { Program } from "../program/program.ts";
 
 export type { ReadBytes } from "../program/accounting.ts";
@@ -49,6 +50,8 @@ export interface Executor {
   step(step: Step, signal?: AbortSignal): Promise<Float32Array>;
   /** Bytes one token reads when `attended` positions are visible: a generated token, or one of a prompt. */
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes;
+  /** What was read from a column store since the executor was made; undefined without one. */
+  fetchCounts?(): FetchCounts | undefined;
   /** Frees workers and memory; idempotent. */
   dispose(): Promise<void>;
 }
@@ -62,5 +65,7 @@ export interface ExecutorOptions {
   readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
   /** Kernel build: probe for relaxed SIMD, or force one (tests). */
   readonly simd: "auto" | "relaxed" | "plain";
+  /** Columns that stay in a file and are brought on demand, for models larger than the memory. */
+  readonly columnStore?: ColumnStore | undefined;
   readonly onProgress: ((loadedBytes: number, totalBytes: number) => void) | undefined;
 }

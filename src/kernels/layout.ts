@@ -116,7 +116,28 @@ export const OP_LINEAR_COLUMNS = 31;
 export const OP_COLUMN_ACTIVATIONS = 32;
 export const OP_LINEAR_COLUMNS_TILE = 33;
 export const OP_COLUMN_SUMS = 34;
+export const OP_FETCH_COLUMNS = 35;
 
 // Rules of selection.
 export const SELECT_TOP = 0;
 export const SELECT_ABOVE = 1;
+
+// Byte offsets in the block through which the engine asks the readers for columns that are not in memory. Words that
+// somebody waits on have cache lines of their own.
+/** Count of requests; the coordinating reader waits for it to change. */
+export const FETCH_REQUEST = 0;
+/** Number of the last request answered; the engine waits for it to change. */
+export const FETCH_RESPONSE = 64;
+/** Which site the request is about, which columns it wants, and the address of its input. */
+export const FETCH_SITE = 128;
+export const FETCH_WHAT = 132;
+export const FETCH_INPUT = 136;
+/** Not FETCH_OK once a request has failed: what was read means nothing from then on. */
+export const FETCH_STATUS = 192;
+export const FETCH_BLOCK_BYTES = 256;
+
+/** The columns that the site's rule chooses, or all of them in their order. */
+export const FETCH_CHOSEN = 0;
+export const FETCH_ALL = 1;
+
+export const FETCH_OK = 0;

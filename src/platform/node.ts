@@ -4,13 +4,23 @@
  * (tests), because workers must run built code.
  * Invariant: operating system failures leave here as ResourceError with one clear line.
  */
+import { closeSync, constants, fstatSync, openSync, readvSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import v8 from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { ResourceError } from "../errors.ts";
-import type { ByteSink, ByteSource, Folder, Platform, WorkerHandle, WorkerPort } from "./types.ts";
+import type {
+  BlockingFile,
+  ByteSink,
+  ByteSource,
+  Folder,
+  Platform,
+  WorkerHandle,
+  WorkerPort,
+  WorkerRole,
+} from "./types.ts";
 
 /** Linux transfers at most 2^31 - 4096 bytes per read; 1 GiB pieces keep clear of it on every system. */
 const MAX_READ_BYTES = 1 << 30;
@@ -122,8 +132,14 @@ export function nodeWorkerPort(): WorkerPort {
   };
 }
 
-function startWorker(role: "engine" | "thread"): WorkerHandle {
-  const worker = new Worker(path.join(DIST, "executors", "wasm", `${role}-worker.js`));
+const WORKER_SCRIPTS: Readonly<Record<WorkerRole, string>> = {
+  engine: "executors/wasm/engine-worker.js",
+  thread: "executors/wasm/thread-worker.js",
+  reader: "offload/reader-worker.js",
+};
+
+function startWorker(role: WorkerRole): WorkerHandle {
+  const worker = new Worker(path.join(DIST, WORKER_SCRIPTS[role]));
   let stopping = false;
   return {
     postMessage: (message) => worker.postMessage(message),
@@ -146,6 +162,82 @@ function startWorker(role: "engine" | "thread"): WorkerHandle {
       await worker.terminate();
     },
   };
+}
+
+/**
+ * Opens a file of `bytes` bytes, at least 1 KiB, for blocking reads, past the page cache where the system has O_DIRECT (Linux; not macOS,
+ * not Windows, not every file system): otherwise repeated reads would come from memory and count as read from disk.
+ * `scratch` is 512 bytes at a multiple of 512, for a first read that tells what works.
+ */
+export function openBlockingFile(target: string, bytes: number, scratch: Uint8Array): BlockingFile {
+  const { descriptor, direct } = openDirectly(target, scratch) ?? {
+    descriptor: openPlainly(target),
+    direct: false,
+  };
+  const { size, mtimeNs } = fstatSync(descriptor, { bigint: true });
+  if (Number(size) !== bytes) {
+    throw new ResourceError(
+      `${target}: got ${size} bytes, expected ${bytes} as when it was looked at - was it changed?`,
+    );
+  }
+  return {
+    direct,
+    read(offset, targets) {
+      let wanted = 0;
+      for (const { length } of targets) wanted += length;
+      const got = readAt(target, descriptor, offset, targets);
+      if (got !== wanted) {
+        throw new ResourceError(
+          `${target}: got ${got} bytes at ${offset}, expected ${wanted} - was the file changed?`,
+        );
+      }
+    },
+    checkUnchanged() {
+      const now = fstatSync(descriptor, { bigint: true });
+      if (now.size === size && now.mtimeNs === mtimeNs) return;
+      throw new ResourceError(`${target}: the file was changed while it was in use - load the model again`);
+    },
+  };
+}
+
+function openPlainly(target: string): number {
+  try {
+    return openSync(target, "r");
+  } catch (error) {
+    throw resourceError(target, "cannot be opened", error);
+  }
+}
+
+/** Undefined where direct reads of 512 bytes do not work, whether the system, the file system or the disk says so. */
+function openDirectly(
+  target: string,
+  scratch: Uint8Array,
+): { descriptor: number; direct: boolean } | undefined {
+  // Node leaves the constant out where the system has no such flag.
+  const flag: number | undefined = constants.O_DIRECT;
+  if (flag === undefined) return undefined;
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(target, constants.O_RDONLY | flag);
+    readvSync(descriptor, [scratch], scratch.length);
+    return { descriptor, direct: true };
+  } catch (error) {
+    if (descriptor !== undefined) closeSync(descriptor);
+    if (codeOf(error) === "EINVAL" || codeOf(error) === "EOPNOTSUPP") return undefined;
+    throw resourceError(target, "cannot be opened", error);
+  }
+}
+
+function readAt(name: string, descriptor: number, offset: number, targets: readonly Uint8Array[]): number {
+  try {
+    return readvSync(descriptor, targets, offset);
+  } catch (error) {
+    throw resourceError(name, "cannot be read", error);
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
 /**

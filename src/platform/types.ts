@@ -14,6 +14,19 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
+/** A file that a worker reads from, blocking, into any memory. */
+export interface BlockingFile {
+  /** Whether reads go past the page cache; offsets, lengths and addresses are then multiples of 512. */
+  readonly direct: boolean;
+  /**
+   * Fills `targets` one after the other with the bytes from `offset`. Throws ResourceError when they cannot all be read or
+   * the file has been changed since it was opened.
+   */
+  read(offset: number, targets: readonly Uint8Array[]): void;
+  /** Throws ResourceError when size or time of change are not what they were when the file was opened. */
+  checkUnchanged(): void;
+}
+
 /** Where a writer puts a new file. The file appears under its name only when it is complete. */
 export interface ByteSink {
   /** What to call it in messages. */
@@ -50,6 +63,8 @@ export interface WorkerPort {
   onMessage(listener: (message: unknown) => void): void;
 }
 
+export type WorkerRole = "engine" | "thread" | "reader";
+
 export interface Platform {
   /** A short description of the runtime, e.g. `node 20.20.2 linux x64`. */
   readonly runtime: string;
@@ -59,8 +74,8 @@ export interface Platform {
   open(path: string): Promise<{ file: ByteSource } | { folder: Folder }>;
   /** Bytes of a compiled kernel module: `relaxed` or `plain`. */
   loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<ArrayBuffer>>;
-  /** Starts the worker that owns the wasm executor, or one of its threads. */
-  startWorker(role: "engine" | "thread"): WorkerHandle;
+  /** Starts the worker that owns the wasm executor, one of its threads, or one that reads columns from a file. */
+  startWorker(role: WorkerRole): WorkerHandle;
   /** Called before the relaxed SIMD probe; returns true if a runtime flag was set that may help it. */
   enableRelaxedSimd(): boolean;
   /** Monotonic clock in milliseconds. */

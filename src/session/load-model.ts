@@ -101,8 +101,14 @@ async function createExecutor(
     keyValueFormat: model.keyValueFormat ?? "f16",
     weightFormat: model.weightFormat ?? "auto",
     simd: engine.simd ?? "auto",
+    columnStore: engine.columnStore,
     onProgress: engine.onProgress,
   };
+  if (engine.columnStore !== undefined && engine.executor === "reference") {
+    throw new OptionError(
+      "columns: read from a file by the wasm executor only - leave out --executor reference",
+    );
+  }
   return engine.executor === "reference"
     ? createReferenceExecutor(program, file, options)
     : createWasmExecutor(platform, program, file, options);

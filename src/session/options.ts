@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
+import type { ColumnStore } from "../executors/column-store.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** What is loaded, and how it is stored. */
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
   readonly slots?: number | undefined;
+  /** Columns that stay in a file, for models larger than the memory (offload/); wasm executor only. */
+  readonly columnStore?: ColumnStore | undefined;
   /** Called while weights are loaded. */
   readonly onProgress?: ((loadedBytes: number, totalBytes: number) => void) | undefined;
 }
@@ -103,6 +106,7 @@ const engineSchema = z.strictObject({
   simd: z.enum(["auto", "relaxed", "plain"]).optional(),
   stepTokens: count.max(8192).optional(),
   slots: count.max(1024).optional(),
+  columnStore: z.custom<ColumnStore>((value) => typeof value === "object" && value !== null).optional(),
   onProgress: z.custom<EngineOptions["onProgress"]>((value) => typeof value === "function").optional(),
 });
 

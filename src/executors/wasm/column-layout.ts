@@ -55,7 +55,8 @@ const F16: ColumnLayout = {
   activationFactor: 2 ** 60,
 };
 const BF16: ColumnLayout = { ...F32, name: "bf16", code: WEIGHT_BF16, rowFormat: bf16, elementBytes: 2 };
-const Q8: ColumnLayout = {
+/** How columns lie in a column file. */
+export const STORED_COLUMNS: ColumnLayout = {
   ...F32,
   name: "q8",
   activations: "i16",
@@ -77,8 +78,8 @@ export function columnLayout(
       "weight format q4: no kernels for matrices that are read by columns, expected auto, f32, f16 or q8 - choose one of these or run without column selection",
     );
   }
-  if (forced !== "auto") return { f32: F32, f16: F16, q8: Q8 }[forced];
-  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? Q8;
+  if (forced !== "auto") return { f32: F32, f16: F16, q8: STORED_COLUMNS }[forced];
+  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? STORED_COLUMNS;
 }
 
 /** The parts of one op, placed together. */
@@ -88,9 +89,13 @@ export interface PlacedColumns {
   /** f32 [parts, columns]; where there are none, the address of nothing. */
   readonly scales: number;
   readonly data: number;
+  /** Bytes from one column to the next. */
+  readonly stride: number;
   readonly units: number;
   /** Of all parts, with scales. */
   readonly bytes: number;
+  /** Columns that lie in a file: index of their site in the fetch plan. `data` is then where all of them can be brought. */
+  readonly site: number | undefined;
 }
 
 export function unitCount(rows: number): number {

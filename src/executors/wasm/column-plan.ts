@@ -5,6 +5,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import { TILE_TOKENS } from "../../kernels/layout.ts";
 import type { LinearColumnsOp } from "../../program/column-ops.ts";
 import type { Program } from "../../program/program.ts";
+import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import {
   type ColumnLayout,
@@ -13,6 +14,7 @@ import {
   columnScratchBytes,
   columnTileBytes,
   type PlacedColumns,
+  STORED_COLUMNS,
   unitCount,
 } from "./column-layout.ts";
 
@@ -75,7 +77,10 @@ export function placeColumnAreas(
   };
 }
 
-/** Places each op's parts together; ops that share their weights share the place. By name of each weight. */
+/**
+ * Places each op's parts together; ops that share their weights share the place. By name of each weight. Columns that the
+ * store holds get room for their scales only; `placeFetched` completes them.
+ */
 export function placeColumnWeights(
   program: Program,
   file: ModelFile,
@@ -88,21 +93,41 @@ export function placeColumnWeights(
     if (byName.has(weights[0].name)) continue;
     const layout = layoutOf(op, file, options);
     const { scales, data } = columnBytes(weights, layout);
+    const fetched = options.columnStore?.find(weights.map(({ name }) => name)) !== undefined;
     const placed: PlacedColumns = {
       weights,
       layout,
       scales: space.take(scales),
-      data: space.take(data),
+      data: fetched ? 0 : space.take(data),
+      stride: data / weights[0].columns,
       units: unitCount(weights[0].rows),
-      bytes: scales + data,
+      bytes: scales + (fetched ? 0 : data),
+      site: undefined,
     };
     for (const { name } of weights) byName.set(name, placed);
   }
   return byName;
 }
 
+/** The same places with those of fetched columns completed. */
+export function placeFetched(
+  placed: ReadonlyMap<string, PlacedColumns>,
+  { sites }: FetchPlan,
+): ReadonlyMap<string, PlacedColumns> {
+  const complete = new Map(placed);
+  for (const [site, { stored, transit }] of sites.entries()) {
+    const place = placed.get(stored.weights[0]);
+    if (place === undefined) throw new Error(`column plan: ${stored.weights[0]} has no place`);
+    const fetched = { ...place, data: transit, stride: stored.stride, site };
+    for (const name of stored.weights) complete.set(name, fetched);
+  }
+  return complete;
+}
+
 /** Parts may come in different formats; the first one's decides. */
 function layoutOf(op: LinearColumnsOp, file: ModelFile, options: ExecutorOptions): ColumnLayout {
+  if (options.columnStore?.find(op.parts.map(({ weight }) => weight.name)) !== undefined)
+    return STORED_COLUMNS;
   const tensor = file.tensors.get(op.parts[0].weight.tensor);
   if (tensor === undefined)
     throw new Error(`wasm executor: program names unknown tensor ${op.parts[0].weight.tensor}`);

@@ -4,13 +4,20 @@
  */
 import * as layout from "../../kernels/layout.ts";
 import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
-import type { Access } from "./hazards.ts";
+import type { Op } from "../../program/program.ts";
+import type { FetchPlan } from "../column-store.ts";
 import { columnTileBytes, type PlacedColumns } from "./column-layout.ts";
 import type { ColumnAreas } from "./column-plan.ts";
-import type { TapeWriter } from "./tape-writer.ts";
+import type { Access } from "./hazards.ts";
+import type { TapeWriter, Touch } from "./tape-writer.ts";
 import { panelCount } from "./weight-layout.ts";
 
-export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp): void {
+export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next: Op | undefined): void {
+  if (next?.kind === "linearColumns" && next.selection.name === op.out.name && isFetched(tape, next)) {
+    // Whoever brings the columns chooses them.
+    tape.kernels.push("none");
+    return;
+  }
   if (tape.mode === "batch") {
     tape.kernels.push("none");
     return;
@@ -38,6 +45,7 @@ export function appendLinearColumns(tape: TapeWriter, op: LinearColumnsOp): void
   const placed = tape.plan.columns.get(op.parts[0].weight.name);
   if (placed === undefined) throw new Error(`tape: columns of ${op.parts[0].weight.name} have no place`);
   const { layout: columns } = placed;
+  appendFetch(tape, op, placed);
   if (tape.mode === "decode") {
     tape.kernels.push(`linear_columns_${columns.name}_${columns.activations}`);
     appendChosen(tape, op, placed);
@@ -47,9 +55,41 @@ export function appendLinearColumns(tape: TapeWriter, op: LinearColumnsOp): void
   }
 }
 
+function isFetched(tape: TapeWriter, op: LinearColumnsOp): boolean {
+  return tape.plan.columns.get(op.parts[0].weight.name)?.site !== undefined;
+}
+
+/** Has an op's columns brought to memory where they lie in a file: the chosen ones, for several tokens all. */
+function appendFetch(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedColumns): void {
+  if (site === undefined) return;
+  const what = tape.mode === "decode" ? layout.FETCH_CHOSEN : layout.FETCH_ALL;
+  tape.emit(
+    layout.OP_FETCH_COLUMNS,
+    [fetchPlan(tape).block, site, what, tape.buffer(op.x).address],
+    // One thread asks, all use the answer: the rule no other instruction has makes them meet in between.
+    { reads: [tape.rowTouch(op.x)], writes: [{ region: FETCHED, access: "units/0" }] },
+  );
+}
+
+const FETCHED = "columns:fetched";
+
+function fetchPlan({ plan }: TapeWriter): FetchPlan {
+  if (plan.fetches === undefined) throw new Error("tape: columns in a file have no plan");
+  return plan.fetches;
+}
+
+/** Where a product finds its chosen columns: one list per thread, or one for all when they come from a file. */
+function chosenColumns(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedColumns) {
+  if (site === undefined) return { ...selectionArea(tape, op.selection.name), places: 0, touches: [] };
+  const { selection, places } = fetchPlan(tape).sites[site];
+  return { address: selection, threadStride: 0, places, touches: [FETCHED_READ] };
+}
+
+const FETCHED_READ: Touch = { region: FETCHED, access: "whole" };
+
 function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumns): void {
   const { scratch, counters } = areas(tape);
-  const selection = selectionArea(tape, op.selection.name);
+  const selection = chosenColumns(tape, op, placed);
   const { rows } = placed.weights[0];
   const outs = op.parts.map(({ out, bias }) => [
     tape.buffer(out).address,
@@ -74,9 +114,10 @@ function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColum
       scratch.address,
       scratch.threadStride,
       counters,
+      selection.places,
     ],
     {
-      reads: [tape.rowTouch(op.x)],
+      reads: [tape.rowTouch(op.x), ...selection.touches],
       // Totals lie in the threads' scratch, which a later op may overwrite only once all have read them.
       writes: [
         { region: "columns:totals", access: "tiles" },
@@ -144,9 +185,13 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
       bias === undefined ? tape.plan.zeros : tape.address(bias.name),
       scratch.address,
       scratch.threadStride,
+      placed.stride,
     ],
     {
-      reads: [{ region: "columns:tiles", access: "whole" }],
+      reads: [
+        { region: "columns:tiles", access: "whole" },
+        ...(placed.site === undefined ? [] : [FETCHED_READ]),
+      ],
       writes: [{ region: out.name, access: `panels/${panels}` }],
     },
   );

@@ -15,6 +15,7 @@ import {
 } from "../../kernels/layout.ts";
 import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
 import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../program/program.ts";
+import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
 import {
@@ -23,7 +24,9 @@ import {
   columnWeightNames,
   placeColumnAreas,
   placeColumnWeights,
+  placeFetched,
 } from "./column-plan.ts";
+import { placeFetches } from "./fetch-plan.ts";
 import { panelScratchBytes, tenderActivations } from "./tender-layout.ts";
 import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
 
@@ -92,6 +95,8 @@ export interface MemoryPlan {
   /** Matrices that are read by columns, by name; the parts of an op share a place. */
   readonly columns: ReadonlyMap<string, PlacedColumns>;
   readonly columnAreas: ColumnAreas | undefined;
+  /** Columns that are brought from a file when they are needed. */
+  readonly fetches: FetchPlan | undefined;
   readonly weightsStart: number;
   readonly weightBytes: number;
   readonly keyValueBytes: number;
@@ -156,6 +161,11 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const weightsStart = space.end;
   const weights = placeWeights(placed, space);
   const columns = placeColumnWeights(program, file, options, space);
+  // Page rounding and the margin come on top of what is placed.
+  const fetches =
+    options.columnStore === undefined
+      ? undefined
+      : placeFetches(program, options.columnStore, control, READ_MARGIN + PAGE_BYTES, space);
   // Kernels read whole blocks: what stands last may be read past its end, within the margin.
   const pages = Math.ceil((space.end + READ_MARGIN) / PAGE_BYTES);
   if (space.end + READ_MARGIN > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
@@ -180,8 +190,9 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     staging,
     conversion,
     weights,
-    columns,
+    columns: fetches === undefined ? columns : placeFetched(columns, fetches),
     columnAreas,
+    fetches,
     weightsStart,
     weightBytes: space.end - weightsStart,
     keyValueBytes,

@@ -38,7 +38,7 @@ import { panelCount } from "./weight-layout.ts";
 
 export function buildTape(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode): Tape {
   const tape = new TapeWriter(program, plan, options, mode);
-  for (const op of program.ops) appendOp(tape, op);
+  for (const [i, op] of program.ops.entries()) appendOp(tape, op, program.ops[i + 1]);
   return tape.finish();
 }
 
@@ -47,7 +47,7 @@ export function buildReadTape(start: number, bytes: number): Uint32Array<ArrayBu
   return new Uint32Array([layout.OP_READ_MEMORY, 4, start, bytes, layout.OP_END, 2]);
 }
 
-function appendOp(tape: TapeWriter, op: Op): void {
+function appendOp(tape: TapeWriter, op: Op, next: Op | undefined): void {
   switch (op.kind) {
     case "embed":
       appendEmbed(tape, op);
@@ -80,7 +80,7 @@ function appendOp(tape: TapeWriter, op: Op): void {
       appendScale(tape, op);
       break;
     case "selectColumns":
-      appendSelectColumns(tape, op);
+      appendSelectColumns(tape, op, next);
       break;
     case "linearColumns":
       appendLinearColumns(tape, op);

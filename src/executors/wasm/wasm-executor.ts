@@ -10,6 +10,7 @@ import type { Platform } from "../../platform/types.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
+import type { ColumnReaders, FetchCounts } from "../column-store.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
 import { checkLimits, checkStep } from "../step-checks.ts";
 import { columnReadBytes } from "./column-layout.ts";
@@ -41,6 +42,15 @@ export async function createWasmExecutor(
     throw new OptionError(`threads: expected a whole number above 0, got ${options.threads}`);
   }
   validateProgram(program);
+  const { columnStore } = options;
+  if (columnStore !== undefined) {
+    if (columnStore.gamma !== 1 && options.limits.slots > 1) {
+      throw new OptionError(
+        `gamma: expected 1 with ${options.limits.slots} sequences at once, got ${columnStore.gamma} - what is in memory decides about the text, and sequences share it`,
+      );
+    }
+    await columnStore.checkModel(file);
+  }
   const plan = planMemory(program, file, options);
   const { module, variant } = await compileKernels(platform, options.simd);
   const memory = allocateMemory(plan.pages);
@@ -51,13 +61,15 @@ export async function createWasmExecutor(
     { module, memory, control: plan.control },
     options.threads,
   );
+  let readers: ColumnReaders | undefined;
   try {
-    await loadWeights(file, plan, memory, engine, options.onProgress);
+    await loadWeights(file, plan, memory, engine, options);
+    if (plan.fetches !== undefined) readers = await columnStore?.start(platform, memory, plan.fetches);
   } catch (error) {
     await engine.stop();
     throw error;
   }
-  return new WasmExecutor({ program, plan, memory, engine, options, variant });
+  return new WasmExecutor({ program, plan, memory, engine, readers, options, variant });
 }
 
 interface Parts {
@@ -65,6 +77,7 @@ interface Parts {
   readonly plan: MemoryPlan;
   readonly memory: WebAssembly.Memory;
   readonly engine: EngineClient;
+  readonly readers: ColumnReaders | undefined;
   readonly options: ExecutorOptions;
   readonly variant: SimdVariant;
 }
@@ -80,6 +93,9 @@ export class WasmExecutor implements Executor {
   readonly kernels: Readonly<Record<TapeMode, readonly string[]>>;
   readonly #plan: MemoryPlan;
   readonly #engine: EngineClient;
+  readonly #readers: ColumnReaders | undefined;
+  /** Whether what is cached decides which columns are chosen. */
+  readonly #prefersCached: boolean;
   readonly #memory: WebAssembly.Memory;
   readonly #control: Int32Array;
   readonly #elementBytes: number;
@@ -88,13 +104,15 @@ export class WasmExecutor implements Executor {
   #running = false;
   #disposed = false;
 
-  constructor({ program, plan, memory, engine, options, variant }: Parts) {
+  constructor({ program, plan, memory, engine, readers, options, variant }: Parts) {
     this.program = program;
     this.limits = options.limits;
     this.threads = options.threads;
     this.simd = variant;
     this.#plan = plan;
     this.#engine = engine;
+    this.#readers = readers;
+    this.#prefersCached = readers !== undefined && options.columnStore?.gamma !== 1;
     this.#memory = memory;
     this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
     this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
@@ -132,6 +150,8 @@ export class WasmExecutor implements Executor {
     signal?.throwIfAborted();
     checkStep(step, this.limits, this.program.vocabularySize);
     const { plan } = this.#own();
+    // Where it decides about the text, a cache begins empty with every prompt: the same prompt gives the same text.
+    if (step.prompt === true && this.#prefersCached) this.#readers?.reset();
     const count = step.tokens.length;
     new Int32Array(this.#memory.buffer, plan.tokens, count).set(step.tokens);
     new Int32Array(this.#memory.buffer, plan.positions, count).set(step.positions);
@@ -141,6 +161,7 @@ export class WasmExecutor implements Executor {
     this.#set(layout.CONTROL_TOKENS, count);
     this.#set(layout.CONTROL_OUTPUTS, step.outputs.length);
     const { stopped } = await this.#run(count === 1 && !this.#runsDense(step) ? "decode" : "batch", signal);
+    this.#throwIfReadersFailed();
     if (stopped) signal?.throwIfAborted();
     return this.#logits(step.outputs.length);
   }
@@ -166,6 +187,10 @@ export class WasmExecutor implements Executor {
       attended,
       phase,
     }).reads;
+  }
+
+  fetchCounts(): FetchCounts | undefined {
+    return this.#readers?.counts();
   }
 
   /** Bytes that the kernels have read through selections of columns since the executor was made. */
@@ -205,7 +230,12 @@ export class WasmExecutor implements Executor {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    await this.#engine.stop();
+    await Promise.all([this.#engine.stop(), this.#readers?.stop()]);
+  }
+
+  #throwIfReadersFailed(): void {
+    const failure = this.#readers?.failure();
+    if (failure !== undefined) throw failure;
   }
 
   async #run(
@@ -248,6 +278,7 @@ export class WasmExecutor implements Executor {
   #own(): { plan: MemoryPlan } {
     if (this.#disposed) throw new ResourceError("wasm executor: used after dispose");
     if (this.#running) throw new Error("wasm executor: a step is already running");
+    this.#throwIfReadersFailed();
     return { plan: this.#plan };
   }
 

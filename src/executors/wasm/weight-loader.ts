@@ -7,19 +7,20 @@ import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
+import type { ColumnStore } from "../column-store.ts";
+import type { ExecutorOptions } from "../executor.ts";
+import type { PlacedColumns } from "./column-layout.ts";
 import { loadColumns } from "./column-loader.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type MemoryPlan, type PlacedWeight, STAGING_BYTES } from "./memory-plan.ts";
 import type { WeightLayout } from "./weight-layout.ts";
-
-type Progress = ((loadedBytes: number, totalBytes: number) => void) | undefined;
 
 export async function loadWeights(
   file: ModelFile,
   plan: MemoryPlan,
   memory: WebAssembly.Memory,
   engine: EngineClient,
-  onProgress: Progress,
+  { onProgress, columnStore }: Pick<ExecutorOptions, "onProgress" | "columnStore">,
 ): Promise<void> {
   let loaded = 0;
   for (const placed of new Set(plan.weights.values())) {
@@ -31,10 +32,24 @@ export async function loadWeights(
     onProgress?.(loaded, plan.weightBytes);
   }
   for (const placed of new Set(plan.columns.values())) {
-    await loadColumns(file, placed, { memory, engine, staging: plan.staging, conversion: plan.conversion });
+    if (placed.site === undefined)
+      await loadColumns(file, placed, { memory, engine, staging: plan.staging, conversion: plan.conversion });
+    else await loadScales(placed, columnStore, memory);
     loaded += placed.bytes;
     onProgress?.(loaded, plan.weightBytes);
   }
+}
+
+/** Of columns in a file, only the scales are loaded. */
+async function loadScales(
+  { weights, scales }: PlacedColumns,
+  store: ColumnStore | undefined,
+  memory: WebAssembly.Memory,
+): Promise<void> {
+  const stored = store?.find(weights.map(({ name }) => name));
+  if (store === undefined || stored === undefined)
+    throw new Error(`weight loader: ${weights[0].name} is not stored`);
+  await store.readScales(stored, new Float32Array(memory.buffer, scales, weights.length * stored.columns));
 }
 
 async function loadVector(

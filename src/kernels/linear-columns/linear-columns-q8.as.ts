@@ -83,10 +83,11 @@ function addTotals(sums: usize, rows: usize, totals: usize): void {
 /**
  * One thread's share of the chosen columns times x, for all rows and one or two parts: integer totals in the thread's
  * scratch, to be added up by column_sums_q8. Threads share columns, not rows, so that a column is read in one piece;
- * integers make their sum independent of the sharing. selection: a count and the columns; scales [parts, width].
+ * integers make their sum independent of the sharing. selection: a count and the columns; scales [parts, width];
+ * places: the address of each chosen column, or 0 where columns lie at `weights` in their order.
  */
 export function linear_columns_q8_i16(
-  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, x: usize, scales: usize,
+  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
   thread: i32, threads: i32, scratch: usize,
 ): i32 {
   const total = load<i32>(selection), sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 2) * parts;
@@ -104,7 +105,9 @@ export function linear_columns_q8_i16(
     const indices = selection + 16 + (<usize>done << 2), count = min(CHUNK_COLUMNS, last - done), padded = (count + 7) & ~7;
     for (let i: usize = 0; i < <usize>padded; i++) {
       // Padding reads the last column again, times zero.
-      store<usize>(columns + (i << 2), weights + load<usize>(indices + (min(i, <usize>count - 1) << 2)) * columnBytes);
+      const at = min(i, <usize>count - 1) << 2;
+      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>done << 2) + at);
+      store<usize>(columns + (i << 2), place);
     }
     quantizeChunk(indices, count, padded, x, scales, inverse0, values, words);
     if (parts == 2) quantizeChunk(indices, count, padded, x, scales + (width << 2), inverse1, values, words + wordBytes);

@@ -35,7 +35,7 @@ export function runSelectColumns(p: usize, thread: i32): void {
 
 /**
  * format, parts, weights, units, stored rows, width, x, xThreadStride, selection, selectionThreadStride, scales, out0,
- * bias0, out1, bias1, scratch, scratchStride, counters
+ * bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order)
  */
 export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const format = word(p, 2), parts = address(p, 3), weights = address(p, 4), units = word(p, 5), width = address(p, 7);
@@ -43,7 +43,7 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const x = address(p, 8) + <usize>thread * address(p, 9), selection = address(p, 10) + <usize>thread * address(p, 11);
   const scratch = address(p, 17) + <usize>thread * address(p, 18);
   if (format == WEIGHT_Q8) {
-    const chosen = linear_columns_q8_i16(weights, total, parts, width, selection, x, address(p, 12), thread, threads, scratch);
+    const chosen = linear_columns_q8_i16(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), thread, threads, scratch);
     store<i64>(counter, load<i64>(counter) + <i64>chosen * <i64>(parts * (total + 4)));
     return;
   }
@@ -84,10 +84,10 @@ export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens
   }
 }
 
-/** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride: panels [first, last) */
+/** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride, bytes from column to column: panels [first, last) */
 export function runLinearColumnsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
-  const format = word(p, 2), parts = address(p, 3), columns = address(p, 8), x = address(p, 9);
-  const bytes = elementBytes(format), total = <usize>(word(p, 6) * UNIT_ROWS), stride = total * parts * bytes;
+  const format = word(p, 2), columns = address(p, 8), x = address(p, 9);
+  const bytes = elementBytes(format), total = <usize>(word(p, 6) * UNIT_ROWS), stride = address(p, 15);
   const weights = address(p, 5) + address(p, 4) * total * bytes;
   const panel = address(p, 13) + <usize>thread * address(p, 14), tiles = (tokens + TILE_TOKENS - 1) / TILE_TOKENS;
   const blocked = <i32>((columns + BLOCK - 1) & ~(BLOCK - 1));

@@ -90,6 +90,12 @@ export class ColumnSelector {
     this.#collect();
   }
 
+  /** All columns with a score of at least `threshold`. */
+  selectAbove(scores: Float32Array, threshold: number): void {
+    for (let i = 0; i < scores.length; i++) this.#taken[i] = scores[i] >= threshold ? 1 : 0;
+    this.#collect();
+  }
+
   /** k columns under a preference that has passed checkPreference; `token` counts from the sequence's start. */
   select(
     scores: Float32Array,

@@ -26,7 +26,7 @@ export function normalValues(
 }
 
 /** Numbers in [0, 1) with 32 random bits. */
-function uniformGenerator(seed: number): () => number {
+export function uniformGenerator(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

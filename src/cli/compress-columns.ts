@@ -1,0 +1,56 @@
+/** `skim compress columns`: the feed-forward weights of a model as a file of columns, for runs within a memory budget. */
+import type { Command } from "commander";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
+import { writeColumnFile } from "../offload/column-writer.ts";
+import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import { formatSize, printNote, type Terminal } from "./terminal.ts";
+
+interface ColumnsFlags {
+  readonly model: string;
+  readonly out: string;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim compress columns --model llama.gguf --out llama.columns
+  $ skim run --model llama.gguf --columns llama.columns --memory-budget 2GB --density 0.5 --prompt "Once"
+
+The model file is still needed: attention, norms, embeddings and head are read from it into memory. Columns hold 8 bits
+per weight and a scale each.`;
+
+export function addColumnsCommand(group: Command, terminal: Terminal): void {
+  group
+    .command("columns")
+    .description("feed-forward weights by columns, for models larger than the memory")
+    .addHelpText("after", EXAMPLES)
+    .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
+    .requiredOption("--out <file>", "column file to write")
+    .action((flags: ColumnsFlags) => writeColumns(terminal, flags));
+}
+
+async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<void> {
+  await withInterrupt(async (signal) => {
+    const file = await openModelFile(nodePlatform(), flags.model);
+    const progress = startProgress(terminal, "writing");
+    try {
+      const { program } = await loadRecipeProgram(file);
+      const sink = await createFileSink(flags.out);
+      try {
+        const onProgress = (done: number, total: number) => progress.update(done, total);
+        const bytes = await writeColumnFile(file, program, sink, { signal, onProgress });
+        printNote(terminal, `wrote ${flags.out}: ${formatSize(bytes)}`);
+      } catch (error) {
+        await sink.abort();
+        throw signal.aborted ? new InterruptedError() : error;
+      }
+    } finally {
+      progress.end();
+      await file.close();
+    }
+  });
+}

@@ -1,0 +1,126 @@
+/**
+ * The part of the memory plan that columns on disk need: room to bring an op's columns in, and with what the budget leaves
+ * slots for columns that stay. Bytes are shared out as in the simulator of Dynamic Input Pruning (arXiv 2412.01380): each
+ * linear of each layer gets the same, so an op with two parts gets twice the bytes.
+ */
+import { ResourceError, UnsupportedError } from "../../errors.ts";
+import { FETCH_BLOCK_BYTES } from "../../kernels/layout.ts";
+import type { LinearColumnsOp, SelectionRule } from "../../program/column-ops.ts";
+import type { Program } from "../../program/program.ts";
+import {
+  COLUMN_ALIGNMENT,
+  type ColumnStore,
+  type FetchPlan,
+  type FetchSite,
+  type StoredColumns,
+} from "../column-store.ts";
+
+interface Space {
+  readonly end: number;
+  take(bytes: number): number;
+}
+
+interface StoredOp {
+  readonly op: LinearColumnsOp;
+  readonly stored: StoredColumns;
+}
+
+/** Areas that ops of one size share: one op is done with them before the next one's columns are asked for. */
+type SharedAreas = Pick<FetchSite, "transit" | "selection" | "places">;
+
+/**
+ * Sites in the program's order; to be called when all else is placed. ResourceError when the budget cannot hold what must
+ * be in memory, UnsupportedError when the program has no op whose columns the store holds.
+ */
+export function placeFetches(
+  program: Program,
+  store: ColumnStore,
+  control: number,
+  margin: number,
+  space: Space,
+): FetchPlan {
+  const ops = storedOps(program, store);
+  if (ops.length === 0) {
+    throw new UnsupportedError(
+      `${store.name}: the program reads none of its columns - ask for a density (1 reads all of them)`,
+    );
+  }
+  const block = space.take(FETCH_BLOCK_BYTES);
+  const areas = placeSharedAreas(ops, space);
+  const linears = ops.reduce((sum, { op }) => sum + op.parts.length, 0);
+  const left = store.budgetBytes - space.end - margin - ops.length * COLUMN_ALIGNMENT;
+  if (left < 0) throw budgetTooSmall(store, space.end + margin + ops.length * COLUMN_ALIGNMENT);
+  const perLinear = store.keepsColumns ? left / linears : 0;
+  const sites = ops.map(({ op, stored }): FetchSite => {
+    const fitting = Math.floor((perLinear * op.parts.length) / stored.stride);
+    const slots = Math.min(stored.columns, fitting);
+    const slotsAddress = takeAligned(space, slots * stored.stride);
+    return {
+      stored,
+      rule: ruleOf(program, op),
+      slots,
+      slotsAddress,
+      ...(areas.get(shapeKey(stored)) as SharedAreas),
+    };
+  });
+  return { control, block, sites };
+}
+
+/** Ops whose columns are in the store, and those alone. */
+function storedOps(program: Program, store: ColumnStore): readonly StoredOp[] {
+  const ops = program.ops.flatMap((op) => {
+    if (op.kind !== "linearColumns") return [];
+    const stored = store.find(op.parts.map(({ weight }) => weight.name));
+    return stored === undefined ? [] : [{ op, stored }];
+  });
+  for (const { op, stored } of ops) {
+    for (const { weight } of op.parts) {
+      if (weight.rows === stored.rows && weight.columns === stored.columns) continue;
+      throw new UnsupportedError(
+        `${store.name}: ${weight.name}, expected [${weight.rows}, ${weight.columns}] as in the model, got [${stored.rows}, ${stored.columns}] - write the columns from this model`,
+      );
+    }
+  }
+  return ops;
+}
+
+function placeSharedAreas(ops: readonly StoredOp[], space: Space): ReadonlyMap<string, SharedAreas> {
+  const areas = new Map<string, SharedAreas>();
+  for (const { stored } of ops) {
+    if (areas.has(shapeKey(stored))) continue;
+    areas.set(shapeKey(stored), {
+      transit: takeAligned(space, stored.columns * stored.stride),
+      selection: space.take(16 + 4 * (stored.columns + 1)),
+      places: space.take(4 * stored.columns),
+    });
+  }
+  return areas;
+}
+
+function shapeKey({ weights, rows, columns }: StoredColumns): string {
+  return `${weights.length}x${rows}x${columns}`;
+}
+
+function takeAligned(space: Space, bytes: number): number {
+  return Math.ceil(space.take(bytes + COLUMN_ALIGNMENT) / COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT;
+}
+
+/** The rule of the op's selection; the choice must be made from what the op multiplies. */
+function ruleOf(program: Program, op: LinearColumnsOp): SelectionRule {
+  const chosen = program.ops
+    .slice(0, program.ops.indexOf(op))
+    .findLast((earlier) => earlier.kind === "selectColumns" && earlier.out.name === op.selection.name);
+  if (chosen?.kind !== "selectColumns" || chosen.x.name !== op.x.name) {
+    throw new UnsupportedError(
+      `${op.parts[0].weight.name}: columns are chosen from another buffer than ${op.x.name} - keep these weights in memory`,
+    );
+  }
+  return op.selection.rule;
+}
+
+function budgetTooSmall(store: ColumnStore, needed: number): ResourceError {
+  const megabytes = Math.ceil(needed / 1e6);
+  return new ResourceError(
+    `memory budget: ${needed} bytes (${megabytes} MB) must be in memory besides cached columns, got ${store.budgetBytes} - raise --memory-budget, or shorten the context`,
+  );
+}

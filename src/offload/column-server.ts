@@ -1,0 +1,152 @@
+/**
+ * What the coordinating reader does for the engine: chooses columns by magnitude (preferring cached ones where gamma asks
+ * for it), keeps each site's cache, has the missing columns read, and publishes the chosen columns with their addresses.
+ * Dynamic Input Pruning (arXiv 2412.01380), Algorithm 1; cache rules in column-cache.ts.
+ * Invariant: an answer other than a complete one chooses nothing, and leaves the site's cache empty.
+ */
+import { NumericError } from "../errors.ts";
+import type { FetchCounts, FetchPlan, FetchSite } from "../executors/column-store.ts";
+import { FETCH_ALL, FETCH_INPUT, FETCH_SITE, FETCH_WHAT } from "../kernels/layout.ts";
+import {
+  type CachePreference,
+  ColumnSelector,
+  NO_PREFERENCE,
+} from "../methods/dynamic-input-pruning/column-selection.ts";
+import { uniformGenerator } from "../models/synthetic/random.ts";
+import { ColumnCache } from "./column-cache.ts";
+import { type CausalPolicy, causalPolicy } from "./eviction.ts";
+import type { ReadQueue } from "./read-queue.ts";
+
+/** Columns kept of a choice that exceeds the slots are drawn; every run draws the same. */
+const CACHE_SEED = 1;
+
+interface SiteState {
+  readonly site: FetchSite;
+  readonly cache: ColumnCache;
+  readonly selector: ColumnSelector;
+  readonly scores: Float32Array;
+  /** 1 for chosen columns that were in memory before the choice. */
+  readonly wasResident: Uint8Array;
+}
+
+/** Counts as numbers of a shared array, in this order. */
+export const COUNT_NAMES = [
+  "chosen",
+  "hits",
+  "generationBytes",
+  "promptBytes",
+  "generationMs",
+] as const satisfies readonly Exclude<keyof FetchCounts, "direct">[];
+
+export class ColumnServer {
+  readonly #memory: ArrayBufferLike;
+  readonly #block: DataView;
+  readonly #states: readonly SiteState[];
+  readonly #queue: ReadQueue;
+  readonly #preference: CachePreference;
+  readonly #counts: Float64Array;
+
+  /** @param counts [COUNT_NAMES.length], raised as requests are served */
+  constructor(
+    memory: WebAssembly.Memory,
+    plan: FetchPlan,
+    queue: ReadQueue,
+    policy: CausalPolicy,
+    gamma: number,
+    counts: Float64Array,
+  ) {
+    this.#memory = memory.buffer;
+    this.#block = new DataView(memory.buffer, plan.block);
+    this.#queue = queue;
+    this.#preference = { ...NO_PREFERENCE, gamma };
+    this.#counts = counts;
+    const selectors = new Map<number, Pick<SiteState, "selector" | "scores" | "wasResident">>();
+    this.#states = plan.sites.map((site) => {
+      const { columns } = site.stored;
+      const shared = selectors.get(columns) ?? {
+        selector: new ColumnSelector(columns),
+        scores: new Float32Array(columns),
+        wasResident: new Uint8Array(columns),
+      };
+      selectors.set(columns, shared);
+      // A cache that keeps nothing has no slots; its policy has nothing to decide.
+      const eviction = causalPolicy(policy === "none" ? "lru" : policy, columns);
+      return { site, cache: new ColumnCache(columns, site.slots, eviction, createRandom), ...shared };
+    });
+  }
+
+  /** Empties all caches. */
+  reset(): void {
+    for (const { cache } of this.#states) cache.reset();
+  }
+
+  /** Serves the request in the block. Throws NumericError, ResourceError. */
+  serve(): void {
+    const startedAt = performance.now();
+    const index = this.#block.getInt32(FETCH_SITE, true);
+    const state = this.#states[index];
+    const all = this.#block.getInt32(FETCH_WHAT, true) === FETCH_ALL;
+    let complete = false;
+    this.#queue.begin(index);
+    try {
+      if (all) this.#askForAll(state.site);
+      else this.#askForChosen(state);
+      complete = this.#queue.finish();
+    } finally {
+      // Missing columns have slots by now that hold something else.
+      if (!complete) this.#withdraw(state);
+    }
+    if (!all) this.#counts[COUNT_NAMES.indexOf("generationMs")] += performance.now() - startedAt;
+  }
+
+  #askForAll({ stored, transit }: FetchSite): void {
+    for (let column = 0; column < stored.columns; column++)
+      this.#queue.add(column, transit + column * stored.stride);
+    this.#counts[COUNT_NAMES.indexOf("promptBytes")] += stored.columns * stored.stride;
+  }
+
+  #askForChosen({ site, cache, selector, scores, wasResident }: SiteState): void {
+    const { stored, slotsAddress, transit, rule } = site;
+    this.#score(scores, stored.weights[0]);
+    if (rule.kind === "topK") selector.select(scores, rule.count, cache, this.#preference, 0);
+    else selector.selectAbove(scores, Math.fround(rule.threshold));
+    const { count, selected } = selector;
+    for (let i = 0; i < count; i++) wasResident[i] = cache.slotOf[selected[i]] >= 0 ? 1 : 0;
+    cache.update(selected, count);
+    const places = new Uint32Array(this.#memory, site.places, count);
+    let passing = 0;
+    for (let i = 0; i < count; i++) {
+      const column = selected[i];
+      const slot = cache.slotOf[column];
+      places[i] = slot >= 0 ? slotsAddress + slot * stored.stride : transit + passing++ * stored.stride;
+      if (wasResident[i] === 0) this.#queue.add(column, places[i]);
+    }
+    const target = new Int32Array(this.#memory, site.selection, 4 + count);
+    target[0] = count;
+    target.set(selected.subarray(0, count), 4);
+    const counts = this.#counts;
+    counts[COUNT_NAMES.indexOf("chosen")] += count;
+    counts[COUNT_NAMES.indexOf("hits")] += cache.hits;
+    counts[COUNT_NAMES.indexOf("generationBytes")] += (count - cache.hits) * stored.stride;
+  }
+
+  #score(scores: Float32Array, name: string): void {
+    const x = new Float32Array(this.#memory, this.#block.getUint32(FETCH_INPUT, true), scores.length);
+    for (let i = 0; i < scores.length; i++) {
+      scores[i] = Math.abs(x[i]);
+      if (!(scores[i] < Number.POSITIVE_INFINITY)) {
+        throw new NumericError(`${name}: its input is not finite - the weights are damaged or overflow`);
+      }
+    }
+  }
+
+  #withdraw({ site, cache }: SiteState): void {
+    cache.reset();
+    new Int32Array(this.#memory, site.selection, 1)[0] = 0;
+  }
+}
+
+function createRandom() {
+  const uniform = uniformGenerator(CACHE_SEED);
+  return { nextUint32: () => uniform() * 2 ** 32 };
+}
