@@ -10,6 +10,12 @@ import type { SelectionRule } from "../program/column-ops.ts";
 /** Offsets, lengths and addresses of reads are multiples of it, as reads past the page cache ask for. */
 export const COLUMN_ALIGNMENT = 512;
 
+/**
+ * Columns between two wanted ones are read and thrown away, up to so many bytes, rather than asking twice: a request costs
+ * about what so many bytes do (offload/README.md has the measurement).
+ */
+export const COLUMN_GAP_BYTES = 16384;
+
 /** The matrices of one op in the file, column by column, parts next to each other (kernels/linear-columns/layout.as.ts). */
 export interface StoredColumns {
   /** Names of the parts' weights in the program, in the op's order. */
@@ -41,6 +47,8 @@ export interface FetchPlan {
   readonly control: number;
   /** FETCH_BLOCK_BYTES, see kernels/layout.ts. */
   readonly block: number;
+  /** COLUMN_GAP_BYTES that readers may fill with what nobody needs. */
+  readonly discard: number;
   readonly sites: readonly FetchSite[];
 }
 

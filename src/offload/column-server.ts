@@ -96,13 +96,13 @@ export class ColumnServer {
       // Missing columns have slots by now that hold something else.
       if (!complete) this.#withdraw(state);
     }
-    if (!all) this.#counts[COUNT_NAMES.indexOf("generationMs")] += performance.now() - startedAt;
+    this.#count(all ? "promptBytes" : "generationBytes", this.#queue.bytes);
+    if (!all) this.#count("generationMs", performance.now() - startedAt);
   }
 
   #askForAll({ stored, transit }: FetchSite): void {
     for (let column = 0; column < stored.columns; column++)
       this.#queue.add(column, transit + column * stored.stride);
-    this.#counts[COUNT_NAMES.indexOf("promptBytes")] += stored.columns * stored.stride;
   }
 
   #askForChosen({ site, cache, selector, scores, wasResident }: SiteState): void {
@@ -124,10 +124,12 @@ export class ColumnServer {
     const target = new Int32Array(this.#memory, site.selection, 4 + count);
     target[0] = count;
     target.set(selected.subarray(0, count), 4);
-    const counts = this.#counts;
-    counts[COUNT_NAMES.indexOf("chosen")] += count;
-    counts[COUNT_NAMES.indexOf("hits")] += cache.hits;
-    counts[COUNT_NAMES.indexOf("generationBytes")] += (count - cache.hits) * stored.stride;
+    this.#count("chosen", count);
+    this.#count("hits", cache.hits);
+  }
+
+  #count(name: (typeof COUNT_NAMES)[number], amount: number): void {
+    this.#counts[COUNT_NAMES.indexOf(name)] += amount;
   }
 
   #score(scores: Float32Array, name: string): void {

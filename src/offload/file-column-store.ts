@@ -34,12 +34,12 @@ export interface ColumnStoreOptions {
   readonly policy?: CausalPolicy | undefined;
   /** Factor on the scores of columns that are not in memory, 0 to 1; default 1, which changes no choice. */
   readonly gamma?: number | undefined;
-  /** Workers that read at the same time; default 4. */
+  /** Workers that read at the same time; default 8. */
   readonly readers?: number | undefined;
 }
 
 /** Disks answer several requests at once; more than this gained nothing where it was tried (README.md). */
-const DEFAULT_READERS = 4;
+const DEFAULT_READERS = 8;
 
 /** Opens a column file; it can be closed once executors have been made. OptionError, FormatError, ResourceError. */
 export async function openColumnStore(

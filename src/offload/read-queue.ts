@@ -1,16 +1,16 @@
 /**
  * The list of reads that the coordinating reader makes and all readers work off, in memory they share: who takes a
- * ticket does the job of that number. Columns that are neighbours in the file are one job, so that they are one read.
+ * ticket does the job of that number. Columns near each other in the file are one job, so that they are one read.
  * Invariant: between `begin` and the return of `finish` nobody but the readers touches what the jobs write.
  */
 import { ResourceError } from "../errors.ts";
-import type { FetchPlan, FetchSite } from "../executors/column-store.ts";
+import { COLUMN_GAP_BYTES, type FetchPlan, type FetchSite } from "../executors/column-store.ts";
 import { CONTROL_ABORT } from "../kernels/layout.ts";
 import type { BlockingFile } from "../platform/types.ts";
 
 /** Longest read: short enough that an abort is noticed in time, long enough for full speed. */
 const MAX_JOB_BYTES = 1 << 20;
-/** Most pieces of memory that one read fills. */
+/** Most columns of one read. */
 const MAX_JOB_COLUMNS = 64;
 
 // Words of the shared state, those that are waited on 64 bytes apart.
@@ -40,6 +40,7 @@ export class ReadQueue {
   readonly #file: BlockingFile;
   #entries = 0;
   #jobs = 0;
+  #bytes = 0;
 
   constructor(state: SharedArrayBuffer, memory: WebAssembly.Memory, plan: FetchPlan, file: BlockingFile) {
     const columns = (state.byteLength / 4 - LIST - 1) / 3;
@@ -58,16 +59,27 @@ export class ReadQueue {
     this.#state[SITE] = site;
     this.#entries = 0;
     this.#jobs = 0;
+    this.#bytes = 0;
+  }
+
+  /** Bytes that the list reads from the file, gaps included. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** The coordinator: columns come in ascending order. */
   add(column: number, address: number): void {
     const { stride } = this.#plan.sites[this.#state[SITE]].stored;
     const i = this.#entries++;
-    const size = i - this.#starts[Math.max(0, this.#jobs - 1)];
-    const follows = i > 0 && column === this.#columns[i - 1] + 1;
-    if (!follows || size === MAX_JOB_COLUMNS || (size + 1) * stride > MAX_JOB_BYTES)
+    const first = this.#starts[Math.max(0, this.#jobs - 1)];
+    const gap = i === 0 ? 0 : (column - this.#columns[i - 1] - 1) * stride;
+    const whole = (column - this.#columns[first] + 1) * stride;
+    if (i === 0 || gap > COLUMN_GAP_BYTES || i - first === MAX_JOB_COLUMNS || whole > MAX_JOB_BYTES) {
       this.#starts[this.#jobs++] = i;
+      this.#bytes += stride;
+    } else {
+      this.#bytes += gap + stride;
+    }
     this.#columns[i] = column;
     this.#addresses[i] = address;
   }
@@ -138,15 +150,22 @@ export class ReadQueue {
     this.#file.read(stored.offset + this.#columns[first] * stored.stride, this.#targets(first, end, stored));
   }
 
-  /** Where the bytes of entries go; neighbours in memory are one piece. */
+  /** Where the bytes of entries go; neighbours in file and memory are one piece, gaps go where nobody looks. */
   #targets(first: number, end: number, { stride }: FetchSite["stored"]): Uint8Array[] {
     const targets: Uint8Array[] = [];
     for (let i = first; i < end; ) {
-      const address = this.#addresses[i];
-      let bytes = stride;
-      for (i++; i < end && this.#addresses[i] === address + bytes; i++) bytes += stride;
-      targets.push(new Uint8Array(this.#memory, address, bytes));
+      const gap = i === first ? 0 : (this.#columns[i] - this.#columns[i - 1] - 1) * stride;
+      if (gap > 0) targets.push(new Uint8Array(this.#memory, this.#plan.discard, gap));
+      const [column, address] = [this.#columns[i], this.#addresses[i]];
+      let count = 1;
+      while (i + count < end && this.#follows(i + count, column + count, address + count * stride)) count++;
+      targets.push(new Uint8Array(this.#memory, address, count * stride));
+      i += count;
     }
     return targets;
+  }
+
+  #follows(entry: number, column: number, address: number): boolean {
+    return this.#columns[entry] === column && this.#addresses[entry] === address;
   }
 }

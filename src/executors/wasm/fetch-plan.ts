@@ -9,6 +9,7 @@ import type { LinearColumnsOp, SelectionRule } from "../../program/column-ops.ts
 import type { Program } from "../../program/program.ts";
 import {
   COLUMN_ALIGNMENT,
+  COLUMN_GAP_BYTES,
   type ColumnStore,
   type FetchPlan,
   type FetchSite,
@@ -46,6 +47,7 @@ export function placeFetches(
     );
   }
   const block = space.take(FETCH_BLOCK_BYTES);
+  const discard = takeAligned(space, COLUMN_GAP_BYTES);
   const areas = placeSharedAreas(ops, space);
   const linears = ops.reduce((sum, { op }) => sum + op.parts.length, 0);
   const left = store.budgetBytes - space.end - margin - ops.length * COLUMN_ALIGNMENT;
@@ -63,7 +65,7 @@ export function placeFetches(
       ...(areas.get(shapeKey(stored)) as SharedAreas),
     };
   });
-  return { control, block, sites };
+  return { control, block, discard, sites };
 }
 
 /** Ops whose columns are in the store, and those alone. */

@@ -1,0 +1,94 @@
+// Decoding within a memory budget: dense streaming, DIP and cache-aware DIP over columns read from disk, each in a process of
+// its own, interleaving nothing (a run warms no page cache: reads go past it). Appends rows to bench/results/offload.jsonl.
+//   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--only NAME,...] [--record]
+import { execFileSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+const ROOT = path.resolve(import.meta.dirname, "..");
+
+const CONFIGURATIONS = [
+  { name: "dense streaming", density: 1, policy: "lru", gamma: 1 },
+  { name: "DIP, no cache", density: 0.5, policy: "none", gamma: 1 },
+  { name: "DIP, LRU", density: 0.5, policy: "lru", gamma: 1 },
+  { name: "DIP, LFU", density: 0.5, policy: "lfu", gamma: 1 },
+  { name: "DIP-CA 0.5, LFU", density: 0.5, policy: "lfu", gamma: 0.5 },
+  { name: "DIP-CA 0.2, LFU", density: 0.5, policy: "lfu", gamma: 0.2 },
+  { name: "DIP-CA 0.1, LFU", density: 0.5, policy: "lfu", gamma: 0.1 },
+  { name: "DIP 0.2, LFU", density: 0.2, policy: "lfu", gamma: 1 },
+  { name: "DIP-CA 0.2 0.2, LFU", density: 0.2, policy: "lfu", gamma: 0.2 },
+];
+
+const { values: flags } = parseArgs({
+  options: {
+    model: { type: "string" },
+    columns: { type: "string" },
+    budget: { type: "string", default: "2GB" },
+    tokens: { type: "string", default: "8" },
+    only: { type: "string" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.model === undefined || flags.columns === undefined) {
+  process.stderr.write("offload: expected --model and --columns\n");
+  process.exit(2);
+}
+
+for (const configuration of CONFIGURATIONS) {
+  if (flags.only !== undefined && !flags.only.split(",").includes(configuration.name)) continue;
+  const row = { ...describeRun(), ...configuration, ...measure(configuration) };
+  process.stdout.write(`${JSON.stringify(row)}\n`);
+  if (flags.record) appendFileSync(path.join(ROOT, "bench/results/offload.jsonl"), `${JSON.stringify(row)}\n`);
+}
+
+function measure({ density, policy, gamma }) {
+  // One token more than is timed: the first comes out of the prompt.
+  const tokens = Number(flags.tokens) + 1;
+  const output = execFileSync(
+    process.execPath,
+    [
+      path.join(ROOT, "dist/cli/main.js"),
+      ...["run", "--model", flags.model, "--columns", flags.columns, "--memory-budget", flags.budget],
+      ...["--density", String(density), "--cache-policy", policy, "--gamma", String(gamma)],
+      ...["--raw", "--prompt", "", "--temperature", "0", "--context", "512", "--max-tokens", String(tokens), "--json"],
+    ],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const { timing, reads, columns, finishReason } = JSON.parse(output);
+  if (finishReason !== "length") throw new Error(`offload: the run ended with ${finishReason}, expected length`);
+  return {
+    decodeTokensPerSecond: timing.decodeTokensPerSecond,
+    hitRate: columns.hitRate,
+    fileBytesPerToken: columns.fileBytesPerToken,
+    memoryBytesPerToken: reads.bytesPerToken,
+    fileGigabytesPerSecond: (columns.fileBytesPerToken * timing.decodeTokensPerSecond) / 1e9 / columns.waitingShare,
+    waitingShare: columns.waitingShare,
+    prefillMs: timing.prefillMs,
+    promptFileBytes: columns.promptFileBytes,
+    peakMemoryBytes: columns.peakMemoryBytes,
+    pageCacheBypassed: columns.direct,
+  };
+}
+
+function describeRun() {
+  const git = (...args) => execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
+  return {
+    schema: "offload/1",
+    date: new Date().toISOString(),
+    commit: git("rev-parse", "HEAD"),
+    modified: git("status", "--porcelain", "--untracked-files=no") !== "",
+    machine: {
+      cpu: os.cpus()[0].model,
+      cores: os.cpus().length,
+      memoryBytes: os.totalmem(),
+      os: `${os.platform()} ${os.arch()}`,
+      node: process.versions.node,
+    },
+    model: path.basename(flags.model),
+    budget: flags.budget,
+    tokens: Number(flags.tokens),
+    threads: os.availableParallelism(),
+  };
+}
