@@ -1,6 +1,6 @@
 // Decoding within a memory budget: dense streaming, DIP and cache-aware DIP over columns read from disk, each in a process of
 // its own, interleaving nothing (a run warms no page cache: reads go past it). Appends rows to bench/results/offload.jsonl.
-//   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--only NAME,...] [--record]
+//   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--only "NAME;..."] [--record]
 import { execFileSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import os from "node:os";
@@ -37,10 +37,11 @@ if (flags.model === undefined || flags.columns === undefined) {
 }
 
 for (const configuration of CONFIGURATIONS) {
-  if (flags.only !== undefined && !flags.only.split(",").includes(configuration.name)) continue;
+  if (flags.only !== undefined && !flags.only.split(";").includes(configuration.name)) continue;
   const row = { ...describeRun(), ...configuration, ...measure(configuration) };
   process.stdout.write(`${JSON.stringify(row)}\n`);
-  if (flags.record) appendFileSync(path.join(ROOT, "bench/results/offload.jsonl"), `${JSON.stringify(row)}\n`);
+  if (flags.record)
+    appendFileSync(path.join(ROOT, "bench/results/offload.jsonl"), `${JSON.stringify(row)}\n`);
 }
 
 function measure({ density, policy, gamma }) {
@@ -52,18 +53,31 @@ function measure({ density, policy, gamma }) {
       path.join(ROOT, "dist/cli/main.js"),
       ...["run", "--model", flags.model, "--columns", flags.columns, "--memory-budget", flags.budget],
       ...["--density", String(density), "--cache-policy", policy, "--gamma", String(gamma)],
-      ...["--raw", "--prompt", "", "--temperature", "0", "--context", "512", "--max-tokens", String(tokens), "--json"],
+      ...[
+        "--raw",
+        "--prompt",
+        "",
+        "--temperature",
+        "0",
+        "--context",
+        "512",
+        "--max-tokens",
+        String(tokens),
+        "--json",
+      ],
     ],
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   );
   const { timing, reads, columns, finishReason } = JSON.parse(output);
-  if (finishReason !== "length") throw new Error(`offload: the run ended with ${finishReason}, expected length`);
+  if (finishReason !== "length")
+    throw new Error(`offload: the run ended with ${finishReason}, expected length`);
   return {
     decodeTokensPerSecond: timing.decodeTokensPerSecond,
     hitRate: columns.hitRate,
     fileBytesPerToken: columns.fileBytesPerToken,
     memoryBytesPerToken: reads.bytesPerToken,
-    fileGigabytesPerSecond: (columns.fileBytesPerToken * timing.decodeTokensPerSecond) / 1e9 / columns.waitingShare,
+    fileGigabytesPerSecond:
+      (columns.fileBytesPerToken * timing.decodeTokensPerSecond) / 1e9 / columns.waitingShare,
     waitingShare: columns.waitingShare,
     prefillMs: timing.prefillMs,
     promptFileBytes: columns.promptFileBytes,

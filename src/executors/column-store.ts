@@ -77,8 +77,10 @@ export interface ColumnReaders {
 
 export interface ColumnStore {
   readonly name: string;
-  /** Most bytes that the executor's memory may take, everything included. */
+  /** Most bytes that the executor's memory and the readers may take, everything included. */
   readonly budgetBytes: number;
+  /** Part of the budget that the readers themselves take. */
+  readonly reservedBytes: number;
   /** False for the policy that keeps no columns from token to token. */
   readonly keepsColumns: boolean;
   /** Factor on the scores of columns that are not in memory; 1 leaves choices as they are. */

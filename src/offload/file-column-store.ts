@@ -28,18 +28,20 @@ import type { CausalPolicy } from "./eviction.ts";
 import { createQueueState } from "./read-queue.ts";
 
 export interface ColumnStoreOptions {
-  /** Most bytes of kernel memory: pinned weights, keys and values, activations, columns. */
+  /** Most bytes of memory: pinned weights, keys and values, activations, columns, readers. */
   readonly budgetBytes: number;
   /** Default `lfu`. */
   readonly policy?: CausalPolicy | undefined;
   /** Factor on the scores of columns that are not in memory, 0 to 1; default 1, which changes no choice. */
   readonly gamma?: number | undefined;
-  /** Workers that read at the same time; default 8. */
+  /** Workers that read at the same time; default 6. */
   readonly readers?: number | undefined;
 }
 
 /** Disks answer several requests at once; more than this gained nothing where it was tried (README.md). */
-const DEFAULT_READERS = 8;
+const DEFAULT_READERS = 6;
+/** What a worker takes beside the shared memory, measured. */
+const READER_BYTES = 10e6;
 
 /** Opens a column file; it can be closed once executors have been made. OptionError, FormatError, ResourceError. */
 export async function openColumnStore(
@@ -60,6 +62,7 @@ export async function openColumnStore(
 
 export class FileColumnStore implements ColumnStore {
   readonly budgetBytes: number;
+  readonly reservedBytes: number;
   readonly keepsColumns: boolean;
   readonly gamma: number;
   readonly #source: ByteSource;
@@ -73,6 +76,7 @@ export class FileColumnStore implements ColumnStore {
     this.#policy = options.policy ?? "lfu";
     this.#readers = options.readers ?? DEFAULT_READERS;
     this.budgetBytes = options.budgetBytes;
+    this.reservedBytes = this.#readers * READER_BYTES;
     this.keepsColumns = this.#policy !== "none";
     this.gamma = options.gamma ?? 1;
   }

@@ -9,7 +9,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import v8 from "node:v8";
-import { parentPort, Worker } from "node:worker_threads";
+import { parentPort, Worker, type WorkerOptions } from "node:worker_threads";
 import { ResourceError } from "../errors.ts";
 import type {
   BlockingFile,
@@ -138,8 +138,15 @@ const WORKER_SCRIPTS: Readonly<Record<WorkerRole, string>> = {
   reader: "offload/reader-worker.js",
 };
 
+/** Readers make little garbage; a small nursery keeps each of them from growing by tens of megabytes. */
+const WORKER_LIMITS: Readonly<Record<WorkerRole, WorkerOptions>> = {
+  engine: {},
+  thread: {},
+  reader: { resourceLimits: { maxYoungGenerationSizeMb: 1 } },
+};
+
 function startWorker(role: WorkerRole): WorkerHandle {
-  const worker = new Worker(path.join(DIST, WORKER_SCRIPTS[role]));
+  const worker = new Worker(path.join(DIST, WORKER_SCRIPTS[role]), WORKER_LIMITS[role]);
   let stopping = false;
   return {
     postMessage: (message) => worker.postMessage(message),

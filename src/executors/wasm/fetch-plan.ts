@@ -50,8 +50,9 @@ export function placeFetches(
   const discard = takeAligned(space, COLUMN_GAP_BYTES);
   const areas = placeSharedAreas(ops, space);
   const linears = ops.reduce((sum, { op }) => sum + op.parts.length, 0);
-  const left = store.budgetBytes - space.end - margin - ops.length * COLUMN_ALIGNMENT;
-  if (left < 0) throw budgetTooSmall(store, space.end + margin + ops.length * COLUMN_ALIGNMENT);
+  const needed = space.end + margin + ops.length * COLUMN_ALIGNMENT + store.reservedBytes;
+  const left = store.budgetBytes - needed;
+  if (left < 0) throw budgetTooSmall(store, needed);
   const perLinear = store.keepsColumns ? left / linears : 0;
   const sites = ops.map(({ op, stored }): FetchSite => {
     const fitting = Math.floor((perLinear * op.parts.length) / stored.stride);

@@ -1,0 +1,131 @@
+/**
+ * The commands over columns on disk, as processes: the same tokens as in memory at two budgets, memory within the budget,
+ * an abort in time, nothing broken by a kill. The model is large enough that memory would show if it were loaded whole.
+ */
+import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openColumnStore } from "../../src/offload/file-column-store.ts";
+import { nodePlatform } from "../../src/platform/node.ts";
+import { loadModelOn } from "../../src/session/load-model.ts";
+
+const CLI = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+const run = promisify(execFile);
+const skim = async (...args: readonly string[]) => (await run(process.execPath, [CLI, ...args])).stdout;
+
+/** 201 MB of feed-forward columns beside 34 MB of attention. */
+const SHAPE = "d=1024,ff=8192,layers=8,heads=8,kv=8,vocab=512";
+const BUDGETS = ["160MB", "200MB"] as const;
+/** Of the process beside the budget: the runtime with its compiler. */
+const OVERHEAD_BYTES = 150e6;
+
+let folder: string;
+let model: string;
+let columns: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "skim-offload-"));
+  model = path.join(folder, "model.gguf");
+  columns = path.join(folder, "model.columns");
+  await skim("synth", "--shape", SHAPE, "--format", "q8_0", "--out", model);
+  await skim("compress", "columns", "--model", model, "--out", columns);
+}, 120_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const RUN = [
+  "--raw",
+  "--prompt",
+  "hello",
+  "--temperature",
+  "0",
+  "--max-tokens",
+  "6",
+  "--context",
+  "64",
+  "--json",
+];
+const generate = async (...flags: readonly string[]) =>
+  JSON.parse(await skim("run", "-m", model, ...RUN, ...flags));
+
+describe("skim run --columns", () => {
+  test("gives the tokens of the model in memory, within the budget", async () => {
+    const expected = await generate("--density", "0.5");
+    for (const budget of BUDGETS) {
+      const { tokenIds, columns: fetched } = await generate(
+        ...["--density", "0.5", "--columns", columns, "--memory-budget", budget],
+      );
+      expect(tokenIds).toEqual(expected.tokenIds);
+      expect(fetched.fileBytesPerToken).toBeGreaterThan(1e6);
+      expect(fetched.peakMemoryBytes).toBeLessThan(Number.parseInt(budget, 10) * 1e6 + OVERHEAD_BYTES);
+    }
+  }, 60_000);
+
+  test("says what is wrong with flags in one line", async () => {
+    for (const [flags, message] of [
+      [["--columns", columns, "--density", "0.5"], /--columns needs --memory-budget/],
+      [["--gamma", "0.5"], /--gamma means nothing without --columns/],
+      [["--columns", columns, "--memory-budget", "200MB"], /ask for a density/],
+      [
+        ["--columns", columns, "--memory-budget", "5MB", "--density", "1"],
+        /must be in memory besides cached columns/,
+      ],
+      [["--columns", model, "--memory-budget", "200MB", "--density", "1"], /expected a column file/],
+    ] as const) {
+      const failure = await generate(...flags).catch((error: { code: number; stderr: string }) => error);
+      expect(failure.stderr).toMatch(message);
+      expect(failure.stderr.trim().split("\n")).toHaveLength(1);
+      expect([1, 2]).toContain(failure.code);
+    }
+  }, 60_000);
+});
+
+test("an abort stops prompt and decoding within 200 ms", async () => {
+  const columnStore = await openColumnStore(nodePlatform(), columns, { budgetBytes: 170e6 });
+  const loaded = await loadModelOn(nodePlatform(), model, {
+    model: { density: 0.9, contextLength: 64 },
+    engine: { columnStore },
+  });
+  await columnStore.close();
+  try {
+    for (const after of [5, 40, 400]) {
+      const abort = new AbortController();
+      let abortedAt = 0;
+      setTimeout(() => {
+        abortedAt = performance.now();
+        abort.abort();
+      }, after);
+      const result = await loaded
+        .generate("once upon a time", { maxTokens: 60, signal: abort.signal })
+        .result();
+      expect(result.finishReason).toBe("aborted");
+      expect(performance.now() - abortedAt).toBeLessThan(200);
+    }
+  } finally {
+    await loaded.dispose();
+  }
+}, 60_000);
+
+test("killed while it writes or runs, nothing half-written is left under the name and the next run works", async () => {
+  const target = path.join(folder, "killed.columns");
+  await killed(["compress", "columns", "--model", model, "--out", target], 400);
+  expect(existsSync(target)).toBe(false);
+  expect((await readdir(folder)).filter((name) => name === "killed.columns")).toEqual([]);
+  const flags = ["--density", "0.5", "--columns", columns, "--memory-budget", "160MB"];
+  const before = await generate(...flags);
+  await killed(["run", "-m", model, ...RUN, ...flags], 500);
+  expect((await generate(...flags)).tokenIds).toEqual(before.tokenIds);
+}, 60_000);
+
+/** Starts the command and kills it outright after some milliseconds. */
+function killed(args: readonly string[], after: number): Promise<void> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: "ignore" });
+    child.on("exit", () => resolve());
+    setTimeout(() => child.kill("SIGKILL"), after);
+  });
+}
