@@ -8,11 +8,12 @@ import { ContextOverflowError } from "../errors.ts";
 import type { Model } from "../session/model.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { EXIT_INTERRUPTED } from "./failure.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns } from "./column-flags.ts";
 import { addGenerationFlags, type GenerationFlags, generationOptions } from "./generation-flags.ts";
-import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { addModelFlags } from "./model-flags.ts";
 import { print, printNote, type Terminal } from "./terminal.ts";
 
-interface ChatFlags extends ModelFlags, GenerationFlags {
+interface ChatFlags extends ColumnFlags, GenerationFlags {
   readonly system?: string;
 }
 
@@ -28,12 +29,12 @@ export function addChatCommand(program: Command, terminal: Terminal): void {
     .command("chat")
     .description("talk to a model in the terminal")
     .addHelpText("after", EXAMPLES);
-  addModelFlags(command).option("--system <text>", "system message at the start");
+  addColumnFlags(addModelFlags(command)).option("--system <text>", "system message at the start");
   addGenerationFlags(command).action((flags: ChatFlags) => chat(terminal, flags));
 }
 
 async function chat(terminal: Terminal, flags: ChatFlags): Promise<void> {
-  await using model = await loadFromFlags(terminal, flags);
+  await using model = await loadWithColumns(terminal, flags);
   // Refuses a model without a template before the user has typed anything.
   const opening = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
   model.renderChat([...opening, { role: "user", content: "" }]);

@@ -1,7 +1,7 @@
 /** `skim compress columns`: the feed-forward weights of a model as a file of columns, for runs within a memory budget. */
 import type { Command } from "commander";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { loadRecipeProgram } from "../methods/recipes.ts";
+import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import { writeColumnFile } from "../offload/column-writer.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import { InterruptedError } from "./failure.ts";
@@ -35,9 +35,10 @@ export function addColumnsCommand(group: Command, terminal: Terminal): void {
 
 async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<void> {
   await withInterrupt(async (signal) => {
-    const file = await openModelFile(nodePlatform(), flags.model);
+    const opened = await openModelFile(nodePlatform(), flags.model);
     const progress = startProgress(terminal, "writing");
     try {
+      const file = explainTensors(opened);
       const { program } = await loadRecipeProgram(file);
       const sink = await createFileSink(flags.out);
       try {
@@ -50,7 +51,7 @@ async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<vo
       }
     } finally {
       progress.end();
-      await file.close();
+      await opened.close();
     }
   });
 }

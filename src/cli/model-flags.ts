@@ -1,14 +1,11 @@
 /** The flags of every command that loads a model, and the loading itself with progress on stderr. */
 import { type Command, Option } from "commander";
 import { nodePlatform } from "../platform/node.ts";
-import { CAUSAL_POLICIES, type CausalPolicy } from "../offload/eviction.ts";
-import { type FileColumnStore, openColumnStore } from "../offload/file-column-store.ts";
-import type { Platform } from "../platform/types.ts";
+import type { ColumnStore } from "../executors/column-store.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
-import { byteSize, realNumber, wholeNumber } from "./arguments.ts";
-import { UsageError } from "./failure.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
 import { startProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -23,10 +20,6 @@ export interface ModelFlags {
   readonly density?: number;
   readonly inputDensity?: number;
   readonly gluDensity?: number;
-  readonly columns?: string;
-  readonly memoryBudget?: number;
-  readonly cachePolicy?: CausalPolicy;
-  readonly gamma?: number;
 }
 
 export const MODEL_FLAG_TEXT = "GGUF file or Hugging Face folder";
@@ -70,36 +63,22 @@ export function addEngineFlags(command: Command): Command {
       realNumber(0, 1),
     )
     .option("--input-density <share>", "kept columns of gate and up, instead of --density", realNumber(0, 1))
-    .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1))
-    .option(
-      "--columns <file>",
-      "read feed-forward columns from this file (skim compress columns) when needed",
-    )
-    .option("--memory-budget <size>", "with --columns: memory for everything, such as 2GB", byteSize)
-    .addOption(
-      new Option(
-        "--cache-policy <name>",
-        "with --columns: which columns stay in memory (default: lfu)",
-      ).choices([...CAUSAL_POLICIES]),
-    )
-    .option(
-      "--gamma <factor>",
-      "with --columns: weight of columns that are not in memory when choosing (default: 1, as any)",
-      realNumber(0, 1),
-    );
+    .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1));
 }
 
-/** Loads the model; `contextLength` is what the command needs where --context does not say. */
+/**
+ * Loads the model; `contextLength` is what the command needs where --context does not say. `columnStore` stays the
+ * caller's to close.
+ */
 export async function loadFromFlags(
   terminal: Terminal,
   flags: ModelFlags,
   contextLength?: number,
+  columnStore?: ColumnStore,
 ): Promise<Model> {
-  const platform = nodePlatform();
-  const columnStore = await openColumns(platform, flags);
   const progress = startProgress(terminal, "loading");
   try {
-    return await loadModelOn(platform, flags.model, {
+    return await loadModelOn(nodePlatform(), flags.model, {
       model: {
         contextLength: flags.context ?? contextLength,
         weightFormat: flags.weightFormat,
@@ -118,28 +97,5 @@ export async function loadFromFlags(
     });
   } finally {
     progress.end();
-    await columnStore?.close();
   }
-}
-
-/** The column file of --columns; its flags mean nothing without it. */
-async function openColumns(platform: Platform, flags: ModelFlags): Promise<FileColumnStore | undefined> {
-  const { columns, memoryBudget, cachePolicy, gamma } = flags;
-  if (columns === undefined) {
-    const stray = [
-      ["--memory-budget", memoryBudget],
-      ["--cache-policy", cachePolicy],
-      ["--gamma", gamma],
-    ].find(([, value]) => value !== undefined);
-    if (stray !== undefined) {
-      throw new UsageError(
-        `${stray[0]} means nothing without --columns - write a column file with skim compress columns`,
-      );
-    }
-    return undefined;
-  }
-  if (memoryBudget === undefined) {
-    throw new UsageError("--columns needs --memory-budget, such as --memory-budget 2GB");
-  }
-  return openColumnStore(platform, columns, { budgetBytes: memoryBudget, policy: cachePolicy, gamma });
 }

@@ -5,14 +5,15 @@ import type { Generation } from "../session/generation.ts";
 import type { GenerationResult, Piece } from "../session/generation-record.ts";
 import type { Model } from "../session/model.ts";
 import { wholeNumber } from "./arguments.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns } from "./column-flags.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { addGenerationFlags, type GenerationFlags, generationOptions } from "./generation-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { addModelFlags } from "./model-flags.ts";
 import { readStandardInput } from "./standard-input.ts";
 import { formatSize, print, printJson, printNote, type Terminal } from "./terminal.ts";
 
-export interface RunFlags extends ModelFlags, GenerationFlags {
+export interface RunFlags extends ColumnFlags, GenerationFlags {
   readonly prompt?: string;
   readonly system?: string;
   readonly raw?: boolean;
@@ -34,7 +35,7 @@ export function addRunCommand(program: Command, terminal: Terminal): void {
     .command("run")
     .description("generate text from a prompt")
     .addHelpText("after", EXAMPLES);
-  addModelFlags(command);
+  addColumnFlags(addModelFlags(command));
   addRunFlags(command).action((flags: RunFlags) => run(terminal, flags));
 }
 
@@ -59,7 +60,7 @@ export async function run(terminal: Terminal, flags: RunFlags): Promise<void> {
     throw new UsageError("run: --logprobs are part of the JSON output - add --json");
   }
   const prompt = await readPrompt(terminal, flags.prompt);
-  await using model = await loadFromFlags(terminal, flags);
+  await using model = await loadWithColumns(terminal, flags);
   await withInterrupt(async (signal) => {
     const options = { ...generationOptions(flags, signal), logprobs: flags.logprobs };
     const generation = isChat(terminal, model, flags)

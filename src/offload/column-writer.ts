@@ -24,11 +24,17 @@ const CHUNK_ROWS = 64;
 /** Adding and subtracting it rounds a double to a whole number, ties to even, as the kernels do. */
 const ROUNDER = 1.5 * 2 ** 52;
 
-/** The matrices that a column file of this program holds, op by op: gate with up, and down, of each layer. */
+/**
+ * The matrices that a column file of this program holds, op by op: gate with up, and down, of each layer. A program whose
+ * columns a recipe chooses already has such ops, and perhaps others.
+ */
 export function fileOps(program: Program): readonly (readonly Weight[])[] {
-  return rewriteColumns(program, freeRecipe(1, 1)).ops.flatMap((op) =>
-    op.kind === "linearColumns" ? [op.parts.map(({ weight }) => weight)] : [],
-  );
+  const chosen = columnOps(program);
+  return chosen.length > 0 ? chosen : columnOps(rewriteColumns(program, freeRecipe(1, 1)));
+}
+
+function columnOps({ ops }: Program): readonly (readonly Weight[])[] {
+  return ops.flatMap((op) => (op.kind === "linearColumns" ? [op.parts.map(({ weight }) => weight)] : []));
 }
 
 /**
