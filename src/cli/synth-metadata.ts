@@ -3,14 +3,8 @@
  * SentencePiece vocabulary that llama.cpp and skim both accept.
  * Invariant: every token of more than one letter is a shorter token plus one letter, so merging can reach it.
  */
-import {
-  arrayField,
-  boolField,
-  float32Field,
-  type GgufField,
-  stringField,
-  uint32Field,
-} from "../formats/gguf-values.ts";
+import { float32Field, type GgufField, stringField, uint32Field } from "../formats/gguf-values.ts";
+import { sentencePieceFields } from "../models/synthetic/vocabulary.ts";
 import type { SynthShape } from "./synth-shape.ts";
 
 /** Token types of `tokenizer.ggml.token_type`. */
@@ -67,18 +61,7 @@ function vocabularyMetadata({ architecture, vocabularySize }: SynthShape): [stri
   }
   // Earlier tokens merge first, as in vocabularies that were trained.
   const scores = tokens.map((_, id) => (id < special ? 0 : special - id));
-  return [
-    ["tokenizer.ggml.model", stringField("llama")],
-    ["tokenizer.ggml.pre", stringField("default")],
-    ["tokenizer.ggml.tokens", arrayField("string", tokens)],
-    ["tokenizer.ggml.scores", arrayField("float32", scores)],
-    ["tokenizer.ggml.token_type", arrayField("int32", types)],
-    ["tokenizer.ggml.bos_token_id", uint32Field(1)],
-    ["tokenizer.ggml.eos_token_id", uint32Field(2)],
-    ["tokenizer.ggml.unknown_token_id", uint32Field(0)],
-    ["tokenizer.ggml.add_bos_token", boolField(true)],
-    ["tokenizer.ggml.add_eos_token", boolField(false)],
-  ];
+  return sentencePieceFields(tokens, scores, types);
 }
 
 /** An endless list of tokens: single characters, then words of two, three, ... letters with and without a space. */

@@ -38,6 +38,22 @@ const ONES_I16 = memory.data<u32>([0x00010001, 0x00010001, 0x00010001, 0x0001000
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
+/**
+ * Magnitudes are compared as integers: the order is the same, one instruction does it, and NaN is above all, so that it
+ * stays visible.
+ */
+// @ts-ignore: decorator
+@inline export function largerMagnitude(largest: v128, v: v128): v128 {
+  return i32x4.max_u(largest, f32x4.abs(v));
+}
+
+/** The largest of four such magnitudes. */
+// @ts-ignore: decorator
+@inline export function largestLane(v: v128): f32 {
+  const pairs = i32x4.max_u(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(i32x4.max_u(pairs, v128.shuffle<i32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
 // Constants of exp4, four lanes each: V8 would rebuild literals in every round of a loop.
 const EXP = memory.data<f32>([
   -87.3365447504019, -87.3365447504019, -87.3365447504019, -87.3365447504019,

@@ -3,9 +3,6 @@
  * without annotations, so that both compilers take this one file.
  */
 
-/** Rows and columns of the matrix kernel's tile of results. */
-export const TILE_ROWS = 4;
-export const TILE_COLUMNS = 8;
 /** Steps of the reduction that stay in the first-level cache together. */
 export const REDUCTION_BLOCK = 256;
 /** Rows that a thread packs at a time: 64 x 256 floats stay in the second-level cache. */
@@ -38,7 +35,6 @@ export const SCALAR_GRADIENT_SCALE = 11;
 export const SCALAR_COUNT = 16;
 
 // Instructions; the arguments follow as listed in tape/training.as.ts.
-export const OP_TRAINING = 64;
 export const OP_PACK_COLUMNS = 64;
 export const OP_MULTIPLY = 65;
 export const OP_FILL_ROWS = 66;

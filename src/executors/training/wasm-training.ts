@@ -24,6 +24,7 @@ import {
 } from "./training-executor.ts";
 import { planTrainingMemory, rotaryTables, type TrainingMemory } from "./training-memory.ts";
 import { buildTrainingTapes, type TrainingTape } from "./training-tape.ts";
+import { allocateMemory } from "../wasm/shared-memory.ts";
 
 export interface WasmTrainingOptions {
   readonly threads: number;
@@ -45,7 +46,11 @@ export async function createWasmTraining(
   }
   const plan = planTrainingMemory(program, limits, threads);
   const { module } = await compileKernels(platform, simd);
-  const memory = allocateMemory(plan.pages);
+  const memory = allocateMemory(
+    plan.pages,
+    "training",
+    "use fewer tokens per micro-batch or recompute activations",
+  );
   const control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
   control[layout.CONTROL_THREADS / 4] = threads;
   const engine = await EngineClient.start(platform, { module, memory, control: plan.control }, threads);
@@ -249,16 +254,5 @@ export class WasmTraining implements TrainingExecutor {
 
   #set(offset: number, value: number): void {
     this.#control[offset / 4] = value;
-  }
-}
-
-function allocateMemory(pages: number): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  } catch (error) {
-    throw new ResourceError(
-      `training: cannot allocate ${Math.ceil(pages / 16)} MiB - use fewer tokens per micro-batch or recompute activations`,
-      { cause: error },
-    );
   }
 }

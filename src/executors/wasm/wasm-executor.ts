@@ -21,6 +21,7 @@ import { writeAngles } from "./rotary.ts";
 import { buildReadTape, buildTape } from "./tape-builder.ts";
 import type { Tape, TapeMode } from "./tape-writer.ts";
 import { loadWeights } from "./weight-loader.ts";
+import { allocateMemory } from "./shared-memory.ts";
 
 /** Passes over memory that a bandwidth measurement takes the best of. */
 const BANDWIDTH_PASSES = 7;
@@ -53,7 +54,7 @@ export async function createWasmExecutor(
   }
   const plan = planMemory(program, file, options);
   const { module, variant } = await compileKernels(platform, options.simd);
-  const memory = allocateMemory(plan.pages);
+  const memory = allocateMemory(plan.pages, "memory", "use a smaller model, context or weight format");
   const control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
   control[layout.CONTROL_THREADS / 4] = options.threads;
   const engine = await EngineClient.start(
@@ -301,19 +302,5 @@ export class WasmExecutor implements Executor {
 
   #set(offset: number, value: number): void {
     this.#control[offset / 4] = value;
-  }
-}
-
-function allocateMemory(pages: number): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  } catch (error) {
-    const megabytes = Math.ceil(pages / 16);
-    throw new ResourceError(
-      `memory: cannot allocate ${megabytes} MiB - use a smaller model, context or weight format`,
-      {
-        cause: error,
-      },
-    );
   }
 }

@@ -44,6 +44,3 @@ export function column_activations_i16_tile(
   }
   activations_i16_tile(scratch, padded << 2, <i32>padded, target);
 }
-
-/** Rows of a panel, for the tape. */
-export const GATHERED_ROWS: usize = PANEL_ROWS;

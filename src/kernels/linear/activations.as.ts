@@ -6,28 +6,14 @@
 //   i8    one scale per 32 columns (max / 127), for 4-bit weights: see layout.as.ts
 //   f32   multiplied by `factor`, which is 2^60 for f16 weights (linear-float.as.ts) and 1 otherwise
 // Tokens missing from the last tile read whatever the padded buffer holds; their outputs are never used.
+import { largerMagnitude, largestLane } from "../lanes.as";
 import { BLOCK, I8_BLOCK_BYTES, TILE } from "./layout.as";
-
-/**
- * Magnitudes are compared as integers: the order is the same, one instruction does it, and NaN is above all, so that it
- * stays visible.
- */
-// @ts-ignore: decorator
-@inline function largerMagnitude(largest: v128, v: v128): v128 {
-  return i32x4.max_u(largest, f32x4.abs(v));
-}
-
-// @ts-ignore: decorator
-@inline function maxLane(v: v128): f32 {
-  const pairs = i32x4.max_u(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
-  return f32x4.extract_lane(i32x4.max_u(pairs, v128.shuffle<i32>(pairs, pairs, 1, 0, 3, 2)), 0);
-}
 
 // @ts-ignore: decorator
 @inline function rowMaximum(x: usize, columns: i32): f32 {
   let largest = i32x4.splat(0);
   for (const end = x + ((<usize>columns) << 2); x < end; x += 16) largest = largerMagnitude(largest, v128.load(x));
-  return maxLane(largest);
+  return largestLane(largest);
 }
 
 // @ts-ignore: decorator
@@ -88,7 +74,7 @@ export function activations_i16_tile(x: usize, stride: usize, columns: i32, targ
 @inline function quantizeBlock(x: usize, target: usize, groupStride: usize, tail: usize): void {
   let largest = i32x4.splat(0);
   for (let i: usize = 0; i < 128; i += 16) largest = largerMagnitude(largest, v128.load(x + i));
-  const maximum = maxLane(largest);
+  const maximum = largestLane(largest);
   const inverse = f32x4.splat(inverseOf(maximum, 127));
   // Lanes: (k0 + k1), (k2 + k3), (k4 + k5), (k6 + k7) of the groups so far.
   let sums = i32x4.splat(0);

@@ -7,8 +7,8 @@ import {
 } from "../layout";
 
 /**
- * Polls before sleeping, about 50 microseconds. Threads arrive tens of microseconds apart, because memory does not serve them evenly, and a
- * sleep costs more than that: README.md has the figures.
+ * Polls before sleeping, about 50 microseconds. Threads arrive tens of microseconds apart, because memory does not serve
+ * them evenly, and a sleep costs more than that: README.md has the figures.
  */
 const SPINS = 200000;
 

@@ -13,15 +13,7 @@ import { linear_bf16_f32_tile, linear_f16_f32_tile, linear_f32_f32_tile } from "
 import { linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { SELECT_TOP, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
 import { select_above_f32, select_top_f32 } from "../select-columns/select-columns.as";
-
-// @ts-ignore: decorator
-@inline function word(p: usize, index: i32): i32 { return load<i32>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function share(count: i32, index: i32, threads: i32): i32 { return <i32>((<i64>count * index) / threads); }
+import { address, real, shareOf, word } from "./words.as";
 
 // @ts-ignore: decorator
 @inline function elementBytes(format: i32): usize { return format == WEIGHT_F32 ? 4 : format == WEIGHT_Q8 ? 1 : 2; }
@@ -47,8 +39,8 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
     store<i64>(counter, load<i64>(counter) + <i64>chosen * <i64>(parts * (total + 4)));
     return;
   }
-  const firstUnit = share(units, thread, threads), first = <usize>(firstUnit * UNIT_ROWS);
-  const rows = <usize>((share(units, thread + 1, threads) - firstUnit) * UNIT_ROWS);
+  const firstUnit = shareOf(units, thread, threads), first = <usize>(firstUnit * UNIT_ROWS);
+  const rows = <usize>((shareOf(units, thread + 1, threads) - firstUnit) * UNIT_ROWS);
   if (rows == 0) return;
   const kept = min(rows, address(p, 6) - first);
   store<i64>(counter, load<i64>(counter) + <i64>load<i32>(selection) * <i64>(parts * rows * elementBytes(format)));
@@ -65,7 +57,7 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
 /** parts, units, panels, out0, bias0, out1, bias1, scratch, scratchStride: adds up what the threads summed. */
 export function runColumnSums(p: usize, thread: i32, threads: i32): void {
   const parts = address(p, 2), rows = <usize>(word(p, 3) * UNIT_ROWS), panels = word(p, 4), stride = address(p, 10);
-  const first = <usize>share(panels, thread, threads) << 3, count = (<usize>share(panels, thread + 1, threads) << 3) - first;
+  const first = <usize>shareOf(panels, thread, threads) << 3, count = (<usize>shareOf(panels, thread + 1, threads) << 3) - first;
   const scratch = address(p, 9), own = scratch + <usize>thread * stride;
   for (let part: usize = 0; part < parts; part++) {
     const out = load<usize>(p + 20 + (part << 3)) + (first << 2), bias = load<usize>(p + 24 + (part << 3)) + (first << 2);
@@ -77,7 +69,7 @@ export function runColumnSums(p: usize, thread: i32, threads: i32): void {
 export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens: i32): void {
   const tiles = (tokens + TILE_TOKENS - 1) / TILE_TOKENS, columns = word(p, 5);
   const scratch = address(p, 10) + <usize>thread * address(p, 11);
-  for (let tile = share(tiles, thread, threads), last = share(tiles, thread + 1, threads); tile < last; tile++) {
+  for (let tile = shareOf(tiles, thread, threads), last = shareOf(tiles, thread + 1, threads); tile < last; tile++) {
     const from = address(p, 3) + <usize>(tile * TILE_TOKENS) * address(p, 4), to = address(p, 8) + <usize>tile * address(p, 9);
     if (word(p, 2) == WEIGHT_Q8) column_activations_i16_tile(from, address(p, 4), columns, address(p, 6), to, scratch);
     else activations_f32_tile(from, address(p, 4), columns, real(p, 7), to);

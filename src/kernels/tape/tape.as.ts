@@ -33,18 +33,12 @@ import { runColumnActivations, runColumnSums, runLinearColumns, runLinearColumns
 import { fetchColumns } from "./fetch.as";
 import { runTenderActivations, runTenderLinear } from "./tender.as";
 import { runTraining } from "./training.as";
+import { address, real, shareOf, word } from "./words.as";
 
 /** Set once per instance by the host: control block, this thread's index. */
 let control: usize = 0;
 let thread: i32 = 0;
 let threads: i32 = 1;
-
-// @ts-ignore: decorator
-@inline function word(p: usize, index: i32): i32 { return load<i32>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
 
 /** Panels of a batched linear between two looks at the abort flag: some milliseconds of work. */
 const PANELS_PER_LOOK = 8;
@@ -61,9 +55,8 @@ const PANELS_PER_LOOK = 8;
   return load<i32>(control + (kind == ROWS_TOKENS ? CONTROL_TOKENS : CONTROL_OUTPUTS));
 }
 
-/** First of `count` units that belong to a thread; the next thread's first is one past its last. */
 // @ts-ignore: decorator
-@inline function share(count: i32, index: i32): i32 { return <i32>((<i64>count * index) / threads); }
+@inline function share(count: i32, index: i32): i32 { return shareOf(count, index, threads); }
 
 // @ts-ignore: decorator
 @inline function firstRow(split: i32, rows: i32): i32 {

@@ -10,13 +10,7 @@ import * as plain from "../tender-linear/linear-t4-plain.as";
 import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
 import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
 import { tender_linear_t8_t16_row, tender_linear_t8_t16_tile } from "../tender-linear/linear-t8.as";
-
-// @ts-ignore: decorator
-@inline function word(p: usize, index: i32): i32 { return load<i32>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
+import { address, real, word } from "./words.as";
 
 /** Position of row `row` of a buffer over tokens or over output rows. */
 // @ts-ignore: decorator

@@ -27,18 +27,13 @@ import {
   OP_NORM_WEIGHT_GRADIENT, OP_PACK_COLUMNS, OP_ROTATE, OP_SCALE_ROWS, OP_SCATTER_ROWS, OP_SEQUENCE_ATTENTION,
   OP_SQUARE_SUMS, SCALAR_L1_WEIGHT, SCALAR_SEQUENCES, SCALAR_TARGET_WEIGHT, SCALAR_TEACHER_WEIGHT,
 } from "../training-layout";
+import { address, real, shareOf, word } from "./words.as";
 
 /** Where the running instruction's thread stands; set by runTraining. */
 let control: usize = 0;
 let thread: i32 = 0;
 let threads: i32 = 1;
 
-// @ts-ignore: decorator
-@inline function word(p: usize, index: i32): i32 { return load<i32>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function address(p: usize, index: i32): usize { return load<usize>(p + ((<usize>index) << 2)); }
-// @ts-ignore: decorator
-@inline function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
 /** Address of a row: base in word `index`, stride in the next. */
 // @ts-ignore: decorator
 @inline function rowAt(p: usize, index: i32, row: usize): usize { return address(p, index) + row * address(p, index + 1); }
@@ -52,7 +47,7 @@ function extent(p: usize, index: i32): i32 {
 }
 
 // @ts-ignore: decorator
-@inline function share(count: i32, index: i32): i32 { return <i32>((<i64>count * index) / threads); }
+@inline function share(count: i32, index: i32): i32 { return shareOf(count, index, threads); }
 // @ts-ignore: decorator
 @inline function firstOf(count: i32): i32 { return share(count, thread); }
 // @ts-ignore: decorator

@@ -6,14 +6,8 @@
 //   t8    header, then blocks of 32 bytes and their tail as in linear/activations.as.ts (i8), for 4-bit weights
 // The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
 // Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
-import { onesI16 } from "../lanes.as";
+import { largerMagnitude, largestLane, onesI16 } from "../lanes.as";
 import { BLOCK, I8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
-
-// @ts-ignore: decorator
-@inline function maxLane(v: v128): f32 {
-  const pairs = f32x4.max(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
-  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
-}
 
 // @ts-ignore: decorator
 @inline function sumInts(v: v128): i32 {
@@ -23,10 +17,10 @@ import { BLOCK, I8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layo
 
 /** max|x| of exactly `columns` values. */
 export function tender_row_maximum(x: usize, columns: i32): f32 {
-  let largest = f32x4.splat(0);
+  let largest = i32x4.splat(0);
   const whole = x + ((<usize>(columns & ~3)) << 2), end = x + ((<usize>columns) << 2);
-  for (; x < whole; x += 16) largest = f32x4.max(largest, f32x4.abs(v128.load(x)));
-  let most = maxLane(largest);
+  for (; x < whole; x += 16) largest = largerMagnitude(largest, v128.load(x));
+  let most = largestLane(largest);
   for (; x < end; x += 4) most = max(most, abs(load<f32>(x)));
   return most;
 }

@@ -45,17 +45,21 @@ export function ggufVocabulary(size: number): [string, GgufField][] {
           ? TYPE.byte
           : TYPE.normal,
   );
+  const scores = tokens.map((_, id) => (id < FIRST_TEXT_TOKEN ? 0 : -id));
+  return sentencePieceFields(tokens, scores, types);
+}
+
+/** Metadata of a SentencePiece vocabulary whose first three tokens are unknown, BOS and EOS. */
+export function sentencePieceFields(
+  tokens: string[],
+  scores: number[],
+  types: number[],
+): [string, GgufField][] {
   return [
     ["tokenizer.ggml.model", stringField("llama")],
     ["tokenizer.ggml.pre", stringField("default")],
     ["tokenizer.ggml.tokens", arrayField("string", tokens)],
-    [
-      "tokenizer.ggml.scores",
-      arrayField(
-        "float32",
-        tokens.map((_, id) => (id < FIRST_TEXT_TOKEN ? 0 : -id)),
-      ),
-    ],
+    ["tokenizer.ggml.scores", arrayField("float32", scores)],
     ["tokenizer.ggml.token_type", arrayField("int32", types)],
     ["tokenizer.ggml.bos_token_id", uint32Field(1)],
     ["tokenizer.ggml.eos_token_id", uint32Field(2)],
