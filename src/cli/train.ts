@@ -164,7 +164,7 @@ async function startState(
   }
   await loadParameters(file, executor);
   const open = (name: string) => createFileSink(path.join(flags.out, name));
-  await saveModelDescription(file, open);
+  await saveModelDescription(file, formatByName(flags.weights), open);
   await saveWeights(file, executor, formatByName(flags.weights), open);
   const state = freshState(run);
   await writeCheckpoint(await open(CHECKPOINT), executor, state);

@@ -123,7 +123,8 @@ function plannedBytesPerToken(executor: Executor, { kind, count, depth }: TestPl
   return ((bytesPerToken - byKind.keyValue) * steps) / count + byKind.keyValue;
 }
 
-async function measureRoofline(executor: Executor): Promise<number | null> {
+/** GB/s at which the executor's threads read its weights, null where it cannot measure that. */
+export async function measureRoofline(executor: Executor): Promise<number | null> {
   return canMeasureBandwidth(executor) ? executor.measureBandwidth() : null;
 }
 

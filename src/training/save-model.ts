@@ -12,10 +12,17 @@ import type { WeightFormat } from "../quantization/weight-format.ts";
 /** Makes the sink of a file of the folder. */
 export type OpenSink = (fileName: string) => Promise<ByteSink>;
 
-/** config.json, generation_config.json and the tokenizer's files, as `file` has them. */
-export async function saveModelDescription(file: HuggingFaceModelFile, open: OpenSink): Promise<void> {
+/** What transformers calls the formats that weights are saved in. */
+const TORCH_DTYPES: Readonly<Record<string, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+
+/** config.json with the dtype of `format`, generation_config.json and the tokenizer's files, as `file` has them. */
+export async function saveModelDescription(
+  file: HuggingFaceModelFile,
+  format: WeightFormat,
+  open: OpenSink,
+): Promise<void> {
   const files: readonly (readonly [string, JsonObject | undefined])[] = [
-    ["config.json", file.config],
+    ["config.json", { ...file.config, torch_dtype: TORCH_DTYPES[format.name] }],
     ["generation_config.json", file.generationConfig],
     ["tokenizer.json", await file.readTokenizer()],
     ["tokenizer_config.json", file.tokenizerConfig],

@@ -229,7 +229,7 @@ async function savedModelAgrees(executor: WasmTraining): Promise<void> {
     sinks.set(name, sink);
     return sink;
   };
-  await saveModelDescription(model, open);
+  await saveModelDescription(model, f32, open);
   await saveWeights(model, executor, f32, open);
   const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
   const file = await openHuggingFaceFolder(memoryFolder("saved", files));

@@ -212,10 +212,20 @@ describe("skim tokenize and inspect", () => {
 });
 
 describe("skim start", () => {
-  it("says how to get a model, and runs one", async () => {
-    const without = await skim(["start"]);
-    expect(without.code).toBe(0);
-    expect(without.stdout).toContain("npm start -- --model");
+  it("shows the embedded model dense and reading less", async () => {
+    const { code, stdout } = await skim(["start"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("npm start -- --model");
+    const sizes = [...stdout.matchAll(/([\d.]+) MB read per token/g)].map(([, size]) => Number(size));
+    // f16, 8 bits, and 8 bits without half of the feed-forward
+    expect(sizes).toHaveLength(3);
+    expect(sizes[1]).toBeLessThan(0.6 * sizes[0]);
+    expect(sizes[2]).toBeLessThan(0.8 * sizes[1]);
+  });
+
+  it("runs a model that is named, and the embedded one otherwise", async () => {
+    const embedded = await skim(["start", "--prompt", "Once", "-n", "3", "--json"]);
+    expect(JSON.parse(embedded.stdout).tokenIds).toHaveLength(3);
     const args = ["--model", model, "--raw", "--prompt", "ab", "--seed", "1", "-n", "4", ...REFERENCE];
     expect((await skim(["start", ...args])).stdout).toBe((await skim(["run", ...args])).stdout);
   });

@@ -1,0 +1,138 @@
+// Variants of one model side by side: perplexity on a held-out text, bytes per token by kind, decode speed, parameters.
+// All variants are loaded at once and decode in turns; medians, the roofline in the same run. With --record it appends a
+// row to results/variants.jsonl.
+//   node bench/variants.mjs --text valid.txt [--characters 100000] [--threads 2] [--rounds 9] [--record] \
+//     tales=models/tales q8=models/tales,weightFormat=q8 dip=models/tales,weightFormat=q8,density=0.5
+import { appendFileSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { measurePerplexity } from "../dist/evaluation/perplexity.js";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { extend } from "../dist/session/sequence-steps.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+const TOKENS = 64;
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    text: { type: "string" },
+    characters: { type: "string", default: "100000" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.text === undefined || positionals.length === 0) {
+  console.error("variants: expected --text FILE and at least one NAME=MODEL[,option=value]");
+  process.exit(2);
+}
+const [characters, threads, rounds] = [flags.characters, flags.threads, flags.rounds].map(Number);
+const text = readFileSync(flags.text, "utf8").slice(0, characters);
+const platform = nodePlatform();
+const before = readLoad();
+
+const subjects = [];
+for (const positional of positionals) {
+  const { name, model: file, options } = parseSubject(positional);
+  const model = await loadModelOn(platform, file, { model: options, engine: { threads } });
+  subjects.push({ name, file, options, model, values: [] });
+}
+
+for (const subject of subjects) {
+  subject.perplexity = await measurePerplexity(subject.model, text, {
+    protocol: "hf",
+    context: Math.min(256, subject.model.contextLength),
+  });
+  console.error(`${subject.name}: perplexity ${subject.perplexity.perplexity.toFixed(3)}`);
+}
+
+const others = watchOthers();
+let roofline = 0;
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
+  for (const subject of subjects) {
+    const speed = await decode(subject.model);
+    // Round 0 is the warm-up.
+    if (round > 0) subject.values.push(speed);
+  }
+}
+const otherCores = others();
+
+const variants = subjects.map(({ name, file, options, model, perplexity, values }) => {
+  const { total, byKind } = model.executor.readBytes(TOKENS);
+  let parameters = 0;
+  for (const { shape } of model.file.tensors.values())
+    parameters += shape.reduce((product, size) => product * size, 1);
+  return {
+    name,
+    model: path.basename(file),
+    options,
+    perplexity: perplexity.perplexity,
+    meanNll: perplexity.meanNll,
+    tokensScored: perplexity.tokensScored,
+    parameters,
+    weightBytes: model.executor.weightBytes,
+    bytesPerToken: total,
+    byKind,
+    decode: { tokensPerSecond: median(values), values },
+    ratioToFirst: median(values) / median(subjects[0].values),
+  };
+});
+for (const { model } of subjects) await model.dispose();
+
+const row = {
+  schema: "variants/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.join(" ")}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad(), otherCores },
+  protocol: "hf",
+  threads,
+  roofline: { gigabytesPerSecond: roofline },
+  peakMemoryBytes: platform.peakMemoryBytes(),
+  variants,
+};
+console.log("| variant | perplexity | read per token | decode tok/s | parameters |\n|---|---|---|---|---|");
+for (const { name, perplexity, bytesPerToken, decode, parameters } of variants) {
+  console.log(
+    `| ${name} | ${perplexity.toFixed(2)} | ${(bytesPerToken / 1e6).toFixed(2)} MB | ${decode.tokensPerSecond.toFixed(0)} | ${(parameters / 1e6).toFixed(2)} M |`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record)
+  appendFileSync(new URL("results/variants.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);
+
+/** NAME=MODEL[,option=value], options as loadModel has them. */
+function parseSubject(positional) {
+  const [, name, model, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`variants: ${positional}, expected NAME=MODEL[,option=value]`);
+    process.exit(2);
+  }
+  const entries = (rest ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((entry) => entry.split("="))
+    .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
+  return { name, model, options: Object.fromEntries(entries) };
+}
+
+async function decode(model) {
+  return model.withSequence(async (sequence, queue) => {
+    const ids = (count) =>
+      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    sequence.tokens.length = 0;
+    await extend(queue, sequence, ids(16), [15], undefined, () => undefined, true);
+    const started = performance.now();
+    for (const id of ids(TOKENS)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    return (1000 * TOKENS) / (performance.now() - started);
+  });
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
