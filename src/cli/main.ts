@@ -37,6 +37,8 @@ function buildCommand(terminal: Terminal): Command {
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .exitOverride()
+    // A flag belongs to the last command before it: groups may have flags of the same names as their subcommands.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
@@ -46,7 +48,9 @@ function buildCommand(terminal: Terminal): Command {
   addChatCommand(program, terminal);
   addBenchCommand(program, terminal);
   addEvalCommand(program, terminal);
-  addCompressCommand(program, terminal);
+  addCompressCommand(program, terminal, async (argv) => {
+    await buildCommand(terminal).parseAsync(argv, { from: "user" });
+  });
   addTokenizeCommand(program, terminal);
   addInspectCommand(program, terminal);
   addSimulateCommand(program, terminal);

@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly interruptAfter?: number;
   /** Sends SIGINT once stderr contains this text. */
   readonly interruptOn?: string;
+  /** Sends SIGKILL once stderr contains this text. */
+  readonly killOn?: string;
 }
 
 /** Runs `skim ...args` to its end. */
@@ -44,6 +46,7 @@ export function skim(args: readonly string[], options: RunOptions = {}): Promise
         interrupted = true;
         child.kill("SIGINT");
       }
+      if (options.killOn !== undefined && stderr.includes(options.killOn)) child.kill("SIGKILL");
     });
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));

@@ -1,0 +1,204 @@
+/**
+ * `skim compress --recipe`: several methods on one model, one after the other. Each step writes a complete model folder in
+ * OUT.partial, is measured and recorded; the last folder becomes OUT. Nothing finished is ever done twice.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { ResourceError } from "../errors.ts";
+import { measureModel, type ModelFacts } from "../evaluation/model-facts.ts";
+import { nodePlatform } from "../platform/node.ts";
+import { loadModelOn } from "../session/load-model.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import {
+  clearStage,
+  evaluationKey,
+  modelKey,
+  readStages,
+  type Stage,
+  stepKey,
+  writeStages,
+} from "./pipeline/pipeline-state.ts";
+import { type Evaluation, type RecipeFile, readRecipeFile } from "./pipeline/recipe-file.ts";
+import { formatStage, STAGE_HEADER } from "./pipeline/stage-table.ts";
+import { argumentsOf, commandOf, describeStep } from "./pipeline/step-commands.ts";
+import type { Step } from "./pipeline/step-schemas.ts";
+import { startProgress } from "./progress.ts";
+import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+
+export interface RecipeFlags {
+  readonly recipe: string;
+  readonly model: string;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+/** Runs a skim command given as arguments, as if it had been typed. */
+export type RunCommand = (argv: readonly string[]) => Promise<void>;
+
+/** Written into OUT: the recipe and what every stage measured. */
+const REPORT = "compression.json";
+const CHECKPOINT = "training.checkpoint";
+
+interface Pipeline {
+  readonly terminal: Terminal;
+  readonly flags: RecipeFlags;
+  readonly run: RunCommand;
+  readonly recipe: RecipeFile;
+  /** Working folder. */
+  readonly work: string;
+  /** Finished stages, the source first. */
+  readonly stages: Stage[];
+  readonly measureKey: string;
+}
+
+/** Runs the recipe of `flags`. `run` executes the commands of the steps. */
+export async function compressByRecipe(
+  terminal: Terminal,
+  flags: RecipeFlags,
+  run: RunCommand,
+): Promise<void> {
+  const recipe = await readRecipeFile(flags.recipe);
+  const work = `${path.resolve(flags.out)}.partial`;
+  const keys = await stageKeys(flags.model, recipe);
+  if (existsSync(flags.out)) {
+    if (!(await wasMadeFrom(flags.out, keys[keys.length - 1]))) {
+      throw new ResourceError(`${flags.out}: exists already, expected a new folder - choose another name`);
+    }
+    await clearStage(work);
+    printNote(terminal, `${flags.out} is up to date with the recipe, nothing to do`);
+    return;
+  }
+  const measureKey = await evaluationKey(recipe.evaluate);
+  await mkdir(work, { recursive: true });
+  const recorded = await readStages(work);
+  const matching = recorded.findIndex(({ key }, i) => key !== keys[i]);
+  const stages = matching < 0 ? recorded.slice(0, keys.length) : recorded.slice(0, matching);
+  const pipeline: Pipeline = { terminal, flags, run, recipe, work, stages, measureKey };
+  for (let i = stages.length; i < recorded.length; i++) await clearStage(stageFolder(pipeline, i));
+  try {
+    await runStages(pipeline, keys);
+  } catch (error) {
+    const kept = stages.length - 1;
+    if (kept > 0 || error instanceof InterruptedError) {
+      printNote(
+        terminal,
+        `${Math.max(0, kept)} of ${recipe.steps.length} steps are kept in ${work} - the same command continues`,
+      );
+    }
+    throw error;
+  }
+}
+
+/** Whether the folder is the result that `key` stands for. */
+async function wasMadeFrom(folder: string, key: string): Promise<boolean> {
+  const text = await readFile(path.join(folder, REPORT), "utf8").catch(() => undefined);
+  if (text === undefined) return false;
+  const outcome = z.object({ key: z.string() }).safeParse(JSON.parse(text));
+  return outcome.success && outcome.data.key === key;
+}
+
+/** Keys of the source and of every step's result. */
+async function stageKeys(model: string, { steps }: RecipeFile): Promise<string[]> {
+  const keys = [await modelKey(model)];
+  for (const step of steps) keys.push(await stepKey(keys[keys.length - 1], step));
+  return keys;
+}
+
+async function runStages(pipeline: Pipeline, keys: readonly string[]): Promise<void> {
+  const { terminal, flags, recipe, stages } = pipeline;
+  const facts: ModelFacts[] = [];
+  if (flags.json !== true) printLine(terminal, STAGE_HEADER);
+  for (let i = 0; i <= recipe.steps.length; i++) {
+    if (i >= stages.length) {
+      if (i > 0) await runStep(pipeline, i);
+      stages.push({ key: keys[i] });
+      await writeStages(pipeline.work, stages);
+    }
+    facts.push(await measureStage(pipeline, i));
+    if (flags.json !== true) printLine(terminal, formatStage(stageName(recipe, i), facts[i], facts[i - 1]));
+  }
+  await finish(pipeline, facts);
+}
+
+/** Does one step; its folder is complete when this returns. */
+async function runStep(pipeline: Pipeline, index: number): Promise<void> {
+  const { flags, run, recipe } = pipeline;
+  const step = recipe.steps[index - 1];
+  const folder = stageFolder(pipeline, index);
+  const resume = commandOf(step).resumable && existsSync(path.join(folder, CHECKPOINT));
+  if (!resume) await clearStage(folder);
+  const input = index === 1 ? flags.model : stageFolder(pipeline, index - 1);
+  await run(argumentsOf(step, input, folder, resume));
+  await rm(path.join(folder, CHECKPOINT), { force: true });
+}
+
+/** Facts of a stage, from the record where they were measured on the same text. */
+async function measureStage(pipeline: Pipeline, index: number): Promise<ModelFacts> {
+  const { terminal, flags, recipe, stages, measureKey, work } = pipeline;
+  const { key, measured } = stages[index];
+  if (measured?.key === measureKey) return measured.facts;
+  const folder = index === 0 ? flags.model : stageFolder(pipeline, index);
+  const facts = await measureFolder(terminal, folder, recipe.evaluate);
+  stages[index] = { key, measured: { key: measureKey, facts } };
+  await writeStages(work, stages);
+  return facts;
+}
+
+async function measureFolder(
+  terminal: Terminal,
+  folder: string,
+  evaluate: Evaluation | undefined,
+): Promise<ModelFacts> {
+  const text = evaluate && (await readTextFlag(evaluate.text, "evaluate.text of the recipe"));
+  const platform = nodePlatform();
+  await using model = await loadModelOn(platform, folder);
+  return await withInterrupt(async (signal) => {
+    const progress = startProgress(terminal, "measuring", "tokens");
+    return measureModel(model, {
+      quality: evaluate && { ...evaluate, text: text?.slice(0, evaluate.characters) ?? "" },
+      now: () => platform.now(),
+      signal,
+      onProgress: (done, total) => progress.update(done, total),
+    })
+      .catch((error: unknown) => {
+        throw signal.aborted ? new InterruptedError() : error;
+      })
+      .finally(() => progress.end());
+  });
+}
+
+/** Makes the last stage the result and forgets the others. */
+async function finish(pipeline: Pipeline, facts: readonly ModelFacts[]): Promise<void> {
+  const { terminal, flags, recipe, work } = pipeline;
+  const last = stageFolder(pipeline, recipe.steps.length);
+  const stages = facts.map((measured, i) => ({ stage: stageName(recipe, i), ...measured }));
+  const { key } = pipeline.stages[pipeline.stages.length - 1];
+  const report = { version: 1, key, steps: recipe.steps.map(withoutFolders), stages };
+  await writeFile(path.join(last, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
+  await rename(last, flags.out);
+  await clearStage(work);
+  if (flags.json === true) printJson(terminal, { out: flags.out, stages });
+  else printNote(terminal, `wrote ${flags.out}; what each step did stands in ${REPORT}`);
+}
+
+/** The step with names of files only: where they lay on this machine is of no use to others. */
+function withoutFolders(step: Step): object {
+  return Object.fromEntries(
+    Object.entries(step).map(([field, value]) => [
+      field,
+      typeof value === "string" && path.isAbsolute(value) ? path.basename(value) : value,
+    ]),
+  );
+}
+
+function stageName({ steps }: RecipeFile, index: number): string {
+  return index === 0 ? "source" : `${index} ${describeStep(steps[index - 1])}`;
+}
+
+function stageFolder({ work }: Pick<Pipeline, "work">, index: number): string {
+  return path.join(work, String(index).padStart(2, "0"));
+}

@@ -1,0 +1,51 @@
+/**
+ * The commands that do a step's work: from settings to the arguments of the same commands that a user would type, which
+ * check, train, show progress and stop at Ctrl-C as they always do.
+ */
+import type { Step } from "./step-schemas.ts";
+
+/** One command of a step. */
+export interface StepCommand {
+  readonly words: readonly string[];
+  /** Training continues from its checkpoint where it was cut off; the others start over. */
+  readonly resumable: boolean;
+}
+
+const COMMANDS: Readonly<Record<Step["step"], StepCommand>> = {
+  tune: { words: ["train"], resumable: true },
+  tender: { words: ["compress", "tender"], resumable: false },
+  "input-groups": { words: ["compress", "input-groups"], resumable: false },
+  dip: { words: ["compress", "dip"], resumable: false },
+};
+
+/** The command of a step. */
+export function commandOf({ step }: Step): StepCommand {
+  return COMMANDS[step];
+}
+
+/** Arguments of the command of `step`, from the model folder `input` to the new folder `out`. */
+export function argumentsOf(step: Step, input: string, out: string, resume: boolean): string[] {
+  const { step: name, ...settings } = step;
+  const flags = Object.entries(settings).flatMap(([field, value]) => flagOf(field, value));
+  const resumed = resume ? ["--resume"] : [];
+  return [...COMMANDS[name].words, "--model", input, ...flags, "--out", out, ...resumed];
+}
+
+/** `learningRate: 0.001` as `--learning-rate 0.001`; a boolean turns the flag of its name on or off. */
+function flagOf(field: string, value: unknown): string[] {
+  const flag = field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  if (value === undefined) return [];
+  if (value === true) return [`--${flag}`];
+  if (value === false) return [`--no-${flag}`];
+  return [`--${flag}`, String(value)];
+}
+
+/** A step in a few words: its name and what it sets. */
+export function describeStep(step: Step): string {
+  const { step: name, ...settings } = step;
+  const shown = Object.entries(settings)
+    .filter(([, value]) => typeof value === "number" || typeof value === "boolean")
+    .slice(0, 3)
+    .map(([field, value]) => `${field} ${value}`);
+  return [name, ...shown].join(" ");
+}
