@@ -8,6 +8,7 @@ import { Command } from "commander";
 import { addBenchCommand } from "./bench.ts";
 import { addChatCommand } from "./chat.ts";
 import { addCompressCommand } from "./compress.ts";
+import { addDataCommand } from "./data.ts";
 import { addEvalCommand } from "./eval.ts";
 import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
@@ -56,6 +57,7 @@ function buildCommand(terminal: Terminal): Command {
   addSimulateCommand(program, terminal);
   addSynthCommand(program, terminal);
   addTrainCommand(program, terminal);
+  addDataCommand(program, terminal);
   addStartCommand(program, terminal);
   return program;
 }

@@ -4,6 +4,8 @@ import { ResourceError, UnsupportedError } from "../errors.ts";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { CONTROL_TOKENS } from "../methods/attention-span/control-tokens.ts";
+import type { AttentionSpanRecipe } from "../methods/attention-span/recipe.ts";
 import type { Platform } from "../platform/types.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -16,6 +18,7 @@ import {
 } from "../tokenizer/train-bpe.ts";
 import { type BatchSource, TextBatches, validationBatches } from "../training/batches.ts";
 import type { CorpusEncoder } from "../training/corpus-encoder.ts";
+import type { SpanExampleEncoder } from "../training/span-examples.ts";
 import { encodeExamples, ExampleBatches, packExamples, parseExamples } from "../training/example-batches.ts";
 import { createFreshModel, type FreshTokenizer } from "../training/fresh-model.ts";
 import { UsageError } from "./failure.ts";
@@ -40,8 +43,9 @@ export async function makeFreshModel(
   flags: TrainFlags,
 ): Promise<HuggingFaceModelFile> {
   if (flags.tokenizer === undefined) {
-    const tokenizer = await trainTokenizer(terminal, flags);
-    return createFreshModel(freshShape(flags, flags.vocabulary), flags.seed, tokenizer);
+    const controls = flags.spans === undefined ? [] : CONTROL_TOKENS;
+    const tokenizer = await trainTokenizer(terminal, flags, controls);
+    return createFreshModel(freshShape(flags, flags.vocabulary + controls.length), flags.seed, tokenizer);
   }
   const source = await openFolder(platform, flags.tokenizer);
   const [json, tokenizer] = [await source.readTokenizer(), await loadTokenizer(source)];
@@ -54,13 +58,17 @@ export async function makeFreshModel(
   return createFreshModel(freshShape(flags, tokenizer.vocabularySize), flags.seed, files);
 }
 
-async function trainTokenizer(terminal: Terminal, flags: TrainFlags): Promise<FreshTokenizer> {
+async function trainTokenizer(
+  terminal: Terminal,
+  flags: TrainFlags,
+  controls: readonly string[],
+): Promise<FreshTokenizer> {
   const counter = new WordCounter();
   const text = await readText(flags.data, "--data");
   if (isExamples(flags.data)) {
-    for (const { prompt, answer } of parseExamples(flags.data, text)) {
-      counter.add(prompt);
-      counter.add(answer);
+    for (const { instruction, prompt, answer } of parseExamples(flags.data, text)) {
+      counter.add(`${instruction ?? ""}${prompt}`);
+      for (const part of answer.split(/<\|(?:span|work|end|sent)\|>/)) counter.add(part);
     }
   } else {
     for (const document of text.split(END_OF_TEXT)) counter.add(document);
@@ -71,7 +79,7 @@ async function trainTokenizer(terminal: Terminal, flags: TrainFlags): Promise<Fr
     `tokenizer: ${vocabulary.tokens.length} tokens trained on ${counter.counts.size} distinct words`,
   );
   return {
-    json: vocabularyJson(vocabulary),
+    json: vocabularyJson(vocabulary, controls),
     config: vocabularyConfigJson(flags.context),
     bosId: 0,
     eosId: 0,
@@ -84,6 +92,7 @@ export async function readTrainingData(
   flags: TrainFlags,
   tokenizer: Tokenizer,
   encoder: CorpusEncoder,
+  spans: SpanExampleEncoder | undefined,
 ): Promise<BatchSource> {
   const shape = { sequences: flags.batch, length: flags.context };
   const text = await readText(flags.data, "--data");
@@ -94,6 +103,7 @@ export async function readTrainingData(
       tokenizer,
       encoder,
       flags.context,
+      spans,
     );
     printNote(terminal, `data: ${sequences.length} examples, ${tooLong} longer than the context left out`);
     return new ExampleBatches(sequences, shape, flags.seed);
@@ -108,6 +118,7 @@ export async function readValidationData(
   flags: TrainFlags,
   tokenizer: Tokenizer,
   encoder: CorpusEncoder,
+  spans: SpanExampleEncoder | undefined,
 ): Promise<TrainingBatch[]> {
   if (flags.valid === undefined) return [];
   const shape = { sequences: flags.batch, length: flags.context };
@@ -121,8 +132,19 @@ export async function readValidationData(
     tokenizer,
     encoder,
     flags.context,
+    spans,
   );
   return packExamples(sequences, shape);
+}
+
+/** The recipe of a model trained with spans: its instruction is that of the first example. */
+export async function readSpanRecipe(flags: TrainFlags): Promise<AttentionSpanRecipe | undefined> {
+  if (flags.spans === undefined) return undefined;
+  if (!isExamples(flags.data)) {
+    throw new UsageError("train: --spans needs examples, expected a .jsonl file for --data");
+  }
+  const [first] = parseExamples(flags.data, await readText(flags.data, "--data"));
+  return { method: "attention-span", version: 1, instruction: first?.instruction ?? "", headers: "full" };
 }
 
 function isExamples(path: string): boolean {

@@ -10,6 +10,7 @@ export interface TrainFlags {
   readonly valid?: string;
   readonly out: string;
   readonly resume?: boolean;
+  readonly spans?: "masked" | "full";
   readonly model?: string;
   readonly tokenizer?: string;
   readonly vocabulary: number;
@@ -75,7 +76,13 @@ function addDataFlags(command: Command): Command {
     .option("--valid <file>", "the same, held out: the model with the lowest loss on it is kept")
     .requiredOption("--out <folder>", "Hugging Face folder to write")
     .option("--resume", "continue the run in --out from its last checkpoint")
-    .option("-m, --model <folder>", "model to train further, instead of a new one");
+    .option("-m, --model <folder>", "model to train further, instead of a new one")
+    .addOption(
+      new Option(
+        "--spans <attention>",
+        "answers state attention spans: learn under the masks they imply, or under full attention",
+      ).choices(["masked", "full"]),
+    );
 }
 
 function addShapeFlags(command: Command): Command {

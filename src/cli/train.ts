@@ -6,6 +6,7 @@ import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
+import { readRecipes, recipeSection } from "../methods/recipes.ts";
 import { loadProgram } from "../models/registry.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
@@ -25,7 +26,14 @@ import {
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
-import { makeFreshModel, openFolder, readTrainingData, readValidationData } from "./train-data.ts";
+import { SpanExampleEncoder } from "../training/span-examples.ts";
+import {
+  makeFreshModel,
+  openFolder,
+  readSpanRecipe,
+  readTrainingData,
+  readValidationData,
+} from "./train-data.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags, trainerSettings } from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
 
@@ -85,10 +93,19 @@ async function prepareFolder({ out, resume }: TrainFlags): Promise<void> {
   });
 }
 
-function openStart(terminal: Terminal, platform: Platform, flags: TrainFlags): Promise<HuggingFaceModelFile> {
+async function openStart(
+  terminal: Terminal,
+  platform: Platform,
+  flags: TrainFlags,
+): Promise<HuggingFaceModelFile> {
   if (flags.resume === true) return openFolder(platform, flags.out);
-  if (flags.model !== undefined) return openFolder(platform, flags.model);
-  return makeFreshModel(terminal, platform, flags);
+  const file = await (flags.model === undefined
+    ? makeFreshModel(terminal, platform, flags)
+    : openFolder(platform, flags.model));
+  const recipe = await readSpanRecipe(flags);
+  if (recipe === undefined || flags.spans === "full") return file;
+  const others = readRecipes(file).filter(({ method }) => method !== recipe.method);
+  return { ...file, recipes: recipeSection([...others, recipe]) };
 }
 
 async function createExecutor(
@@ -113,8 +130,10 @@ async function trainModel(
 ): Promise<void> {
   const tokenizer = await loadTokenizer(file);
   const encoder = await CorpusEncoder.create(tokenizer, file);
-  const data = await readTrainingData(terminal, flags, tokenizer, encoder);
-  const validation = await readValidationData(flags, tokenizer, encoder);
+  const recipe = await readSpanRecipe(flags);
+  const spans = recipe && new SpanExampleEncoder(tokenizer, encoder, recipe, flags.spans === "masked");
+  const data = await readTrainingData(terminal, flags, tokenizer, encoder, spans);
+  const validation = await readValidationData(flags, tokenizer, encoder, spans);
   const settings = trainerSettings(flags);
   const open = (name: string) => createFileSink(path.join(flags.out, name));
   const state = await startState(platform, file, executor, flags, fingerprint(settings, data.fingerprint));

@@ -10,6 +10,7 @@ import { loadProgram, type ProgramOptions } from "../models/registry.ts";
 import { weightsOf } from "../program/dataflow.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validator.ts";
+import { attentionSpanRecipeSchema } from "./attention-span/recipe.ts";
 import { columnRecipeSchema } from "./dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "./dynamic-input-pruning/rewrite.ts";
 import { inputGroupsRecipeSchema } from "./input-groups/recipe.ts";
@@ -24,6 +25,7 @@ const recipeSchema = z.discriminatedUnion("method", [
   tenderRecipeSchema,
   columnRecipeSchema,
   inputGroupsRecipeSchema,
+  attentionSpanRecipeSchema,
 ]);
 const sectionSchema = z.strictObject({
   version: z.literal(RECIPES_VERSION),
@@ -71,6 +73,8 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
     switch (recipe.method) {
       case "inputGroups":
         break; // a matter of tensors, not of ops
+      case "attention-span":
+        break; // a matter of the session, which asks for intervals step by step
       case "tender":
         rewritten = rewriteTender(rewritten, recipe, file.tensors, file.name);
         break;

@@ -53,14 +53,20 @@ export function trainBpe(counts: ReadonlyMap<string, number>, size: number): Tra
   return { tokens: training.tokens, merges: training.merges };
 }
 
-/** tokenizer.json of a trained vocabulary; texts begin with the control token. */
-export function vocabularyJson({ tokens, merges }: TrainedVocabulary): JsonObject {
+/** tokenizer.json of a trained vocabulary; texts begin with the control token. `controls` get the ids after all others. */
+export function vocabularyJson(
+  { tokens, merges }: TrainedVocabulary,
+  controls: readonly string[] = [],
+): JsonObject {
   const control = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   return {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: [{ id: 0, content: END_OF_TEXT, ...control }],
+    added_tokens: [
+      { id: 0, content: END_OF_TEXT, ...control },
+      ...controls.map((content, i) => ({ id: tokens.length + i, content, ...control })),
+    ],
     normalizer: null,
     pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
     post_processor: {
@@ -79,7 +85,7 @@ export function vocabularyJson({ tokens, merges }: TrainedVocabulary): JsonObjec
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab: Object.fromEntries([...tokens, ...controls].map((token, id) => [token, id])),
       merges: merges.map(([left, right]) => [left, right]),
     },
   };

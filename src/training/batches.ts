@@ -6,6 +6,7 @@
  */
 import { FormatError } from "../errors.ts";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";
+import type { Interval } from "../program/intervals.ts";
 import { RandomSource } from "../session/random.ts";
 
 export interface BatchSource {
@@ -99,6 +100,8 @@ export function validationBatches(
 export interface Sequence {
   readonly tokens: Int32Array;
   readonly firstTarget: number;
+  /** What each row sees where attention is masked; made when a batch is packed, it is much larger than the tokens. */
+  readonly visible?: () => readonly (readonly Interval[] | undefined)[];
 }
 
 /** Lays sequences end to end. */
@@ -122,7 +125,19 @@ export function packSequences(sequences: readonly Sequence[]): TrainingBatch {
     start += length;
     bounds[i + 1] = start;
   });
-  return { tokens, positions, bounds, outputs: Int32Array.from(outputs), targets: Int32Array.from(targets) };
+  const visible = sequences.some((sequence) => sequence.visible !== undefined)
+    ? sequences.flatMap(
+        (sequence) => sequence.visible?.() ?? Array.from(sequence.tokens.subarray(1), () => undefined),
+      )
+    : undefined;
+  return {
+    tokens,
+    positions,
+    bounds,
+    outputs: Int32Array.from(outputs),
+    targets: Int32Array.from(targets),
+    visible,
+  };
 }
 
 /** 0 to count - 1 in random order (Fisher and Yates). */

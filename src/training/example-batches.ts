@@ -1,6 +1,7 @@
 /**
- * Prompts with answers, one JSON object per line: `{"prompt": "...", "answer": "..."}`. A sequence is the tokenizer's
- * leading token, prompt, answer and end token; only answer and end token are predicted. Sequences of different lengths
+ * Prompts with answers, one JSON object per line: `{"prompt": "...", "answer": "..."}`, and an `instruction` before the
+ * prompt where all share one. A sequence is the tokenizer's leading token, instruction, prompt, answer and end token; only
+ * answer and end token are predicted. Sequences of different lengths
  * are packed end to end into micro-batches; they do not see each other.
  */
 import { z } from "zod";
@@ -18,9 +19,14 @@ import {
   shuffled,
 } from "./batches.ts";
 import type { CorpusEncoder } from "./corpus-encoder.ts";
+import type { SpanExampleEncoder } from "./span-examples.ts";
 
 /** One line of a file. */
-const exampleSchema = z.object({ prompt: z.string(), answer: z.string().min(1) });
+const exampleSchema = z.object({
+  instruction: z.string().optional(),
+  prompt: z.string(),
+  answer: z.string().min(1),
+});
 
 export interface EncodedExamples {
   readonly sequences: readonly Sequence[];
@@ -44,18 +50,16 @@ export function encodeExamples(
   tokenizer: Tokenizer,
   encoder: CorpusEncoder,
   contextLength: number,
+  spans?: SpanExampleEncoder,
 ): EncodedExamples {
   const leading = tokenizer.encode("", { addSpecial: true, parseSpecial: false });
+  const first = leading.length > 0 ? leading.slice(0, 1) : [encoder.endId];
   const sequences: Sequence[] = [];
   let tooLong = 0;
-  for (const { prompt, answer } of examples) {
-    const before = [
-      ...(leading.length > 0 ? leading.slice(0, 1) : [encoder.endId]),
-      ...encoder.encode(prompt),
-    ];
-    const tokens = Int32Array.from([...before, ...encoder.encode(answer), encoder.endId]);
-    if (tokens.length - 1 > contextLength) tooLong++;
-    else sequences.push({ tokens, firstTarget: before.length });
+  for (const [index, example] of examples.entries()) {
+    const sequence = spans?.encode(example, first, index) ?? encodePlainly(example, first, encoder);
+    if (sequence.tokens.length - 1 > contextLength) tooLong++;
+    else sequences.push(sequence);
   }
   if (sequences.length === 0) {
     throw new FormatError(
@@ -63,6 +67,18 @@ export function encodeExamples(
     );
   }
   return { sequences, tooLong };
+}
+
+function encodePlainly(
+  { instruction, prompt, answer }: Example,
+  leading: readonly number[],
+  encoder: CorpusEncoder,
+): Sequence {
+  const before = [...leading, ...encoder.encode(`${instruction ?? ""}${prompt}`)];
+  return {
+    tokens: Int32Array.from([...before, ...encoder.encode(answer), encoder.endId]),
+    firstTarget: before.length,
+  };
 }
 
 /** Sequences packed in the given order into micro-batches of at most sequences x length rows. */
@@ -85,7 +101,8 @@ export class ExampleBatches implements BatchSource {
     this.#rows = sequences * length;
     this.#seed = seed;
     const ids = Int32Array.from(examples.flatMap(({ tokens, firstTarget }) => [...tokens, -firstTarget]));
-    this.fingerprint = `examples ${hashTokens(ids)} ${sequences}x${length} seed ${seed}`;
+    const kind = examples.some(({ visible }) => visible !== undefined) ? "masked examples" : "examples";
+    this.fingerprint = `${kind} ${hashTokens(ids)} ${sequences}x${length} seed ${seed}`;
   }
 
   count(epoch: number): number {

@@ -22,7 +22,14 @@ export async function saveModelDescription(
   open: OpenSink,
 ): Promise<void> {
   const files: readonly (readonly [string, JsonObject | undefined])[] = [
-    ["config.json", { ...file.config, torch_dtype: TORCH_DTYPES[format.name] }],
+    [
+      "config.json",
+      {
+        ...file.config,
+        torch_dtype: TORCH_DTYPES[format.name],
+        ...(file.recipes !== undefined && { skim: file.recipes }),
+      },
+    ],
     ["generation_config.json", file.generationConfig],
     ["tokenizer.json", await file.readTokenizer()],
     ["tokenizer_config.json", file.tokenizerConfig],

@@ -95,7 +95,7 @@ async function runRow(row: TrainingCase, simd: "relaxed" | "plain"): Promise<voi
   }
 }
 
-function batchOf({ op, lengths, outputs }: TrainingCase): TrainingBatch {
+function batchOf({ op, lengths, outputs, visible }: TrainingCase): TrainingBatch {
   const rows = lengths.reduce((sum, length) => sum + length, 0);
   const vocabulary = op.kind === "crossEntropy" ? op.logits.width : VOCABULARY;
   return {
@@ -104,6 +104,7 @@ function batchOf({ op, lengths, outputs }: TrainingCase): TrainingBatch {
     bounds: Int32Array.from([0, ...lengths].map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0))),
     outputs: Int32Array.from(outputs),
     targets: Int32Array.from(outputs, (row) => (row * 5 + 2) % vocabulary),
+    ...(visible && { visible: lengths.flatMap((length) => Array.from({ length }, (_, i) => visible(i))) }),
   };
 }
 

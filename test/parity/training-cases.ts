@@ -2,6 +2,7 @@
  * The case table of training ops: one op per row, on shapes with odd tails, single rows and columns, empty selections,
  * reductions longer than a block, sequences of one token, windows, large and vanishing values.
  */
+import type { Interval } from "../../src/program/intervals.ts";
 import type { Activation, Buffer, Weight } from "../../src/program/program.ts";
 import type { TrainingOp } from "../../src/program/training-ops.ts";
 
@@ -10,6 +11,8 @@ export interface TrainingCase {
   readonly op: TrainingOp;
   /** Lengths of the sequences of the micro-batch. */
   readonly lengths: readonly number[];
+  /** What the row of a position sees; undefined where rows see all before them. */
+  readonly visible?: (position: number) => readonly Interval[] | undefined;
   /** Rows with targets. */
   readonly outputs: readonly number[];
   /** Largest error relative to a result's largest value. */
@@ -187,8 +190,55 @@ function attentionCases(): readonly TrainingCase[] {
         },
       ),
       row(name, { kind: "attentionGradient", ...inputs, attended, logSumExp, ...gradients, facts }, rest),
+      ...STATED.map(({ what, visible }) =>
+        row(
+          `${name}, ${what}`,
+          { kind: "sequenceAttention", ...inputs, out: attended, logSumExp, facts },
+          { ...rest, visible: withinWindow(visible, window) },
+        ),
+      ),
+      ...STATED.map(({ what, visible }) =>
+        row(
+          `${name}, ${what}`,
+          { kind: "attentionGradient", ...inputs, attended, logSumExp, ...gradients, facts },
+          {
+            ...rest,
+            bound: what === "itself" ? 1e-3 : Math.max(rest.bound, 1e-4),
+            visible: withinWindow(visible, window),
+          },
+        ),
+      ),
     ];
   });
+}
+
+/** What rows may see: little, everything stated, some rows without a statement. */
+const STATED: readonly { what: string; visible: (position: number) => readonly Interval[] | undefined }[] = [
+  { what: "itself", visible: (t) => [{ start: t, end: t + 1 }] },
+  { what: "all stated", visible: (t) => [{ start: 0, end: t + 1 }] },
+  {
+    what: "sink, a span and its line",
+    visible: (t) =>
+      t < 12
+        ? undefined
+        : [
+            { start: 0, end: 3 },
+            { start: 5, end: 5 + (t % 4) + 1 },
+            { start: 10, end: t + 1 },
+          ],
+  },
+];
+
+/** A statement narrows a window, never widens it: rows whose window hides what they state keep the window. */
+function withinWindow(
+  visible: (position: number) => readonly Interval[] | undefined,
+  window: number | undefined,
+) {
+  return (position: number) =>
+    visible(position)?.flatMap(({ start, end }) => {
+      const first = Math.max(start, position + 1 - (window ?? Number.POSITIVE_INFINITY));
+      return first < end ? [{ start: first, end }] : [];
+    });
 }
 
 function lossCases(): readonly TrainingCase[] {

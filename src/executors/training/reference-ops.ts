@@ -79,7 +79,7 @@ function runForward(op: ForwardOp, context: OpContext): void {
       return;
     case "sequenceAttention": {
       const inputs = { query: of(op.query), key: of(op.key), value: of(op.value) };
-      sequenceAttention(of(op.out), of(op.logSumExp), inputs, batch.bounds, op.facts);
+      sequenceAttention(of(op.out), of(op.logSumExp), inputs, batch, op.facts);
       return;
     }
   }
@@ -167,5 +167,5 @@ function runAttentionGradient(op: AttentionGradientOp, { of, batch }: OpContext)
   const inputs = { query: of(op.query), key: of(op.key), value: of(op.value) };
   const gradients = { query: of(op.queryGradient), key: of(op.keyGradient), value: of(op.valueGradient) };
   const [dy, attended, logSumExp] = [of(op.gradient), of(op.attended), of(op.logSumExp)];
-  attentionGradient(gradients, dy, attended, logSumExp, inputs, batch.bounds, op.facts);
+  attentionGradient(gradients, dy, attended, logSumExp, inputs, batch, op.facts);
 }

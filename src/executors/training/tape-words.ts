@@ -109,8 +109,9 @@ export class TapeWords {
   }
 
   attention({ heads, kvHeads, headWidth, scale, window }: AttentionFacts): number[] {
-    const { bounds, scalars } = this.memory;
-    return [heads, kvHeads, headWidth, this.float(scale), window ?? 0, bounds, scalars, ...this.scratch()];
+    const { bounds, maskPlaces, scalars } = this.memory;
+    const sequences = [bounds, maskPlaces, scalars];
+    return [heads, kvHeads, headWidth, this.float(scale), window ?? 0, ...sequences, ...this.scratch()];
   }
 
   scratch(): number[] {

@@ -5,6 +5,7 @@
  */
 import { OptionError } from "../../errors.ts";
 import type { AdamWSettings } from "../../kernels/optimizer/reference.ts";
+import type { Interval } from "../../program/intervals.ts";
 import type { TrainingProgram } from "../../program/training-ops.ts";
 
 export type { AdamWSettings } from "../../kernels/optimizer/reference.ts";
@@ -20,6 +21,11 @@ export interface TrainingBatch {
   readonly outputs: Int32Array;
   /** [R] the tokens these rows are to predict. */
   readonly targets: Int32Array;
+  /**
+   * [N] positions of the own sequence that attention of each row sees, ascending, itself included; undefined rows and
+   * batches without see all up to themselves.
+   */
+  readonly visible?: readonly (readonly Interval[] | undefined)[] | undefined;
   /** [R, V] logits of the teacher, for programs that distil. */
   readonly teacher?: Float32Array;
 }
@@ -88,7 +94,25 @@ export function checkBatch(batch: TrainingBatch, program: TrainingProgram, limit
   for (const id of tokens) if (id < 0 || id >= program.vocabularySize) fail(`unknown token ${id}`);
   for (const id of targets) if (id < 0 || id >= program.vocabularySize) fail(`unknown target ${id}`);
   for (const row of outputs) if (row < 0 || row >= rows) fail(`output row ${row} of ${rows}`);
+  checkVisible(batch, fail);
   const expected = program.teacher === undefined ? undefined : outputs.length * program.vocabularySize;
   if (teacher?.length !== expected)
     fail(`expected ${expected ?? "no"} teacher logits, got ${teacher?.length}`);
+}
+
+function checkVisible({ visible, positions }: TrainingBatch, fail: (what: string) => void): void {
+  if (visible === undefined) return;
+  if (visible.length !== positions.length) {
+    fail(`expected visible positions of ${positions.length} rows, got ${visible.length}`);
+  }
+  visible.forEach((intervals, row) => {
+    let last = -1;
+    for (const { start, end } of intervals ?? []) {
+      if (start <= last || end <= start) fail(`visible positions of row ${row} must ascend`);
+      last = end;
+    }
+    if (intervals !== undefined && last !== positions[row] + 1) {
+      fail(`row ${row} must see itself and nothing later`);
+    }
+  });
 }

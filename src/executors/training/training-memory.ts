@@ -14,6 +14,7 @@ import {
 } from "../../kernels/training-layout.ts";
 import type { Buffer, RotaryTable, Weight } from "../../program/program.ts";
 import type { TrainingOp, TrainingProgram } from "../../program/training-ops.ts";
+import { maskBytes } from "./attention-masks.ts";
 import { planBuffers } from "./buffer-plan.ts";
 import type { ParameterPart, TrainingLimits } from "./training-executor.ts";
 
@@ -35,6 +36,9 @@ export interface TrainingMemory {
   readonly outputs: number;
   readonly targets: number;
   readonly bounds: number;
+  /** Where the masks of each sequence begin, and the masks (attention-masks.ts). */
+  readonly maskPlaces: number;
+  readonly masks: number;
   readonly scalars: number;
   readonly parameters: ReadonlyMap<string, PlacedParameter>;
   /** Gradients of all trainable parameters, one after the other. */
@@ -71,6 +75,8 @@ export function planTrainingMemory(
   const control = take(CONTROL_BYTES);
   const [tokens, positions, outputs, targets] = [0, 1, 2, 3].map(() => take(4 * rows));
   const bounds = take(4 * (rows + 1));
+  const maskPlaces = take(4 * rows);
+  const masks = take(maskBytes(limits.rows, limits.sequenceLength));
   const scalars = take(4 * SCALAR_COUNT);
   const { parameters, gradients } = placeParameters(program, take);
   const squareSums = take(4 * Math.ceil(gradients.bytes / 4 / NORM_CHUNK));
@@ -96,6 +102,8 @@ export function planTrainingMemory(
     outputs,
     targets,
     bounds,
+    maskPlaces,
+    masks,
     scalars,
     parameters,
     gradients,

@@ -12,6 +12,7 @@ import type { TrainingProgram } from "../../program/training-ops.ts";
 import { EngineClient } from "../wasm/engine-client.ts";
 import { compileKernels, type SimdVariant } from "../wasm/kernel-module.ts";
 import { writeAngles } from "../wasm/rotary.ts";
+import { maskBytes, writeMasks } from "./attention-masks.ts";
 import {
   type AdamWSettings,
   type BatchLosses,
@@ -154,6 +155,7 @@ export class WasmTraining implements TrainingExecutor {
     place(outputs, batch.outputs);
     place(targets, batch.targets);
     place(bounds, batch.bounds);
+    this.#placeMasks(batch);
     this.#set(layout.CONTROL_TOKENS, batch.tokens.length);
     this.#set(layout.CONTROL_OUTPUTS, batch.outputs.length);
     this.#integers(this.#plan.scalars, 1)[training.SCALAR_SEQUENCES] = batch.bounds.length - 1;
@@ -172,6 +174,13 @@ export class WasmTraining implements TrainingExecutor {
           ? 0
           : this.program.l1Sums.reduce((sum, x) => sum + this.#columnSum(x, batch.tokens.length), 0),
     };
+  }
+
+  #placeMasks(batch: TrainingBatch): void {
+    const { maskPlaces, masks } = this.#plan;
+    const { rows, sequenceLength } = this.limits;
+    const bytes = new Uint8Array(this.#memory.buffer, masks, maskBytes(rows, sequenceLength));
+    writeMasks(batch, this.#integers(maskPlaces, batch.bounds.length - 1), bytes, masks);
   }
 
   #placeTeacher({ teacher }: TrainingBatch): void {

@@ -8,14 +8,16 @@ import { exp4 } from "../lanes.as";
 import { multiply_tile_f32, transpose_rows_f32 } from "../matrix/multiply.as";
 import { QUERY_BLOCK } from "../training-layout";
 import { firstKey } from "./sequence.as";
-import { needsMask, pack_head_columns_f32, pack_head_rows_f32, padded8, visible } from "./sequence-panels.as";
+import {
+  needsMask, pack_head_columns_f32, pack_head_rows_f32, padded8, statedHigh, statedLow, visible,
+} from "./sequence-panels.as";
 
 /** Pointers are to the sequence's first row and the first of the heads, as in sequence_attention_f32. */
 export function attention_gradient_f32(
   query: usize, queryStride: usize, key: usize, keyStride: usize, value: usize, valueStride: usize, attended: usize,
   attendedStride: usize, dy: usize, dyStride: usize, logSumExp: usize, logStride: usize, dQuery: usize,
   dQueryStride: usize, dKey: usize, dKeyStride: usize, dValue: usize, dValueStride: usize, rows: i32, width: i32,
-  group: i32, scale: f32, window: i32, scratch: usize,
+  group: i32, scale: f32, window: i32, masks: usize, scratch: usize,
 ): void {
   const wide = padded8(width), tall = padded8(rows);
   const operand = <usize>(wide * tall) << 2, block = <usize>(wide * QUERY_BLOCK) << 2;
@@ -55,6 +57,7 @@ export function attention_gradient_f32(
           logSumExp + <usize>at * logStride + (<usize>head << 2), logStride, lanes, width, statistics,
         );
         differentiateSoftmax(p, d, first, panelEnd, at, window, statistics);
+        if (masks != 0) dropUnstated(p, d, first, panelEnd, masks + <usize>((at >> 3) * tall));
         const rest = <usize>(end - panelEnd) << 5, from = <usize>panelEnd << 5;
         memory.fill(p + from, 0, rest);
         memory.fill(d + from, 0, rest);
@@ -115,6 +118,18 @@ function differentiateSoftmax(p: usize, d: usize, first: i32, end: i32, query: i
     v128.store(p + at, b, 16);
     v128.store(d + at, f32x4.mul(a, f32x4.sub(v128.load(d + at), e0)));
     v128.store(d + at, f32x4.mul(b, f32x4.sub(v128.load(d + at, 16), e1)), 16);
+  }
+}
+
+/** What a query has not stated has no probability and no gradient. */
+function dropUnstated(p: usize, d: usize, first: i32, end: i32, mask: usize): void {
+  for (let s = first; s < end; s++) {
+    const at = <usize>s << 5, byte = i32x4.splat(load<u8>(mask + <usize>s));
+    const low = statedLow(byte), high = statedHigh(byte);
+    v128.store(p + at, v128.and(v128.load(p + at), low));
+    v128.store(p + at, v128.and(v128.load(p + at, 16), high), 16);
+    v128.store(d + at, v128.and(v128.load(d + at), low));
+    v128.store(d + at, v128.and(v128.load(d + at, 16), high), 16);
   }
 }
 

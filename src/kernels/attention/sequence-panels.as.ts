@@ -8,6 +8,7 @@
 //   row form    panels of 8 dimensions, [rows][8]: the other operand of sums over queries
 
 const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
+const LANE_BITS = memory.data<u32>([1, 2, 4, 8, 16, 32, 64, 128], 16);
 
 // @ts-ignore: decorator
 @inline export function padded8(count: i32): i32 { return (count + 7) & ~7; }
@@ -59,4 +60,18 @@ export function pack_head_rows_f32(
   const at = i32x4.add(v128.load(LANES), i32x4.splat(query));
   const seen = i32x4.ge_s(at, i32x4.splat(key));
   return window > 0 ? v128.and(seen, i32x4.lt_s(at, i32x4.splat(key + window))) : seen;
+}
+
+/** Ones in the lanes of queries [0, 4) that a mask byte, splatted, has bits for. */
+// @ts-ignore: decorator
+@inline export function statedLow(byte: v128): v128 {
+  const bits = v128.load(LANE_BITS);
+  return i32x4.eq(v128.and(byte, bits), bits);
+}
+
+/** The same for queries [4, 8). */
+// @ts-ignore: decorator
+@inline export function statedHigh(byte: v128): v128 {
+  const bits = v128.load(LANE_BITS, 16);
+  return i32x4.eq(v128.and(byte, bits), bits);
 }

@@ -4,9 +4,11 @@
  * attention kernels.
  *
  * Shapes: query, out [N, H, d], key, value [N, K, d], logSumExp [N, H]. `bounds` holds the first row of every sequence
- * and, last, N. With p = softmax(scale q k) and D = dO . O: dv = sum p dO, ds = p (dO v - D), dq = scale sum ds k,
+ * and, last, N;
+ * `visible` restricts rows to positions of their sequence. With p = softmax(scale q k) and D = dO . O: dv = sum p dO, ds = p (dO v - D), dq = scale sum ds k,
  * dk = scale sum ds q.
  */
+import type { Interval } from "../../program/intervals.ts";
 import type { AttentionFacts } from "../../program/training-ops.ts";
 import type { Values } from "../values.ts";
 
@@ -16,16 +18,22 @@ export interface AttentionInputs {
   readonly value: Values;
 }
 
+/** Where sequences lie and what their rows see beyond the program's own rules. */
+export interface SequenceRows {
+  readonly bounds: Int32Array;
+  readonly visible?: readonly (readonly Interval[] | undefined)[] | undefined;
+}
+
 /** Writes out and logSumExp. */
 export function sequenceAttention(
   out: Values,
   logSumExp: Values,
   { query, key, value }: AttentionInputs,
-  bounds: Int32Array,
+  rows: SequenceRows,
   facts: AttentionFacts,
 ): void {
   const { headWidth: d, heads } = facts;
-  for (const { row, head, queryAt, keysAt } of visits(bounds, facts)) {
+  for (const { row, head, queryAt, keysAt } of visits(rows, facts)) {
     const scores = keysAt.map((at) => facts.scale * dot(query, queryAt, key, at, d));
     const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
     const total = scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
@@ -46,14 +54,14 @@ export function attentionGradient(
   attended: Values,
   logSumExp: Values,
   { query, key, value }: AttentionInputs,
-  bounds: Int32Array,
+  rows: SequenceRows,
   facts: AttentionFacts,
 ): void {
   const { headWidth: d, heads, scale } = facts;
-  const count = bounds[bounds.length - 1];
+  const count = rows.bounds[rows.bounds.length - 1];
   const dKey = new Float64Array(count * facts.kvHeads * d);
   const dValue = new Float64Array(count * facts.kvHeads * d);
-  for (const { row, head, queryAt, keysAt } of visits(bounds, facts)) {
+  for (const { row, head, queryAt, keysAt } of visits(rows, facts)) {
     const dQuery = new Float64Array(d);
     const delta = dot(dy, queryAt, attended, queryAt, d);
     for (const at of keysAt) {
@@ -82,21 +90,25 @@ interface Visit {
 }
 
 /** Every query head of every row with the keys it sees. */
-function* visits(bounds: Int32Array, facts: AttentionFacts): Generator<Visit> {
+function* visits({ bounds, visible }: SequenceRows, facts: AttentionFacts): Generator<Visit> {
   const { heads, kvHeads, headWidth, window } = facts;
   for (let sequence = 0; sequence + 1 < bounds.length; sequence++) {
     for (let row = bounds[sequence]; row < bounds[sequence + 1]; row++) {
       const first = window === undefined ? bounds[sequence] : Math.max(bounds[sequence], row - window + 1);
+      const seen = Array.from({ length: row - first + 1 }, (_, i) => first + i).filter((key) =>
+        isVisible(visible?.[row], key - bounds[sequence]),
+      );
       for (let head = 0; head < heads; head++) {
         const kvHead = Math.floor(head / (heads / kvHeads));
-        const keysAt = Array.from(
-          { length: row - first + 1 },
-          (_, i) => ((first + i) * kvHeads + kvHead) * headWidth,
-        );
+        const keysAt = seen.map((key) => (key * kvHeads + kvHead) * headWidth);
         yield { row, head, queryAt: (row * heads + head) * headWidth, keysAt };
       }
     }
   }
+}
+
+function isVisible(intervals: readonly Interval[] | undefined, position: number): boolean {
+  return intervals?.some(({ start, end }) => position >= start && position < end) ?? true;
 }
 
 function dot(a: Values, aAt: number, b: Values, bAt: number, length: number): number {

@@ -4,7 +4,9 @@
 // sums [padded * 8], statistics [8].
 import { exp4 } from "../lanes.as";
 import { multiply_tile_f32 } from "../matrix/multiply.as";
-import { needsMask, pack_head_columns_f32, pack_head_rows_f32, padded8, visible } from "./sequence-panels.as";
+import {
+  needsMask, pack_head_columns_f32, pack_head_rows_f32, padded8, statedHigh, statedLow, visible,
+} from "./sequence-panels.as";
 
 /** First key that one of the queries from `query` on sees, rounded down to a panel. */
 // @ts-ignore: decorator
@@ -14,12 +16,13 @@ import { needsMask, pack_head_columns_f32, pack_head_rows_f32, padded8, visible 
 
 /**
  * query, key, value and out point at the sequence's first row and the first of the heads; logSumExp likewise, one f32
- * per query head. `group` query heads follow each other, `width` values each.
+ * per query head. `group` query heads follow each other, `width` values each. `masks` is 0 or the sequence's mask bytes,
+ * [rows / 8][padded rows].
  */
 export function sequence_attention_f32(
   query: usize, queryStride: usize, key: usize, keyStride: usize, value: usize, valueStride: usize, out: usize,
   outStride: usize, logSumExp: usize, logStride: usize, rows: i32, width: i32, group: i32, scale: f32, window: i32,
-  scratch: usize,
+  masks: usize, scratch: usize,
 ): void {
   const wide = padded8(width), tall = padded8(rows);
   const operand = <usize>(wide * tall) << 2, block = <usize>wide << 5;
@@ -37,6 +40,7 @@ export function sequence_attention_f32(
       for (let s = first; s < end; s += 4) {
         multiply_tile_f32(wide, keys + (<usize>(s * wide) << 2), queries, scores + (<usize>s << 5), 32, false);
       }
+      if (masks != 0) hideUnstated(scores, first, end, masks + <usize>((q >> 3) * tall));
       softmax(scores, first, end, q, window, statistics);
       for (let i = 0; i < wide; i += 4) {
         const panel = values + (<usize>(i * tall) << 2) + (<usize>first << 4);
@@ -52,6 +56,16 @@ export function sequence_attention_f32(
         store<f32>(logSumExp + <usize>(q + r) * logStride + (<usize>head << 2), largest + Mathf.log(total));
       }
     }
+  }
+}
+
+/** Scores of keys that a query has not stated become -infinity. */
+function hideUnstated(scores: usize, first: i32, end: i32, mask: usize): void {
+  const hidden = f32x4.splat(-Infinity);
+  for (let s = first; s < end; s++) {
+    const p = scores + (<usize>s << 5), byte = i32x4.splat(load<u8>(mask + <usize>s));
+    v128.store(p, v128.bitselect(v128.load(p), hidden, statedLow(byte)));
+    v128.store(p, v128.bitselect(v128.load(p, 16), hidden, statedHigh(byte)), 16);
   }
 }
 

@@ -162,12 +162,12 @@ function rotate(p: usize): void {
 
 /**
  * query (2), key (2), value (2), out (2), logSumExp (2), heads, kvHeads, headWidth, scale, window (0: none), bounds,
- * scalars, scratch, scratchStride
+ * maskPlaces, scalars, scratch, scratchStride
  */
 function sequenceAttention(p: usize): void {
   const kvHeads = word(p, 13), width = word(p, 14), group = word(p, 12) / kvHeads, bounds = address(p, 17);
-  const units = load<i32>(address(p, 18)) * kvHeads;
-  const scratch = address(p, 19) + <usize>thread * address(p, 20);
+  const units = load<i32>(address(p, 19)) * kvHeads;
+  const scratch = address(p, 20) + <usize>thread * address(p, 21);
   for (let unit = firstOf(units), last = lastOf(units); unit < last; unit++) {
     const sequence = bounds + (<usize>(unit / kvHeads) << 2), kvHead = unit % kvHeads;
     const start = load<i32>(sequence), rows = load<i32>(sequence, 4) - start;
@@ -175,19 +175,20 @@ function sequenceAttention(p: usize): void {
     sequence_attention_f32(
       rowAt(p, 2, start) + head, address(p, 3), rowAt(p, 4, start) + shared, address(p, 5), rowAt(p, 6, start) + shared,
       address(p, 7), rowAt(p, 8, start) + head, address(p, 9), rowAt(p, 10, start) + (<usize>(kvHead * group) << 2),
-      address(p, 11), rows, width, group, real(p, 15), word(p, 16), scratch,
+      address(p, 11), rows, width, group, real(p, 15), word(p, 16),
+      load<u32>(address(p, 18) + (<usize>(unit / kvHeads) << 2)), scratch,
     );
   }
 }
 
 /**
  * query (2), key (2), value (2), attended (2), gradient (2), logSumExp (2), dQuery (2), dKey (2), dValue (2), heads,
- * kvHeads, headWidth, scale, window, bounds, scalars, scratch, scratchStride
+ * kvHeads, headWidth, scale, window, bounds, maskPlaces, scalars, scratch, scratchStride
  */
 function attentionGradient(p: usize): void {
   const kvHeads = word(p, 21), width = word(p, 22), group = word(p, 20) / kvHeads, bounds = address(p, 25);
-  const units = load<i32>(address(p, 26)) * kvHeads;
-  const scratch = address(p, 27) + <usize>thread * address(p, 28);
+  const units = load<i32>(address(p, 27)) * kvHeads;
+  const scratch = address(p, 28) + <usize>thread * address(p, 29);
   for (let unit = firstOf(units), last = lastOf(units); unit < last; unit++) {
     const sequence = bounds + (<usize>(unit / kvHeads) << 2), kvHead = unit % kvHeads;
     const start = load<i32>(sequence), rows = load<i32>(sequence, 4) - start;
@@ -197,7 +198,7 @@ function attentionGradient(p: usize): void {
       address(p, 7), rowAt(p, 8, start) + head, address(p, 9), rowAt(p, 10, start) + head, address(p, 11),
       rowAt(p, 12, start) + (<usize>(kvHead * group) << 2), address(p, 13), rowAt(p, 14, start) + head, address(p, 15),
       rowAt(p, 16, start) + shared, address(p, 17), rowAt(p, 18, start) + shared, address(p, 19), rows, width, group,
-      real(p, 23), word(p, 24), scratch,
+      real(p, 23), word(p, 24), load<u32>(address(p, 26) + (<usize>(unit / kvHeads) << 2)), scratch,
     );
   }
 }

@@ -2,7 +2,7 @@
  * Visible positions as blocks of the key/value cache: which blocks are touched, and which positions of each. What is read
  * is whole blocks; what is seen is exact.
  */
-import type { Interval } from "./intervals.ts";
+import type { Interval } from "../../program/intervals.ts";
 
 /** One block with at least one visible position. */
 export interface VisibleBlock {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { visibleBlocks } from "./blocks.ts";
-import { countPositions, type Interval } from "./intervals.ts";
+import { countPositions, type Interval } from "../../program/intervals.ts";
 import { readStatement } from "./statement.ts";
 import { type SpanRules, trackSequence } from "./span-tracker.ts";
 

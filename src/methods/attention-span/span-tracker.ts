@@ -7,7 +7,7 @@
  * sees the sink, the segments that its header names, and its own line. Mistakes in a header mean full attention for its
  * body, and are counted. Positions are never moved: a mask skips, nothing else.
  */
-import { type Interval, mergeIntervals } from "./intervals.ts";
+import { type Interval, mergeIntervals } from "../../program/intervals.ts";
 import { readStatement, type Statement, type StatementError } from "./statement.ts";
 
 /** Longest body; a line that goes on is closed. */
