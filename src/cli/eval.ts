@@ -13,6 +13,7 @@ import { selectsColumns } from "../program/dataflow.ts";
 import type { Model } from "../session/model.ts";
 import { RandomSource } from "../session/random.ts";
 import { realNumber } from "./arguments.ts";
+import { addArithmeticCommand } from "./eval-arithmetic.ts";
 import { addQuantizationCommand } from "./eval-quantization.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -45,6 +46,7 @@ Protocols (their numbers are not comparable with one another):
 export function addEvalCommand(program: Command, terminal: Terminal): void {
   const group = program.command("eval").description("measure the quality of a model");
   addQuantizationCommand(group, terminal);
+  addArithmeticCommand(group, terminal);
   const command = group
     .command("perplexity")
     .description("perplexity of a text file")

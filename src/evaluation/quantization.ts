@@ -147,6 +147,7 @@ function modelOf({ platform, tokenizer }: Bench, executor: Executor, file: Model
     tokenizer,
     executor,
     generationDefaults: {},
+    spans: undefined,
     loadMs: 0,
     now: () => platform.now(),
   });

@@ -4,6 +4,7 @@
  */
 import type { ReadBytes } from "../program/accounting.ts";
 import type { ColumnStore, FetchCounts } from "./column-store.ts";
+import type { Interval } from "../program/intervals.ts";
 import type { Program } from "../program/program.ts";
 
 export type { ReadBytes } from "../program/accounting.ts";
@@ -22,6 +23,11 @@ export interface Step {
    * without this mark. Programs without such ops compute the same either way.
    */
   readonly prompt?: boolean;
+  /**
+   * Positions that attention of each row sees, ascending, the row's own included and none after it; an undefined row, and
+   * every row of a step without, sees all up to itself. Sliding windows narrow this further.
+   */
+  readonly visible?: readonly (readonly Interval[] | undefined)[] | undefined;
 }
 
 /** Sizes that are fixed when an executor is made. */

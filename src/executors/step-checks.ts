@@ -3,6 +3,7 @@
  * After them kernels may index without looking.
  */
 import { OptionError } from "../errors.ts";
+import { MOST_INTERVALS } from "../kernels/layout.ts";
 import type { ExecutorLimits, Step } from "./executor.ts";
 
 /** Throws OptionError naming the first limit that is not a whole number above 0. */
@@ -16,7 +17,7 @@ export function checkLimits(limits: ExecutorLimits): void {
 
 /** Throws OptionError naming the first token, position, slot or output row that is out of range. */
 export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: number): void {
-  const { tokens, positions, slots, outputs } = step;
+  const { tokens, positions, slots, outputs, visible } = step;
   const count = tokens.length;
   if (count < 1 || count > limits.stepTokens) {
     throw new OptionError(`step: expected 1 to ${limits.stepTokens} tokens, got ${count} - split the prompt`);
@@ -29,6 +30,7 @@ export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: nu
   checkRange("token", tokens, vocabularySize, "use the tokenizer of this model");
   checkRange("position", positions, limits.contextLength, "raise the context length or shorten the text");
   checkRange("slot", slots, limits.slots, "raise the number of slots");
+  if (visible !== undefined) checkVisible(visible, positions);
   for (let r = 0; r < outputs.length; r++) {
     if (outputs[r] < 0 || outputs[r] >= count || (r > 0 && outputs[r] <= outputs[r - 1])) {
       throw new OptionError(
@@ -36,6 +38,30 @@ export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: nu
       );
     }
   }
+}
+
+function checkVisible(visible: NonNullable<Step["visible"]>, positions: Int32Array): void {
+  if (visible.length !== positions.length) {
+    throw new OptionError(
+      `step: expected visible positions of ${positions.length} rows, got ${visible.length}`,
+    );
+  }
+  visible.forEach((intervals, row) => {
+    if (intervals === undefined) return;
+    if (intervals.length > MOST_INTERVALS) {
+      throw new OptionError(
+        `step: row ${row} sees ${intervals.length} intervals, expected at most ${MOST_INTERVALS} - let it see everything`,
+      );
+    }
+    const ascends = intervals.every(
+      ({ start, end }, i) => start < end && (i === 0 || start > intervals[i - 1].end),
+    );
+    if (!ascends || intervals[0]?.start < 0 || intervals.at(-1)?.end !== positions[row] + 1) {
+      throw new OptionError(
+        `step: visible positions of row ${row}, expected ascending intervals that end with position ${positions[row]}`,
+      );
+    }
+  });
 }
 
 function checkRange(what: string, values: Int32Array, end: number, advice: string): void {

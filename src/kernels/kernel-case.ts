@@ -3,6 +3,7 @@
  * steps to run, the kernel that must run and how far its result may be from the reference executor's. Every kernel
  * folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor, in tests and in a browser.
  */
+import type { Interval } from "../program/intervals.ts";
 import type { Program } from "../program/program.ts";
 import type { WeightFormat } from "../quantization/weight-format.ts";
 
@@ -20,6 +21,7 @@ export interface CaseStep {
   readonly positions: Int32Array;
   readonly slots: Int32Array;
   readonly outputs: Int32Array;
+  readonly visible?: readonly (readonly Interval[] | undefined)[];
 }
 
 /** Kernel names of one op, for steps of one token and of more. */

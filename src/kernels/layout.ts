@@ -82,7 +82,13 @@ export const CONTROL_SLOTS = 472;
 export const CONTROL_OUTPUT_ROWS = 476;
 /** Set to 1 to end the helper threads. */
 export const CONTROL_EXIT = 480;
+/** Address of the rows' visible intervals, 0 for a step without. */
+export const CONTROL_SPANS = 484;
 export const CONTROL_BYTES = 512;
+
+/** Most intervals of positions that a row may see, and the bytes of a row: their count (0: everything), then pairs. */
+export const MOST_INTERVALS = 128;
+export const SPAN_ROW_BYTES = 1088;
 
 // Which rows an instruction runs over.
 export const ROWS_TOKENS = 0;

@@ -10,6 +10,7 @@ import { findBest, logSumExp, rankBest } from "./logits.ts";
 import type { GenerationOptions } from "./options.ts";
 import { Sampler, type SamplingSettings } from "./sampling.ts";
 import { extend, prefill } from "./sequence-steps.ts";
+import { type SpanSettings, StatedSpans } from "./stated-spans.ts";
 import type { SequencePool } from "./sequences.ts";
 import type { StepQueue } from "./step-queue.ts";
 import { StopMatcher } from "./stop-strings.ts";
@@ -21,6 +22,8 @@ export interface GenerationEngine {
   readonly queue: StepQueue;
   readonly sequences: SequencePool;
   readonly loadMs: number;
+  /** For models that state their attention spans. */
+  readonly spans: SpanSettings | undefined;
 }
 
 /** One generation's request, checked and complete. */
@@ -44,7 +47,9 @@ export async function* generate(
   const { signal } = options;
   const sampler = new Sampler(request.sampling, sampledIds(engine));
   sampler.observePrompt(prompt);
-  const text = new TextStream(engine.tokenizer, request);
+  const spans = engine.spans && new StatedSpans(engine.spans, prompt);
+  record.noteSpans(spans);
+  const text = new TextStream(engine.tokenizer, request, options.statements === true ? undefined : spans);
   const finish = (reason: FinishReason) => record.finish(reason, executor, engine.loadMs);
   const read = (logits: Float32Array) => {
     const row = logits.subarray(0, sampledIds(engine));
@@ -65,13 +70,17 @@ export async function* generate(
       record.noteEmitted(piece);
       yield piece;
       if (reason !== undefined) return finish(reason);
-      token = await extend(queue, sequence, [token.tokenId], [0], signal, read);
+      const visible = spans?.next(token.tokenId);
+      token = await extend(queue, sequence, [token.tokenId], [0], signal, read, false, visible);
     }
   } catch (error) {
     if (signal?.aborted) return finish("aborted");
     throw error;
   } finally {
-    if (sequence !== undefined) sequences.release(sequence);
+    if (sequence !== undefined) {
+      sequence.tokens.length = Math.min(sequence.tokens.length, spans?.firstMasked ?? sequence.tokens.length);
+      sequences.release(sequence);
+    }
   }
 }
 
@@ -92,14 +101,16 @@ function describe(row: Float32Array, tokenId: number, logprobs: number | undefin
   return { tokenId, logprob, topLogprobs };
 }
 
-/** Ids to text, with stop strings and end tokens. */
+/** Ids to text, with stop strings and end tokens; statements are left out where `hiding` knows them. */
 class TextStream {
   readonly #decoder: ReturnType<Tokenizer["decoder"]>;
   readonly #endIds: ReadonlySet<number>;
   readonly #matcher: StopMatcher;
+  readonly #hiding: StatedSpans | undefined;
 
-  constructor(tokenizer: Tokenizer, request: GenerationRequest) {
-    this.#decoder = tokenizer.decoder();
+  constructor(tokenizer: Tokenizer, request: GenerationRequest, hiding: StatedSpans | undefined) {
+    this.#decoder = tokenizer.decoder({ special: request.options.statements === true });
+    this.#hiding = hiding;
     this.#endIds = tokenizer.endIds;
     this.#matcher = new StopMatcher(request.options.stop ?? []);
     if (request.continuesText) for (const id of request.prompt) this.#decoder.push(id);
@@ -108,7 +119,8 @@ class TextStream {
   /** Text released by this id, and why the generation ends with it if it does; `last` says no room is left. */
   push(id: number, last: boolean): { released: string; reason: FinishReason | undefined } {
     const ends = this.#endIds.has(id);
-    let released = this.#matcher.push(ends ? "" : this.#decoder.push(id));
+    const hidden = this.#hiding?.hides(id) === true;
+    let released = this.#matcher.push(ends || hidden ? "" : this.#decoder.push(id));
     if (!this.#matcher.stopped && (ends || last)) {
       released += this.#matcher.push(this.#decoder.end());
       if (!this.#matcher.stopped) released += this.#matcher.end();

@@ -3,6 +3,7 @@
  * events here as they happen; the result is computed once at the end.
  * Invariant: `text` is the concatenation of the emitted pieces, `tokenIds` their ids, whatever ended the generation.
  */
+import type { SpanReport, StatedSpans } from "./stated-spans.ts";
 import type { Executor, ReadBytes } from "../executors/executor.ts";
 
 /** One sampled token, and the text that became final with it (possibly empty, possibly of earlier tokens too). */
@@ -52,6 +53,8 @@ export interface GenerationResult {
   readonly seed: number;
   readonly timing: GenerationTiming;
   readonly reads: GenerationReads;
+  /** For models that state their attention spans: what they stated, and what was read because of it. */
+  readonly spans: SpanReport | undefined;
 }
 
 export class GenerationRecord {
@@ -64,6 +67,7 @@ export class GenerationRecord {
   #startedAt: number;
   #firstAt: number | undefined;
   #lastAt = 0;
+  #spans: StatedSpans | undefined;
 
   constructor(promptTokenIds: readonly number[], seed: number, now: () => number) {
     this.#promptTokenIds = promptTokenIds;
@@ -76,6 +80,11 @@ export class GenerationRecord {
   notePrefillStart(reusedTokens: number): void {
     this.#startedAt = this.#now();
     this.#reused = reusedTokens;
+  }
+
+  /** The generation's spans, whose facts are complete when it ends. */
+  noteSpans(spans: StatedSpans | undefined): void {
+    this.#spans = spans;
   }
 
   noteSampled(): void {
@@ -94,6 +103,8 @@ export class GenerationRecord {
     const decodeMs = this.#firstAt === undefined ? 0 : this.#lastAt - firstAt;
     const evaluated = this.#firstAt === undefined ? 0 : this.#promptTokenIds.length - this.#reused;
     const decoded = Math.max(0, this.#tokenIds.length - 1);
+    const spans = this.#spans?.report();
+    const dense = meanReads(executor, this.#promptTokenIds.length + 1, Math.max(1, decoded));
     return {
       text: this.#text,
       tokenIds: this.#tokenIds,
@@ -108,7 +119,8 @@ export class GenerationRecord {
         prefillTokensPerSecond: perSecond(evaluated, prefillMs),
         decodeTokensPerSecond: perSecond(decoded, decodeMs),
       },
-      reads: meanReads(executor, this.#promptTokenIds.length + 1, Math.max(1, decoded)),
+      reads: spans === undefined ? dense : readsUnderSpans(dense, spans),
+      spans,
     };
   }
 }
@@ -129,6 +141,16 @@ export function meanReads(
   }
   for (const kind of Object.keys(sum) as (keyof typeof sum)[]) sum[kind] /= count;
   return { bytesPerToken: total / count, byKind: sum };
+}
+
+/** Keys and values are read in proportion to the positions attended to; everything else as without spans. */
+function readsUnderSpans(
+  { bytesPerToken, byKind }: GenerationReads,
+  { positionsRead, positionsInAll }: SpanReport,
+): GenerationReads {
+  const keyValue =
+    positionsInAll === 0 ? byKind.keyValue : (byKind.keyValue * positionsRead) / positionsInAll;
+  return { bytesPerToken: bytesPerToken - byKind.keyValue + keyValue, byKind: { ...byKind, keyValue } };
 }
 
 function perSecond(count: number, milliseconds: number): number {

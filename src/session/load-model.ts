@@ -10,13 +10,15 @@ import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { dipRecipe, freeRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
+import { findControlTokens } from "../methods/attention-span/control-tokens.ts";
+import { explainTensors, loadRecipeProgram, readRecipes } from "../methods/recipes.ts";
 import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mergeOptions, readCheckpointDefaults } from "./checkpoint-defaults.ts";
 import { Model } from "./model.ts";
+import type { SpanSettings } from "./stated-spans.ts";
 import {
   checkLoadOptions,
   DEFAULT_CONTEXT_LENGTH,
@@ -51,6 +53,7 @@ export async function loadModelOn(
       tokenizer,
       executor,
       generationDefaults,
+      spans: readSpanSettings(file, tokenizer),
       loadMs,
       now: () => platform.now(),
     });
@@ -112,6 +115,16 @@ async function createExecutor(
   return engine.executor === "reference"
     ? createReferenceExecutor(program, file, options)
     : createWasmExecutor(platform, program, file, options);
+}
+
+/** What the checkpoint's recipe says about attention spans. */
+function readSpanSettings(file: ModelFile, tokenizer: Tokenizer): SpanSettings | undefined {
+  const recipe = readRecipes(file).find(({ method }) => method === "attention-span");
+  if (recipe?.method !== "attention-span") return undefined;
+  const control = findControlTokens(tokenizer);
+  const decode = (tokens: readonly number[]) => tokenizer.decode(tokens);
+  const sink = tokenizer.encode(recipe.instruction, { addSpecial: true, parseSpecial: false });
+  return { rules: { control, headers: recipe.headers, decode }, sink };
 }
 
 /** A tokenizer may know fewer ids than the embedding has rows (padding), never more. */

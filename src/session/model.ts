@@ -22,6 +22,7 @@ import { checkGenerationOptions, DEFAULT_MAX_TOKENS, type GenerationOptions } fr
 import { freshSeed } from "./random.ts";
 import { resolveSampling } from "./sampling.ts";
 import { type Sequence, SequencePool } from "./sequences.ts";
+import type { SpanSettings } from "./stated-spans.ts";
 import { StepQueue } from "./step-queue.ts";
 
 /** What load-model.ts puts together. */
@@ -30,6 +31,7 @@ export interface ModelParts {
   readonly tokenizer: Tokenizer;
   readonly executor: Executor;
   readonly generationDefaults: GenerationOptions;
+  readonly spans: SpanSettings | undefined;
   readonly loadMs: number;
   readonly now: () => number;
 }
@@ -41,6 +43,8 @@ export class Model implements AsyncDisposable {
   /** Milliseconds that loading took. */
   readonly loadMs: number;
   readonly #defaults: GenerationOptions;
+  /** What the checkpoint says about attention spans; undefined for models that state none. */
+  readonly spans: SpanSettings | undefined;
   readonly #now: () => number;
   readonly #queue: StepQueue;
   readonly #sequences: SequencePool;
@@ -53,6 +57,7 @@ export class Model implements AsyncDisposable {
     this.executor = parts.executor;
     this.loadMs = parts.loadMs;
     this.#defaults = parts.generationDefaults;
+    this.spans = parts.spans;
     this.#now = parts.now;
     this.#queue = new StepQueue(parts.executor);
     this.#sequences = new SequencePool(parts.executor.limits.slots);
@@ -150,6 +155,7 @@ export class Model implements AsyncDisposable {
       queue: this.#queue,
       sequences: this.#sequences,
       loadMs: this.loadMs,
+      spans: options.spans === "ignore" ? undefined : this.spans,
     };
     const record = new GenerationRecord(prompt, seed, this.#now);
     return new Generation(

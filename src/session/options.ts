@@ -71,6 +71,10 @@ export interface GenerationOptions {
   readonly stop?: readonly string[] | undefined;
   /** Report log-probabilities: of the chosen token, and of this many most probable ones (0 for none). */
   readonly logprobs?: number | undefined;
+  /** For models that state their attention spans: `follow` (default) reads what they name, `ignore` everything. */
+  readonly spans?: "follow" | "ignore" | undefined;
+  /** Show the statements of such models and their control tokens in the text; default false. */
+  readonly statements?: boolean | undefined;
   /** Stops prefill and decode; the generation then ends with reason `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -123,6 +127,8 @@ const generationSchema = z.strictObject({
   seed: z.number().int().min(0).max(0xffffffff).optional(),
   stop: z.array(z.string().min(1)).max(64).optional(),
   logprobs: z.number().int().min(0).optional(),
+  spans: z.enum(["follow", "ignore"]).optional(),
+  statements: z.boolean().optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional(),
 });
 

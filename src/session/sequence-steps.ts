@@ -6,13 +6,17 @@ import type { Step } from "../executors/executor.ts";
 import type { Sequence } from "./sequences.ts";
 import type { StepQueue } from "./step-queue.ts";
 
-/** A step of consecutive tokens of one sequence; `outputs` are rows of this step, `prompt` marks a prompt's tokens. */
+/**
+ * A step of consecutive tokens of one sequence; `outputs` are rows of this step, `prompt` marks a prompt's tokens, `visible`
+ * says what each row attends to where that is not everything.
+ */
 export function sequenceStep(
   tokens: readonly number[],
   firstPosition: number,
   slot: number,
   outputs: readonly number[],
   prompt = false,
+  visible?: Step["visible"],
 ): Step {
   return {
     tokens: Int32Array.from(tokens),
@@ -20,6 +24,7 @@ export function sequenceStep(
     slots: new Int32Array(tokens.length).fill(slot),
     outputs: Int32Array.from(outputs),
     prompt,
+    visible,
   };
 }
 
@@ -55,8 +60,9 @@ export async function extend<T>(
   signal: AbortSignal | undefined,
   read: (logits: Float32Array) => T,
   prompt = false,
+  visible?: Step["visible"],
 ): Promise<T> {
-  const step = sequenceStep(tokens, sequence.tokens.length, sequence.slot, outputs, prompt);
+  const step = sequenceStep(tokens, sequence.tokens.length, sequence.slot, outputs, prompt, visible);
   const result = await queue.run(step, signal, read);
   for (const token of tokens) sequence.tokens.push(token);
   return result;

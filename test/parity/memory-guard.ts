@@ -12,7 +12,7 @@ import {
   rotaryTables,
   STAGING_BYTES,
 } from "../../src/executors/wasm/memory-plan.ts";
-import { CONTROL_BYTES, PANEL_ROWS, TILE_TOKENS } from "../../src/kernels/layout.ts";
+import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";
 import type { CaseStep, KernelCase } from "../../src/kernels/kernel-case.ts";
 import { programBuffers, programCaches } from "../../src/program/dataflow.ts";
 import { caseFile } from "../../src/executors/case-runner.ts";
@@ -95,6 +95,7 @@ export class MemoryGuard {
     yield [plan.control, CONTROL_BYTES];
     for (const array of [plan.tokens, plan.positions, plan.slots]) yield [array, 4 * tokens];
     yield [plan.outputs, 4 * outputs];
+    if (step.visible !== undefined) yield [plan.spans, SPAN_ROW_BYTES * tokens];
     for (const table of rotaryTables(this.#case.program)) {
       yield [found(plan.angles, table.name), 8 * table.inverseFrequencies.length * tokens];
     }

@@ -287,7 +287,7 @@ export class ReferenceExecutor implements Executor {
     const cache = this.#cache(op.cache);
     const [out, query] = [this.#buffer(op.out, step), this.#buffer(op.query, step)];
     for (let t = 0; t < step.tokens.length; t++) {
-      attention(out, query, cache, step.slots, step.positions, shape, t, t + 1);
+      attention(out, query, cache, step.slots, step.positions, shape, t, t + 1, step.visible);
       await pacer.pause();
     }
   }

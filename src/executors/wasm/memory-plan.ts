@@ -10,7 +10,9 @@ import {
   BLOCK_COLUMNS,
   COLUMN_UNIT_ROWS,
   CONTROL_BYTES,
+  MOST_INTERVALS,
   PANEL_ROWS,
+  SPAN_ROW_BYTES,
   TILE_TOKENS,
 } from "../../kernels/layout.ts";
 import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
@@ -74,6 +76,8 @@ export interface MemoryPlan {
   readonly positions: number;
   readonly slots: number;
   readonly outputs: number;
+  /** Visible intervals of each row. */
+  readonly spans: number;
   readonly angles: ReadonlyMap<string, number>;
   readonly buffers: ReadonlyMap<string, PlacedBuffer>;
   readonly caches: ReadonlyMap<string, PlacedCache>;
@@ -128,6 +132,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const control = space.take(CONTROL_BYTES);
   const stepArray = () => space.take(4 * rows);
   const [tokens, positions, slots, outputs] = [stepArray(), stepArray(), stepArray(), stepArray()];
+  const spans = space.take(SPAN_ROW_BYTES * limits.stepTokens);
   const angles = new Map(
     rotaryTables(program).map((table) => [
       table.name,
@@ -176,6 +181,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     positions,
     slots,
     outputs,
+    spans,
     angles,
     buffers,
     caches,
@@ -222,11 +228,11 @@ function placeCache(
   return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
 }
 
-/** Query, sums and scores of one run of heads; see kernels/attention/attention.as.ts. */
+/** A row's intervals, then query, sums and scores of one run of heads; see kernels/attention/attention.as.ts. */
 function attentionScratchBytes(program: Program, capacity: number): number {
   const widths = programCaches(program).map((cache) => Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS);
-  const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8);
-  return Math.ceil((4 * floats) / 64) * 64;
+  const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8 + 16 * MOST_INTERVALS);
+  return SPAN_ROW_BYTES + Math.ceil((4 * floats) / 64) * 64;
 }
 
 /** Outputs take zeros as their bias, inputs of tenderLinear as their tables, read to the end of a block. */

@@ -159,12 +159,23 @@ export class WasmExecutor implements Executor {
     new Int32Array(this.#memory.buffer, plan.slots, count).set(step.slots);
     new Int32Array(this.#memory.buffer, plan.outputs, step.outputs.length).set(step.outputs);
     for (const { table, angles } of this.#rotary) writeAngles(table, step.positions, angles);
+    this.#placeSpans(step);
     this.#set(layout.CONTROL_TOKENS, count);
     this.#set(layout.CONTROL_OUTPUTS, step.outputs.length);
     const { stopped } = await this.#run(count === 1 && !this.#runsDense(step) ? "decode" : "batch", signal);
     this.#throwIfReadersFailed();
     if (stopped) signal?.throwIfAborted();
     return this.#logits(step.outputs.length);
+  }
+
+  #placeSpans({ visible }: Step): void {
+    const { spans } = this.#plan;
+    this.#set(layout.CONTROL_SPANS, visible === undefined ? 0 : spans);
+    visible?.forEach((intervals = [], row) => {
+      const length = 1 + 2 * intervals.length;
+      const words = new Int32Array(this.#memory.buffer, spans + row * layout.SPAN_ROW_BYTES, length);
+      words.set([intervals.length, ...intervals.flatMap(({ start, end }) => [start, end])]);
+    });
   }
 
   /** The first `rows` rows of a buffer [rows, width] as the last step left them, copied. */

@@ -1,8 +1,9 @@
-// Attention of one token over the cached positions [start, end): scores into scratch, softmax, weighted sum of
-// values. Keys are read as panels of 8 positions and values row by row, each cache byte once per run of up to 4 query
+// Attention of one token over ascending intervals of cached positions, as a rule the one interval [0, position]: scores
+// into scratch, softmax, weighted sum of values. Nothing outside the intervals is read but the rest of their panels. Keys are read as panels of 8 positions and values row by row, each cache byte once per run of up to 4 query
 // heads that share a key/value head; every sum runs over positions in order, so results depend neither on the number
 // of threads nor on how tokens are batched. Cache layout: store-key-value/store-key-value.as.ts.
-// Scratch per thread: query [stored][RUN], sums [RUN][stored], scores [RUN][capacity + 8], all f32.
+// Scratch per thread: query [stored][RUN], sums [RUN][stored], scores [RUN][capacity + 8 + 16 per interval], all f32.
+// Scores of an interval lie where its first panel begins, panel after panel; intervals follow each other.
 import { exp4, halfMask, HALF_SCALE, madd, sumLanes, widenHalf } from "../lanes.as";
 
 /** Query heads handled together. */
@@ -129,8 +130,7 @@ const SINK = memory.data(16, 16);
 
 /** Replaces scores by e^(score - max) * factor; returns the sum of the unscaled exponentials. */
 // @ts-ignore: decorator
-@inline function exponentiate(scores: usize, start: i32, end: i32, factor: f32): f32 {
-  const from = scores + (<usize>(start & ~7) << 2), to = scores + (<usize>((end + 7) & ~7) << 2);
+@inline function exponentiate(from: usize, to: usize, factor: f32): f32 {
   let largest = f32x4.splat(-Infinity);
   for (let p = from; p < to; p += 16) largest = f32x4.pmax(largest, v128.load(p));
   largest = f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
@@ -145,13 +145,12 @@ const SINK = memory.data(16, 16);
   return sumLanes(sums);
 }
 
-/** sums[h][i] = sum over positions of probability[h][position] * value[position][i], 4 heads. */
+/** sums[h][i] += sum over positions of probability[h][position] * value[position][i], 4 heads. */
 // @ts-ignore: decorator
 @inline function weighRun<E>(scores: usize, stride: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize): void {
   const mask = halfMask();
   const rowBytes = stored * sizeof<E>(), half = <u32>(4 * sizeof<E>());
   const sumBytes = stored << 2;
-  memory.fill(sums, 0, RUN * sumBytes);
   for (let block = <usize>start; block < <usize>end; block += VALUE_BLOCK) {
     const blockStart = values + block * rowBytes, blockEnd = values + min(block + VALUE_BLOCK, <usize>end) * rowBytes;
     touch(blockStart, blockEnd - blockStart);
@@ -196,7 +195,6 @@ const SINK = memory.data(16, 16);
 @inline function weighOne<E>(scores: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize): void {
   const mask = halfMask();
   const rowBytes = stored * sizeof<E>(), quarter = <u32>(4 * sizeof<E>());
-  memory.fill(sums, 0, stored << 2);
   for (let block = <usize>start; block < <usize>end; block += VALUE_BLOCK) {
     const blockStart = values + block * rowBytes, blockEnd = values + min(block + VALUE_BLOCK, <usize>end) * rowBytes;
     touch(blockStart, blockEnd - blockStart);
@@ -234,18 +232,25 @@ const SINK = memory.data(16, 16);
   }
 }
 
+/** Bytes that the scores of positions [start, end) take: whole panels. */
+// @ts-ignore: decorator
+@inline function panelScores(start: i32, end: i32): usize {
+  return <usize>(((end + 7) & ~7) - (start & ~7)) << 2;
+}
+
 /**
  * Heads [first, last) of one query row [H * d] into out [H * d]. keys and values point at the slot's first
- * key/value head; group = H / K query heads share one of them.
+ * key/value head; group = H / K query heads share one of them. `spans` holds the bounds (i32) of the `count` intervals.
  */
 // @ts-ignore: decorator
 @inline function attend<E>(
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
-  capacity: i32, start: i32, end: i32, scale: f32, scratch: usize,
+  capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize,
 ): void {
   const width = <usize>headWidth, stored = (width + 7) & ~7;
   const headBytes = stored * <usize>capacity * sizeof<E>();
-  const stride = (<usize>capacity + 8) << 2;
+  const lastSpan = spans + (<usize>count << 3);
+  const stride = (<usize>capacity + 8 + 16 * <usize>count) << 2;
   const sums = scratch + ((stored * RUN) << 2), scores = sums + ((stored * RUN) << 2);
   for (let head = first; head < last; ) {
     const kvHead = head / group;
@@ -259,16 +264,28 @@ const SINK = memory.data(16, 16);
         store<f32>(scratch + ((i * run + h) << 2), value * rescale<E>());
       }
     }
-    if (run == RUN) scoreRun<E>(scratch, k, stored, start, end, scores, stride);
-    else scoreOne<E>(scratch, k, stored, start, end, scores);
-    let totals: v128 = f32x4.splat(exponentiate(scores, start, end, rescale<E>()));
+    let to = scores;
+    for (let span = spans; span < lastSpan; span += 8) {
+      const start = load<i32>(span), end = load<i32>(span, 4);
+      const at = to - (<usize>(start & ~7) << 2);
+      if (run == RUN) scoreRun<E>(scratch, k, stored, start, end, at, stride);
+      else scoreOne<E>(scratch, k, stored, start, end, at);
+      to += panelScores(start, end);
+    }
+    let totals: v128 = f32x4.splat(exponentiate(scores, to, rescale<E>()));
     if (run == RUN) {
-      totals = f32x4.replace_lane(totals, 1, exponentiate(scores + stride, start, end, rescale<E>()));
-      totals = f32x4.replace_lane(totals, 2, exponentiate(scores + 2 * stride, start, end, rescale<E>()));
-      totals = f32x4.replace_lane(totals, 3, exponentiate(scores + 3 * stride, start, end, rescale<E>()));
-      weighRun<E>(scores, stride, v, stored, start, end, sums);
-    } else {
-      weighOne<E>(scores, v, stored, start, end, sums);
+      totals = f32x4.replace_lane(totals, 1, exponentiate(scores + stride, to + stride, rescale<E>()));
+      totals = f32x4.replace_lane(totals, 2, exponentiate(scores + 2 * stride, to + 2 * stride, rescale<E>()));
+      totals = f32x4.replace_lane(totals, 3, exponentiate(scores + 3 * stride, to + 3 * stride, rescale<E>()));
+    }
+    memory.fill(sums, 0, run * (stored << 2));
+    to = scores;
+    for (let span = spans; span < lastSpan; span += 8) {
+      const start = load<i32>(span), end = load<i32>(span, 4);
+      const at = to - (<usize>(start & ~7) << 2);
+      if (run == RUN) weighRun<E>(at, stride, v, stored, start, end, sums);
+      else weighOne<E>(at, v, stored, start, end, sums);
+      to += panelScores(start, end);
     }
     v128.store(scratch, f32x4.div(f32x4.splat(1), totals));
     for (let h: usize = 0; h < run; h++) {
@@ -282,14 +299,14 @@ const SINK = memory.data(16, 16);
 
 export function attention_f16_f32(
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
-  capacity: i32, start: i32, end: i32, scale: f32, scratch: usize,
+  capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize,
 ): void {
-  attend<u16>(query, out, keys, values, first, last, group, headWidth, capacity, start, end, scale, scratch);
+  attend<u16>(query, out, keys, values, first, last, group, headWidth, capacity, spans, count, scale, scratch);
 }
 
 export function attention_f32_f32(
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
-  capacity: i32, start: i32, end: i32, scale: f32, scratch: usize,
+  capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize,
 ): void {
-  attend<f32>(query, out, keys, values, first, last, group, headWidth, capacity, start, end, scale, scratch);
+  attend<f32>(query, out, keys, values, first, last, group, headWidth, capacity, spans, count, scale, scratch);
 }

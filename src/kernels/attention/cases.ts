@@ -1,8 +1,9 @@
 /**
  * Case rows of attention: head widths, groups of query heads, windows and scales, over caches in f16 and f32. The steps
  * fill three slots in mixed order, cross panels of positions, and go back to an earlier position, behind which the
- * cache still holds what was stored before.
+ * cache still holds what was stored before. Some rows see only intervals of what is there.
  */
+import { type Interval, mergeIntervals } from "../../program/intervals.ts";
 import type { KeyValueCache } from "../../program/program.ts";
 import { CaseBuilder, tokenBuffer } from "../case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../kernel-case.ts";
@@ -21,7 +22,26 @@ interface Shape {
   readonly window?: number;
   /** Multiplies queries: large scores make the softmax pick one position. */
   readonly queryScale?: number;
+  /** Rows see only some positions. */
+  readonly spans?: keyof typeof SPANS;
 }
+
+const SPANS = {
+  /** What a row that states everything sees. */
+  all: (t: number) => [{ start: 0, end: t + 1 }],
+  itself: (t: number) => [{ start: t, end: t + 1 }],
+  /** The first positions, single ones and ends of panels, the last ones; some rows state nothing. */
+  some: (t: number) =>
+    t % 5 === 3
+      ? undefined
+      : mergeIntervals([
+          { start: 0, end: Math.min(2, t + 1) },
+          { start: Math.min(4, t), end: Math.min(5, t) },
+          { start: Math.min(7, t), end: Math.min(9, t) },
+          { start: Math.min(15, t), end: Math.min(27, t) },
+          { start: Math.max(0, t - (t % 4)), end: t + 1 },
+        ]),
+} satisfies Readonly<Record<string, (t: number) => Interval[] | undefined>>;
 
 const SHAPES: readonly Shape[] = [
   { heads: 1, kvHeads: 1, headWidth: 16 },
@@ -44,6 +64,14 @@ const SHAPES: readonly Shape[] = [
   { heads: 4, kvHeads: 1, headWidth: 16, window: 100 },
   { heads: 4, kvHeads: 1, headWidth: 16, queryScale: 100 },
   { heads: 3, kvHeads: 3, headWidth: 16, queryScale: 0 },
+  { heads: 1, kvHeads: 1, headWidth: 16, spans: "all" },
+  { heads: 8, kvHeads: 2, headWidth: 16, spans: "itself" },
+  { heads: 1, kvHeads: 1, headWidth: 16, spans: "some" },
+  { heads: 4, kvHeads: 1, headWidth: 64, spans: "some" },
+  { heads: 6, kvHeads: 2, headWidth: 12, spans: "some" },
+  { heads: 5, kvHeads: 5, headWidth: 8, spans: "some" },
+  { heads: 4, kvHeads: 1, headWidth: 16, spans: "some", window: 9 },
+  { heads: 4, kvHeads: 1, headWidth: 16, spans: "some", queryScale: 100 },
 ];
 
 export function attentionCases(): readonly KernelCase[] {
@@ -51,7 +79,7 @@ export function attentionCases(): readonly KernelCase[] {
 }
 
 function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
-  const { heads, kvHeads, headWidth, window, queryScale = 1 } = shape;
+  const { heads, kvHeads, headWidth, window, queryScale = 1, spans } = shape;
   const builder = new CaseBuilder(`attention ${keyValueFormat} ${JSON.stringify(shape)}`);
   const cache: KeyValueCache = { name: "cache", kvHeads, headWidth };
   const rows = (name: string, width: number, deviation = 1) =>
@@ -65,7 +93,10 @@ function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
   const facts = {
     kernel: oneKernel(`attention_${keyValueFormat}_f32`),
     bound: queryScale > 1 ? PEAKED_BOUND : BOUND,
-    steps: sequenceSteps(),
+    steps: sequenceSteps().map((step) => ({
+      ...step,
+      ...(spans && { visible: Array.from(step.positions, SPANS[spans]) }),
+    })),
     slots: 3,
     keyValueFormat,
   };

@@ -1,7 +1,8 @@
 /**
  * attention: causal softmax attention with grouped queries (arXiv 2305.13245) over a token's own cache slot, with an
- * optional sliding window. Scores, softmax and sums in f64. The oracle for all other attention kernels.
+ * optional sliding window and, where rows state what they need, over those positions alone. Scores, softmax and sums in f64. The oracle for all other attention kernels.
  */
+import type { Interval } from "../../program/intervals.ts";
 import type { CacheArrays } from "../store-key-value/reference.ts";
 
 /** Facts of the op: H query heads over K key/value heads of width d. */
@@ -25,14 +26,16 @@ export function attention(
   shape: AttentionShape,
   first: number,
   end: number,
+  visible?: readonly (readonly Interval[] | undefined)[] | undefined,
 ): void {
   const scores = new Float64Array(cache.contextLength);
   for (let t = first; t < end; t++) {
     const last = positions[t];
     const start = shape.window === undefined ? 0 : Math.max(0, last - shape.window + 1);
     const slotRow = slots[t] * cache.contextLength;
+    const seen = positionsOf(visible?.[t] ?? [{ start: 0, end: last + 1 }], start);
     for (let head = 0; head < shape.heads; head++) {
-      attendHead(out, query, cache, shape, scores, { t, head, slotRow, start, last });
+      attendHead(out, query, cache, shape, scores, { t, head, slotRow, seen });
     }
   }
 }
@@ -43,7 +46,7 @@ function attendHead(
   cache: CacheArrays,
   shape: AttentionShape,
   scores: Float64Array,
-  at: { t: number; head: number; slotRow: number; start: number; last: number },
+  at: { t: number; head: number; slotRow: number; seen: Int32Array },
 ): void {
   const { headWidth, heads, kvHeads } = shape;
   const queryStart = (at.t * heads + at.head) * headWidth;
@@ -51,7 +54,7 @@ function attendHead(
   const rowStart = (position: number) => (at.slotRow + position) * cache.width + kvHead * headWidth;
 
   let maximum = Number.NEGATIVE_INFINITY;
-  for (let position = at.start; position <= at.last; position++) {
+  for (const position of at.seen) {
     const row = rowStart(position);
     let score = 0;
     for (let i = 0; i < headWidth; i++) {
@@ -61,15 +64,25 @@ function attendHead(
     maximum = Math.max(maximum, scores[position]);
   }
   let total = 0;
-  for (let position = at.start; position <= at.last; position++) {
+  for (const position of at.seen) {
     scores[position] = Math.exp(scores[position] - maximum);
     total += scores[position];
   }
   for (let i = 0; i < headWidth; i++) {
     let sum = 0;
-    for (let position = at.start; position <= at.last; position++) {
+    for (const position of at.seen) {
       sum += scores[position] * cache.values[rowStart(position) + i];
     }
     out[queryStart + i] = sum / total;
   }
+}
+
+/** Positions of the intervals from `first` on. */
+function positionsOf(intervals: readonly Interval[], first: number): Int32Array {
+  return Int32Array.from(
+    intervals.flatMap(({ start, end }) => {
+      const from = Math.max(start, first);
+      return Array.from({ length: Math.max(0, end - from) }, (_, i) => from + i);
+    }),
+  );
 }

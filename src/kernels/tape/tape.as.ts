@@ -7,12 +7,12 @@ import { embed_bf16, embed_f16, embed_f32, embed_q4, embed_q8 } from "../embed/e
 import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_silu_f32 } from "../glu/glu.as";
 import {
   ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS,
-  CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
+  CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_SPANS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
   GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
   OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_SELECT_COLUMNS,
   OP_FETCH_COLUMNS, OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
   OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
-  TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8,
+  TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8, SPAN_ROW_BYTES,
 } from "../layout";
 import {
   activations_f32_row, activations_f32_tile, activations_i16_row, activations_i16_tile, activations_i8_row,
@@ -164,6 +164,25 @@ function runStoreKeyValue(p: usize): void {
   }
 }
 
+/** Writes the intervals of [start, end) that a row sees to `target`; returns how many they are. */
+function placeIntervals(row: usize, start: i32, end: i32, target: usize): i32 {
+  const spans = address(control, CONTROL_SPANS >> 2), stated = spans + row * SPAN_ROW_BYTES;
+  if (spans == 0 || load<i32>(stated) == 0) {
+    store<i32>(target, start);
+    store<i32>(target, end, 4);
+    return 1;
+  }
+  let count = 0;
+  for (let i = 0, all = load<i32>(stated); i < all; i++) {
+    const from = max(start, load<i32>(stated + (<usize>i << 3), 4)), to = load<i32>(stated + (<usize>i << 3), 8);
+    if (from >= to) continue;
+    store<i32>(target + (<usize>count << 3), from);
+    store<i32>(target + (<usize>count << 3), to, 4);
+    count++;
+  }
+  return count;
+}
+
 /**
  * cache format, query, queryStride, out, outStride, keys, values, slotBytes, heads, group, headWidth, capacity, window
  * (0: none), scale, scratch, scratchStride
@@ -176,12 +195,12 @@ function runAttention(p: usize): void {
   for (let row: usize = 0; row < <usize>rows && !stopping(); row++) {
     const query = address(p, 3) + row * address(p, 4), out = address(p, 5) + row * address(p, 6);
     const slot = <usize>load<i32>(slots + (row << 2)) * address(p, 9), end = load<i32>(positions + (row << 2)) + 1;
-    const start = window > 0 ? max(0, end - window) : 0;
     const keys = address(p, 7) + slot, values = address(p, 8) + slot;
+    const count = placeIntervals(row, window > 0 ? max(0, end - window) : 0, end, scratch), rest = scratch + SPAN_ROW_BYTES;
     if (word(p, 2) == CACHE_F16) {
-      attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, start, end, scale, scratch);
+      attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);
     } else {
-      attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, start, end, scale, scratch);
+      attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);
     }
   }
 }
