@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { addColumnsCommand } from "./compress-columns.ts";
 import { addDipCommand } from "./compress-dip.ts";
+import { addDropCommand } from "./compress-drop.ts";
 import { addInputGroupsCommand } from "./compress-input-groups.ts";
 import { compressByRecipe, type RecipeFlags, type RunCommand } from "./compress-recipe.ts";
 import { addTenderCommand } from "./compress-tender.ts";
@@ -44,6 +45,7 @@ export function addCompressCommand(program: Command, terminal: Terminal, run: Ru
   addTenderCommand(group, terminal);
   addInputGroupsCommand(group, terminal);
   addColumnsCommand(group, terminal);
+  addDropCommand(group, terminal);
 }
 
 function checkFlags({ recipe, model, out, json }: Partial<RecipeFlags>): RecipeFlags {

@@ -6,8 +6,7 @@ import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
-import { readRecipes, recipeSection } from "../methods/recipes.ts";
-import { loadProgram } from "../models/registry.ts";
+import { loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { differentiate } from "../program/differentiate.ts";
@@ -113,7 +112,7 @@ async function createExecutor(
   file: HuggingFaceModelFile,
   flags: TrainFlags,
 ): Promise<WasmTraining> {
-  const { program } = await loadProgram(file, { contextLength: flags.context });
+  const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
   return createWasmTraining(platform, differentiate(program, { recompute: flags.recompute }), {
     threads: flags.threads ?? platform.coreCount,
     limits: { rows: flags.batch * flags.context, sequenceLength: flags.context },

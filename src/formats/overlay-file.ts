@@ -31,6 +31,7 @@ export function overlayFile(
   base: ModelFile,
   computed: readonly ComputedTensor[],
   recipes: Json | undefined,
+  hidden: readonly string[] = [],
 ): ModelFile {
   const byName = new Map(computed.map((tensor) => [tensor.name, tensor]));
   const tensors = new Map(base.tensors);
@@ -38,6 +39,7 @@ export function overlayFile(
     const bytes = tensorByteSize(`${base.name}: tensor "${name}"`, shape, format);
     tensors.set(name, { name, shape, format, bytes } satisfies TensorInfo);
   }
+  for (const name of hidden) tensors.delete(name);
   return {
     ...base,
     tensors,

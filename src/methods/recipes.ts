@@ -17,6 +17,8 @@ import { inputGroupsRecipeSchema } from "./input-groups/recipe.ts";
 import { explainInputGroups } from "./input-groups/tensors.ts";
 import { tenderRecipeSchema } from "./tender/recipe.ts";
 import { rewriteTender } from "./tender/rewrite.ts";
+import { trimRecipeSchema } from "./trimllm/recipe.ts";
+import { restoreAbsentTensors, rewriteTrim } from "./trimllm/rewrite.ts";
 
 /** Version of the section as a whole; each recipe has its own beside it. */
 export const RECIPES_VERSION = 1;
@@ -26,6 +28,7 @@ const recipeSchema = z.discriminatedUnion("method", [
   columnRecipeSchema,
   inputGroupsRecipeSchema,
   attentionSpanRecipeSchema,
+  trimRecipeSchema,
 ]);
 const sectionSchema = z.strictObject({
   version: z.literal(RECIPES_VERSION),
@@ -62,8 +65,19 @@ export function explainTensors(file: ModelFile): ModelFile {
 
 /** `loadProgram` followed by the checkpoint's recipes. Errors as there and FormatError, UnsupportedError for recipes. */
 export async function loadRecipeProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
-  const { parameters, program } = await loadProgram(file, options);
+  const trimmed = readRecipes(file).find((recipe) => recipe.method === "trimllm");
+  const original = trimmed === undefined ? file : restoreAbsentTensors(file, trimmed);
+  const { parameters, program } = await loadProgram(original, options);
   return { parameters, program: applyRecipes(program, file) };
+}
+
+/**
+ * The program that trains: without the sublayers that are gone and before all other recipes, which say how the trained
+ * weights are to be read. Errors as `loadRecipeProgram`.
+ */
+export function loadTrainableProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
+  const trimmed = readRecipes(file).filter(({ method }) => method === "trimllm");
+  return loadRecipeProgram({ ...file, recipes: recipeSection(trimmed), close: () => file.close() }, options);
 }
 
 /** The program with the checkpoint's recipes applied, validated. */
@@ -80,6 +94,9 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
         break;
       case "dynamic-input-pruning":
         rewritten = rewriteColumns(rewritten, recipe);
+        break;
+      case "trimllm":
+        rewritten = rewriteTrim(rewritten, recipe, file.name);
         break;
     }
   }

@@ -4,7 +4,7 @@
  * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
  */
 import { selectedShare } from "./column-ops.ts";
-import { weightsOf } from "./dataflow.ts";
+import { programCaches, weightsOf } from "./dataflow.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
 
@@ -66,6 +66,12 @@ export function countCost(program: Program, model: CostModel): ProgramCost {
   });
   const total = Object.values(byKind).reduce((sum, bytes) => sum + bytes, 0);
   return { ops, reads: { total, byKind }, multiplyAdds };
+}
+
+/** Bytes that one position of a sequence keeps in all caches, given those of one element. */
+export function keyValueBytes(program: Program, elementBytes: number): number {
+  const elements = programCaches(program).map(({ kvHeads, headWidth }) => 2 * kvHeads * headWidth);
+  return elements.reduce((sum, count) => sum + count, 0) * elementBytes;
 }
 
 /** Which group a weight's bytes belong to, from its name in the program. */

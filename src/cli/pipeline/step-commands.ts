@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<Step["step"], StepCommand>> = {
   tender: { words: ["compress", "tender"], resumable: false },
   "input-groups": { words: ["compress", "input-groups"], resumable: false },
   dip: { words: ["compress", "dip"], resumable: false },
+  drop: { words: ["compress", "drop"], resumable: false },
 };
 
 /** The command of a step. */

@@ -73,6 +73,18 @@ const dip = z
   })
   .describe("read only the columns that matter to a token (skim compress dip)");
 
-export const stepSchema = z.discriminatedUnion("step", [tune, tender, groups, dip]);
+const drop = z
+  .strictObject({
+    step: z.literal("drop"),
+    layers: z.array(z.int().min(0)).min(1).optional().describe("layers to leave out, from 0"),
+    sublayers: z
+      .array(z.string().regex(/^\d+\.(attention|mlp)$/))
+      .min(1)
+      .optional()
+      .describe("sublayers to leave out, such as 3.attention"),
+  })
+  .describe("leave out layers, or the attention or MLP of some (skim compress drop)");
+
+export const stepSchema = z.discriminatedUnion("step", [tune, tender, groups, dip, drop]);
 
 export type Step = z.infer<typeof stepSchema>;

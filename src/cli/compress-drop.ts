@@ -1,0 +1,141 @@
+/** `skim compress drop`: a checkpoint without some of its layers, or without the attention or MLP of some layers. */
+import type { Command } from "commander";
+import { InvalidArgumentError } from "commander";
+import type { ModelFile } from "../formats/model-file.ts";
+import { writeModelFolder } from "../formats/folder-writer.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
+import { type DropResult, dropSublayers } from "../methods/trimllm/drop.ts";
+import { SUBLAYER_KINDS, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
+import { listSublayers } from "../methods/trimllm/sublayers.ts";
+import { createFolderSink, nodePlatform } from "../platform/node.ts";
+import { keyValueBytes } from "../program/accounting.ts";
+import { wholeNumbers } from "./arguments.ts";
+import { InterruptedError, UsageError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { hashTensors } from "./model-hash.ts";
+import { startProgress } from "./progress.ts";
+import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
+
+interface DropFlags {
+  readonly model: string;
+  readonly layers?: readonly number[];
+  readonly sublayers?: readonly SublayerId[];
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim compress drop --model ./SmolLM-135M --layers 11,12 --out smollm-28
+  $ skim compress drop --model ./SmolLM-135M --sublayers 3.attention,5.mlp --out smollm-small
+
+Layers count from 0 and keep their numbers when others are gone, so a model can be dropped from again. The folder holds
+neither the dropped tensors nor anything in their place, and the keys and values of dropped attentions are not kept either.
+Nothing is tuned here; skim train does that. Quantize afterwards.`;
+
+export function addDropCommand(group: Command, terminal: Terminal): void {
+  group
+    .command("drop")
+    .description("leave out whole layers, or the attention or MLP of some")
+    .addHelpText("after", EXAMPLES)
+    .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
+    .option("--layers <n,...>", "layers to leave out", wholeNumbers(0))
+    .option("--sublayers <name,...>", "sublayers to leave out, such as 3.attention,5.mlp", sublayerIds)
+    .requiredOption("--out <folder>", "folder to write; must not exist")
+    .option("--json", "print one JSON object")
+    .action((flags: DropFlags) => compress(terminal, flags));
+}
+
+function sublayerIds(text: string): SublayerId[] {
+  return text.split(",").map((part) => {
+    const [layer, kind] = part.trim().split(".");
+    const known = SUBLAYER_KINDS.find((candidate) => candidate === kind);
+    if (known === undefined || !/^\d+$/.test(layer)) {
+      throw new InvalidArgumentError("Expected names such as 3.attention or 5.mlp.");
+    }
+    return { layer: Number(layer), kind: known };
+  });
+}
+
+async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
+  const { layers = [], sublayers = [] } = flags;
+  if (layers.length + sublayers.length === 0) {
+    throw new UsageError("compress drop: expected --layers, --sublayers or both");
+  }
+  await withInterrupt(async (signal) => {
+    const file = await openModelFile(nodePlatform(), flags.model);
+    try {
+      const reading = startProgress(terminal, "reading");
+      const base = await hashTensors(file, {
+        signal,
+        onProgress: (done, total) => reading.update(done, total),
+      })
+        .catch((error: unknown) => {
+          throw signal.aborted ? new InterruptedError() : error;
+        })
+        .finally(() => reading.end());
+      const dropped = [...(await presentIn(file, layers)), ...sublayers];
+      const result = await dropSublayers(file, dropped, { base });
+      await write(terminal, flags.out, result, signal);
+      await report(terminal, flags, file, result);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** What is left of `layers` in the file. UsageError for a layer of which nothing is. */
+async function presentIn(file: ModelFile, layers: readonly number[]): Promise<SublayerId[]> {
+  const { program } = await loadRecipeProgram(file);
+  const present = listSublayers(program);
+  return layers.flatMap((layer) => {
+    const own = present.filter((sublayer) => sublayer.layer === layer);
+    if (own.length > 0) return own.map(({ kind }) => ({ layer, kind }));
+    const known = [...new Set(present.map((sublayer) => sublayer.layer))].join(", ");
+    throw new UsageError(`compress drop: --layers, expected some of ${known}, got ${layer}`);
+  });
+}
+
+async function write(
+  terminal: Terminal,
+  out: string,
+  result: DropResult,
+  signal: AbortSignal,
+): Promise<void> {
+  const sink = await createFolderSink(out);
+  const writing = startProgress(terminal, "writing");
+  try {
+    await writeModelFolder(result.file, sink.open, {
+      signal,
+      onProgress: (done, total) => writing.update(done, total),
+    }).finally(() => writing.end());
+    await sink.finish();
+  } catch (error) {
+    await sink.abort();
+    throw signal.aborted ? new InterruptedError() : error;
+  }
+}
+
+async function report(
+  terminal: Terminal,
+  flags: DropFlags,
+  before: ModelFile,
+  { file, recipe }: DropResult,
+): Promise<void> {
+  const cacheBytes = async (model: ModelFile) => keyValueBytes((await loadRecipeProgram(model)).program, 2);
+  const summary = {
+    out: flags.out,
+    dropped: sublayersOf(recipe, false).map(sublayerName),
+    tensorBytes: { before: before.tensorBytes, after: file.tensorBytes },
+    keyValueBytesPerPosition: { before: await cacheBytes(before), after: await cacheBytes(file) },
+  };
+  if (flags.json === true) return printJson(terminal, summary);
+  const { tensorBytes, keyValueBytesPerPosition: cache } = summary;
+  printNote(
+    terminal,
+    `wrote ${flags.out} without ${summary.dropped.join(", ")}: ${formatSize(tensorBytes.before)} of tensors became ` +
+      `${formatSize(tensorBytes.after)}, keys and values ${cache.before} bytes per position ${cache.after}`,
+  );
+}
