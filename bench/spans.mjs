@@ -1,0 +1,182 @@
+// Decode speed when tokens attend to a share of the context against full attention: contexts filled in one model, settings
+// interleaved, medians. Attention time is a step's time less that of a step that sees only itself. With --record it appends
+// a row to results/spans.jsonl.
+//   node bench/spans.mjs --model tinyllama-q8_0.gguf [--contexts 1024,4096,16384] [--shares 0.25,0.1] [--sequences 1]
+//     [--threads 2] [--rounds 9] [--tokens 6] [--record]
+import { appendFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { speedBound } from "../dist/methods/attention-span/speed-bound.js";
+import { countPositions, mergeIntervals } from "../dist/program/intervals.js";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+/** Positions per stated span, and those always visible at both ends. */
+const SPAN = 64;
+const SINK = 16;
+const LINE = 16;
+const FILL = 256;
+
+const { values: flags } = parseArgs({
+  options: {
+    model: { type: "string" },
+    contexts: { type: "string", default: "1024,4096,16384" },
+    shares: { type: "string", default: "0.25,0.1" },
+    sequences: { type: "string", default: "1" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    tokens: { type: "string", default: "6" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.model === undefined) {
+  console.error(
+    "spans: expected --model FILE - make one with `skim synth --shape tinyllama-1.1b --format q8_0`",
+  );
+  process.exit(2);
+}
+const [sequences, threads, rounds, tokens] = [flags.sequences, flags.threads, flags.rounds, flags.tokens].map(
+  Number,
+);
+const contexts = flags.contexts.split(",").map(Number);
+const shares = flags.shares.split(",").map(Number);
+const platform = nodePlatform();
+const before = readLoad();
+
+const longest = Math.max(...contexts);
+const model = await loadModelOn(platform, flags.model, {
+  model: { contextLength: longest + tokens },
+  engine: { threads, slots: sequences, stepTokens: Math.max(FILL, sequences) },
+});
+const { executor } = model;
+const id = (i) => (17 * i + 5) % model.program.vocabularySize;
+await fill();
+
+const others = watchOthers();
+let roofline = 0;
+const settings = contexts.flatMap((context) =>
+  [null, ...shares, 0].map((share) => ({ context, share, visible: visibleAt(context, share), values: [] })),
+);
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await executor.measureBandwidth());
+  for (const setting of settings) {
+    const milliseconds = await decode(setting);
+    // Round 0 is the warm-up.
+    if (round > 0) setting.values.push(milliseconds);
+  }
+}
+const otherCores = others();
+
+/** Every slot's context; attention while filling does not matter, so each token sees only itself. */
+async function fill() {
+  for (let slot = 0; slot < sequences; slot++) {
+    for (let first = 0; first < longest; first += FILL) {
+      const count = Math.min(FILL, longest - first);
+      const positions = Int32Array.from({ length: count }, (_, i) => first + i);
+      await executor.step({
+        tokens: positions.map((position) => id(position + slot)),
+        positions,
+        slots: new Int32Array(count).fill(slot),
+        outputs: new Int32Array(),
+        prompt: true,
+        visible: [...positions].map((position) => [{ start: position, end: position + 1 }]),
+      });
+      if (first % 2048 === 0)
+        console.error(`filled ${first} of ${longest} positions of sequence ${slot + 1}`);
+    }
+  }
+}
+
+/** A sink, spans spread evenly, and the line being written: `share` of the context in all. */
+function visibleAt(context, share) {
+  if (share === null) return undefined;
+  const own = { start: context - LINE, end: context };
+  if (share === 0) return [];
+  const spans = Math.round((share * context - SINK - LINE) / SPAN);
+  const starts = Array.from({ length: spans }, (_, i) =>
+    Math.floor(((i + 0.5) * (context - 2 * SPAN)) / spans),
+  );
+  return mergeIntervals([
+    { start: 0, end: SINK },
+    ...starts.map((start) => ({ start, end: start + SPAN })),
+    own,
+  ]);
+}
+
+/** Milliseconds per step of one token of each sequence behind `context` positions. */
+async function decode({ context, visible }) {
+  const started = performance.now();
+  for (let t = 0; t < tokens; t++) {
+    const position = context + t;
+    const row = visible && mergeIntervals([...visible, { start: context, end: position + 1 }]);
+    const own = visible?.length === 0 ? [{ start: position, end: position + 1 }] : row;
+    await executor.step({
+      tokens: Int32Array.from({ length: sequences }, (_, slot) => id(position + slot)),
+      positions: new Int32Array(sequences).fill(position),
+      slots: Int32Array.from({ length: sequences }, (_, slot) => slot),
+      outputs: Int32Array.from({ length: sequences }, (_, slot) => slot),
+      ...(own && { visible: Array.from({ length: sequences }, () => own) }),
+    });
+  }
+  return (performance.now() - started) / tokens;
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const weightBytes = executor.readBytes(1).total - executor.readBytes(1).byKind.keyValue;
+const positionBytes = executor.readBytes(2).byKind.keyValue - executor.readBytes(1).byKind.keyValue;
+const results = contexts.flatMap((context) => {
+  const of = (share) => settings.find((setting) => setting.context === context && setting.share === share);
+  const base = median(of(0).values);
+  const full = median(of(null).values);
+  return [null, ...shares].map((share) => {
+    const { visible, values } = of(share);
+    const milliseconds = median(values);
+    const positions = visible === undefined ? context : countPositions(visible);
+    const visibleShare = positions / context;
+    return {
+      context,
+      share,
+      positions,
+      bytesPerToken: weightBytes / sequences + positions * positionBytes,
+      tokensPerSecond: (1000 * sequences) / milliseconds,
+      ratioToFull: full / milliseconds,
+      bound: speedBound({ weightBytes, sequences, context, positionBytes, visibleShare }),
+      attentionMilliseconds: milliseconds - base,
+      attentionTimeRatio: (milliseconds - base) / (full - base),
+      attentionByteRatio: visibleShare,
+      values,
+    };
+  });
+});
+await model.dispose();
+
+const row = {
+  schema: "spans/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad(), otherCores },
+  model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
+  quality: "random weights: none",
+  keyValueFormat: "f16",
+  sequences,
+  threads,
+  peakMemoryBytes: platform.peakMemoryBytes(),
+  roofline: { gigabytesPerSecond: roofline },
+  weightBytes,
+  positionBytes,
+  results,
+};
+console.log(
+  "| context | visible | tok/s | x full | bound | attention time | attention bytes |\n|---|---|---|---|---|---|---|",
+);
+for (const { context, share, tokensPerSecond, ratioToFull, bound, ...rest } of results) {
+  console.log(
+    `| ${context} | ${share === null ? "all" : `${100 * share} %`} | ${tokensPerSecond.toFixed(1)} | ${ratioToFull.toFixed(2)} | ${bound.toFixed(2)} | ${(100 * rest.attentionTimeRatio).toFixed(1)} % (${rest.attentionMilliseconds.toFixed(1)} ms) | ${(100 * rest.attentionByteRatio).toFixed(1)} % |`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record) appendFileSync(new URL("results/spans.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);

@@ -1,0 +1,163 @@
+/** `skim data summaries`: articles with summaries, annotated with the sentences each summary sentence rests on. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { FormatError } from "../errors.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { type Split, splitOf } from "../methods/attention-span/arithmetic.ts";
+import { MOST_TOKENS, type SummaryExample, summaryExample } from "../methods/attention-span/summaries.ts";
+import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { embeddedModelPath } from "./embedded-models.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { startProgress } from "./progress.ts";
+import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+
+interface SummariesFlags {
+  readonly articles: string;
+  readonly tokenizer?: string;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim data summaries --articles news.jsonl --out spans.jsonl
+  $ skim data summaries --articles news.jsonl --tokenizer ./SmolLM-135M --out spans.jsonl
+
+Lines of the input are {"article": ..., "summary": ...}. Lines of the output have the article's sentences numbered, and
+before each summary sentence the numbers of those it rests on: those that share most of its content words. Articles of
+more than 60 sentences or ${MOST_TOKENS} tokens are left out. "split" says where a line belongs: train, valid or test.`;
+
+/** Lines between two checks for Ctrl-C. */
+const PIECE = 50;
+
+const lineSchema = z.object({ article: z.string(), summary: z.string() });
+
+export function addSummariesDataCommand(group: Command, terminal: Terminal): void {
+  group
+    .command("summaries")
+    .description("annotate articles and summaries with attention spans")
+    .addHelpText("after", EXAMPLES)
+    .requiredOption("--articles <file>", "JSONL with article and summary")
+    .option("--tokenizer <path>", "model whose tokenizer counts tokens (default: the embedded tales)")
+    .requiredOption("--out <file>", "JSONL file to write")
+    .option("--json", "print one JSON object at the end")
+    .action((flags: SummariesFlags) => writeSummaries(terminal, flags));
+}
+
+interface Totals {
+  readonly examples: Record<Split, number>;
+  tooLong: number;
+  empty: number;
+  statements: number;
+  everything: number;
+  references: number;
+}
+
+async function writeSummaries(terminal: Terminal, flags: SummariesFlags): Promise<void> {
+  const text = await readTextFlag(flags.articles, "--articles");
+  const lines = text.split("\n");
+  const countTokens = await tokenCounter(flags.tokenizer ?? embeddedModelPath("tales"));
+  const totals: Totals = {
+    examples: { train: 0, valid: 0, test: 0 },
+    tooLong: 0,
+    empty: 0,
+    statements: 0,
+    everything: 0,
+    references: 0,
+  };
+  const sink = await createFileSink(flags.out);
+  await withInterrupt(async (signal) => {
+    const progress = startProgress(terminal, "annotating", "articles");
+    try {
+      for (const [index, line] of lines.entries()) {
+        if (line.trim() !== "") {
+          const { article, summary } = parseLine(`${flags.articles}: line ${index + 1}`, line);
+          const annotated = annotate(article, summary, countTokens, totals);
+          if (annotated !== undefined)
+            await sink.write(new TextEncoder().encode(`${JSON.stringify(annotated)}\n`));
+        }
+        if ((index + 1) % PIECE !== 0) continue;
+        progress.update(index + 1, lines.length);
+        await new Promise<void>((resolve) => setTimeout(resolve));
+        signal.throwIfAborted();
+      }
+      await sink.finish();
+    } catch (error) {
+      await sink.abort();
+      throw signal.aborted ? new InterruptedError() : error;
+    } finally {
+      progress.end();
+    }
+  });
+  report(terminal, flags, totals);
+}
+
+function annotate(
+  article: string,
+  summary: string,
+  countTokens: (text: string) => number,
+  totals: Totals,
+): (SummaryExample & { readonly split: Split }) | undefined {
+  if (countTokens(article) > MOST_TOKENS) {
+    totals.tooLong++;
+    return undefined;
+  }
+  const example = summaryExample(article, summary);
+  if (example === undefined) {
+    totals.empty++;
+    return undefined;
+  }
+  const split = splitOf(article);
+  totals.examples[split]++;
+  for (const [, spec] of example.answer.matchAll(/<\|span\|>\d+:(.*?)<\|work\|>/g)) {
+    totals.statements++;
+    if (spec === "*") totals.everything++;
+    else totals.references += spec.split(",").length;
+  }
+  return { ...example, split };
+}
+
+async function tokenCounter(path: string): Promise<(text: string) => number> {
+  const file = await openModelFile(nodePlatform(), path);
+  try {
+    const tokenizer = await loadTokenizer(file);
+    return (text) => tokenizer.encode(text, { addSpecial: false, parseSpecial: false }).length;
+  } finally {
+    await file.close();
+  }
+}
+
+function parseLine(where: string, line: string): z.infer<typeof lineSchema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new FormatError(`${where}: is not JSON, expected {"article": ..., "summary": ...}`, { cause });
+  }
+  const outcome = lineSchema.safeParse(value);
+  if (outcome.success) return outcome.data;
+  const issue = outcome.error.issues[0];
+  throw new FormatError(
+    `${where}: ${issue.path.join(".") || "value"}: ${issue.message}, expected {"article": ..., "summary": ...}`,
+  );
+}
+
+function report(terminal: Terminal, flags: SummariesFlags, totals: Totals): void {
+  if (flags.json === true) {
+    printJson(terminal, { out: flags.out, ...totals });
+    return;
+  }
+  const { train, valid, test } = totals.examples;
+  const named = totals.statements - totals.everything;
+  printNote(
+    terminal,
+    `wrote ${flags.out}: ${train} train, ${valid} valid, ${test} test; ${totals.tooLong} longer than ${MOST_TOKENS} tokens and ${totals.empty} of no or too many sentences left out`,
+  );
+  printNote(
+    terminal,
+    `${totals.statements} statements: ${totals.everything} ask for everything, the others name ${(totals.references / Math.max(1, named)).toFixed(2)} segments each`,
+  );
+}
