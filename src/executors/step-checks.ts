@@ -16,7 +16,7 @@ export function checkLimits(limits: ExecutorLimits): void {
 }
 
 /** Throws OptionError naming the first token, position, slot or output row that is out of range. */
-export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: number): void {
+export function checkStep(step: Step, limits: ExecutorLimits, knownTokens: number): void {
   const { tokens, positions, slots, outputs, visible } = step;
   const count = tokens.length;
   if (count < 1 || count > limits.stepTokens) {
@@ -27,7 +27,7 @@ export function checkStep(step: Step, limits: ExecutorLimits, vocabularySize: nu
       `step: expected ${count} positions and slots, as many as tokens, got ${positions.length} and ${slots.length}`,
     );
   }
-  checkRange("token", tokens, vocabularySize, "use the tokenizer of this model");
+  checkRange("token", tokens, knownTokens, "use the tokenizer of this model");
   checkRange("position", positions, limits.contextLength, "raise the context length or shorten the text");
   checkRange("slot", slots, limits.slots, "raise the number of slots");
   if (visible !== undefined) checkVisible(visible, positions);

@@ -89,6 +89,12 @@ export function programCaches(program: Program): readonly KeyValueCache[] {
   return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
 }
 
+/** Token ids that a program knows: rows of its embedding, which its results need not be as wide as. */
+export function knownTokens({ ops, vocabularySize }: Program): number {
+  const embed = ops.find((op) => op.kind === "embed");
+  return embed?.table.rows ?? vocabularySize;
+}
+
 /** Whether generated tokens read fewer columns than prompts do, so that the two must be told apart. */
 export function selectsColumns(program: Program): boolean {
   return program.ops.some((op) => op.kind === "selectColumns");

@@ -24,7 +24,7 @@ import {
 } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
-import { programCaches } from "../../program/dataflow.ts";
+import { knownTokens, programCaches } from "../../program/dataflow.ts";
 import type {
   AttentionOp,
   Buffer,
@@ -109,7 +109,7 @@ export class ReferenceExecutor implements Executor {
       throw new Error(`reference executor: step while ${this.#state}`);
     }
     signal?.throwIfAborted();
-    checkStep(step, this.limits, this.program.vocabularySize);
+    checkStep(step, this.limits, knownTokens(this.program));
     this.#state = "running";
     try {
       const pacer = this.#pacer;

@@ -7,6 +7,7 @@ import { NumericError, OptionError, ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import * as layout from "../../kernels/layout.ts";
 import type { Platform } from "../../platform/types.ts";
+import { knownTokens } from "../../program/dataflow.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
@@ -149,7 +150,7 @@ export class WasmExecutor implements Executor {
 
   async step(step: Step, signal?: AbortSignal): Promise<Float32Array> {
     signal?.throwIfAborted();
-    checkStep(step, this.limits, this.program.vocabularySize);
+    checkStep(step, this.limits, knownTokens(this.program));
     const { plan } = this.#own();
     // Where it decides about the text, a cache begins empty with every prompt: the same prompt gives the same text.
     if (step.prompt === true && this.#prefersCached) this.#readers?.reset();
