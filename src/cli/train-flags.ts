@@ -72,9 +72,9 @@ export function addTrainFlags(command: Command): Command {
 
 function addDataFlags(command: Command): Command {
   return command
-    .requiredOption("--data <file>", "text, or .jsonl with prompt and answer")
+    .option("--data <file>", "text, or .jsonl with prompt and answer")
     .option("--valid <file>", "the same, held out: the model with the lowest loss on it is kept")
-    .requiredOption("--out <folder>", "Hugging Face folder to write")
+    .option("--out <folder>", "Hugging Face folder to write")
     .option("--resume", "continue the run in --out from its last checkpoint")
     .option("-m, --model <folder>", "model to train further, instead of a new one")
     .addOption(
@@ -121,8 +121,12 @@ function addLoopFlags(command: Command): Command {
     .option("--patience <n>", "validations without improvement before stopping", wholeNumber(1));
 }
 
-/** Throws UsageError for shape flags beside a model that has a shape. */
-export function checkTrainFlags(command: Command, flags: TrainFlags): void {
+/** Throws UsageError without --data or --out (subcommands have their own), and for shape flags beside a model. */
+export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): asserts flags is TrainFlags {
+  for (const name of ["data", "out"] as const) {
+    if (flags[name] === undefined)
+      throw new UsageError(`train: expected --${name} - skim train --help shows all flags`);
+  }
   if (flags.model === undefined && flags.resume !== true) return;
   const given = SHAPE_FLAGS.find((name) => command.getOptionValueSource(name) === "cli");
   if (given !== undefined && flags.resume !== true) {

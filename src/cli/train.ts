@@ -35,6 +35,7 @@ import {
 } from "./train-data.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags, trainerSettings } from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
+import { addTrimCommand } from "./train-trim.ts";
 
 const CHECKPOINT = "training.checkpoint";
 const LOG = "training-log.jsonl";
@@ -53,11 +54,13 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("train")
     .description("train a language model")
-    .addHelpText("after", EXAMPLES);
-  addTrainFlags(command).action((flags: TrainFlags) => {
+    .addHelpText("after", EXAMPLES)
+    .enablePositionalOptions();
+  addTrainFlags(command).action((flags: Partial<TrainFlags>) => {
     checkTrainFlags(command, flags);
     return runTraining(terminal, flags);
   });
+  addTrimCommand(command, terminal);
 }
 
 async function runTraining(terminal: Terminal, flags: TrainFlags): Promise<void> {

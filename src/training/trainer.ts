@@ -23,6 +23,8 @@ export interface TrainerSettings extends Schedule {
   readonly checkpointEvery: number;
   /** Validations without improvement before training ends; undefined never ends it. */
   readonly patience: number | undefined;
+  /** Update after which `train` returns although the schedule goes on to `steps`; `steps` by default. */
+  readonly until?: number;
   /** Factor of the L1 penalty at a step, for programs that have one. */
   readonly l1?: (step: number) => number;
 }
@@ -70,15 +72,16 @@ export async function train(
     if (saved !== state.step) await hooks.saveCheckpoint(state);
     saved = state.step;
   };
+  const end = Math.min(settings.until ?? settings.steps, settings.steps);
   const hasPatience = () => settings.patience === undefined || state.stale < settings.patience;
-  while (state.step < settings.steps && hasPatience()) {
+  while (state.step < end && hasPatience()) {
     if (signal?.aborted === true) {
       if (validation.length === 0) await hooks.saveModel();
       await checkpoint();
       return { reason: "aborted", state };
     }
     state = await update(executor, data, settings, state, hooks);
-    const isLast = state.step === settings.steps;
+    const isLast = state.step === end;
     if (validation.length > 0 && (isLast || state.step % settings.evaluateEvery === 0)) {
       state = await validate(executor, validation, state, hooks);
     }
@@ -86,7 +89,7 @@ export async function train(
   }
   if (validation.length === 0) await hooks.saveModel();
   await checkpoint();
-  return { reason: state.step < settings.steps ? "early stop" : "done", state };
+  return { reason: state.step < end ? "early stop" : "done", state };
 }
 
 /** Mean loss over all predicted tokens of `batches`, in nats. */

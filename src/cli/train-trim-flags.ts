@@ -1,0 +1,139 @@
+/** The flags of `skim train trim`, and the settings that follow from them. */
+import { type Command, Option } from "commander";
+import { SELECTIONS, type SelectionName, type TrimSettings } from "../methods/trimllm/trim-world.ts";
+import { byteSize, realNumber, wholeNumber } from "./arguments.ts";
+
+export interface TrimFlags {
+  readonly model: string;
+  readonly data: string;
+  readonly test?: string;
+  readonly out: string;
+  readonly resume?: boolean;
+  readonly unit: "sublayer" | "layer";
+  readonly select: SelectionName;
+  readonly tieBreaker: "activation" | "naive";
+  readonly tolerance: number;
+  readonly trainedShare: number;
+  readonly freezeTables?: boolean;
+  readonly leastAccuracy?: number;
+  readonly mostPerplexity?: number;
+  readonly mostBytes?: number;
+  readonly mostUnits?: number;
+  readonly unitsPerRound: number;
+  readonly calibration: number;
+  readonly validation: number;
+  readonly steps: number;
+  readonly context: number;
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly learningRate: number;
+  readonly warmup?: number;
+  readonly weightDecay: number;
+  readonly clip: number;
+  readonly checkpointEvery: number;
+  readonly weights: "f32" | "f16" | "bf16";
+  readonly seed: number;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function addTrimFlags(command: Command): Command {
+  return addLoopFlags(addChoiceFlags(command))
+    .addOption(
+      new Option("--weights <format>", "storage of the saved models")
+        .choices(["f32", "f16", "bf16"])
+        .default("f16"),
+    )
+    .option("--seed <n>", "seed of splits and order of data", wholeNumber(0, 0xffffffff), 0)
+    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option("--json", "print one JSON object at the end");
+}
+
+function addChoiceFlags(command: Command): Command {
+  return command
+    .requiredOption("-m, --model <folder>", "Hugging Face folder to start from")
+    .requiredOption("--data <file>", "text, or .jsonl with prompt and options or answer")
+    .option("--test <file>", "the same, looked at once after all is chosen")
+    .requiredOption("--out <folder>", "folder for the sizes, trim.json and report.html")
+    .option("--resume", "continue the run in --out where it was")
+    .addOption(
+      new Option("--unit <name>", "what goes as one").choices(["sublayer", "layer"]).default("sublayer"),
+    )
+    .addOption(
+      new Option(
+        "--select <name>",
+        "what decides which unit goes: TrimLLM's accuracy, or another for comparison",
+      )
+        .choices([...SELECTIONS])
+        .default("accuracy"),
+    )
+    .addOption(
+      new Option("--tie-breaker <name>", "among equals: largest output norm, or lowest layer")
+        .choices(["activation", "naive"])
+        .default("activation"),
+    )
+    .option("--tolerance <x>", "how much less quality still counts as equal", realNumber(0, 1), 0)
+    .option(
+      "--trained-share <r>",
+      "share of the blocks that is trained, the most sensitive ones",
+      realNumber(0, 1),
+      1,
+    )
+    .option("--freeze-tables", "do not train embedding, final norm and head")
+    .option("--least-accuracy <share>", "end when validation accuracy is below", realNumber(0, 1))
+    .option("--most-perplexity <x>", "end when validation perplexity is above", realNumber(1, 1e9))
+    .option("--most-bytes <size>", "end when all tensors together are this small", byteSize)
+    .option("--most-units <n>", "end when this many units are gone", wholeNumber(1))
+    .option("--units-per-round <n>", "units that go at once between two tunings", wholeNumber(1), 1)
+    .option("--calibration <n>", "examples that decide which unit goes", wholeNumber(1), 200)
+    .option("--validation <n>", "examples that decide the size", wholeNumber(1), 200);
+}
+
+function addLoopFlags(command: Command): Command {
+  return command
+    .option("--steps <n>", "updates per size", wholeNumber(1), 200)
+    .option("-c, --context <n>", "most tokens of an example", wholeNumber(2, 1 << 20), 256)
+    .option("--batch <n>", "sequences of that length per micro-batch", wholeNumber(1, 4096), 8)
+    .option("--accumulate <n>", "micro-batches per update", wholeNumber(1, 4096), 1)
+    .option("--learning-rate <x>", "peak of the one schedule over all sizes", realNumber(0, 10), 2e-4)
+    .option("--warmup <n>", "updates until the peak (default: 5 % of --steps)", wholeNumber(0))
+    .option("--weight-decay <x>", "of matrices", realNumber(0, 10), 0.01)
+    .option("--clip <x>", "largest gradient norm", realNumber(1e-6, 1e6), 1)
+    .option("--checkpoint-every <n>", "updates between checkpoints", wholeNumber(1), 100);
+}
+
+/** Settings for a model of `units` units; one unit is always left. */
+export function trimSettings(flags: TrimFlags, units: number): TrimSettings {
+  const mostUnits = Math.min(flags.mostUnits ?? units - 1, units - 1);
+  const rounds = Math.ceil(mostUnits / flags.unitsPerRound) + 1;
+  return {
+    unit: flags.unit,
+    select: flags.select,
+    tieBreaker: flags.tieBreaker,
+    tolerance: flags.tolerance,
+    trainedShare: flags.trainedShare,
+    trainTables: flags.freezeTables !== true,
+    leastAccuracy: flags.leastAccuracy,
+    mostPerplexity: flags.mostPerplexity,
+    mostBytes: flags.mostBytes,
+    stepsPerRound: flags.steps,
+    unitsPerRound: flags.unitsPerRound,
+    mostUnits,
+    seed: flags.seed,
+    trainer: {
+      steps: rounds * flags.steps,
+      warmup: flags.warmup ?? Math.ceil(0.05 * flags.steps),
+      learningRate: flags.learningRate,
+      finalShare: 0.1,
+      accumulation: flags.accumulate,
+      beta1: 0.9,
+      beta2: 0.95,
+      epsilon: 1e-8,
+      weightDecay: flags.weightDecay,
+      clip: flags.clip,
+      evaluateEvery: flags.steps,
+      checkpointEvery: flags.checkpointEvery,
+      patience: undefined,
+    },
+  };
+}

@@ -1,0 +1,228 @@
+/** `skim train trim`: TrimLLM. Tunes a model on one domain while its least useful sublayers go one after the other. */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile, rename } from "node:fs/promises";
+import path from "node:path";
+import type { Command } from "commander";
+import { ResourceError } from "../errors.ts";
+import { encodeQuestion, parseQuestions } from "../evaluation/choice-questions.ts";
+import type { ChoiceQuestion } from "../evaluation/multiple-choice.ts";
+import type { HuggingFaceModelFile } from "../formats/model-file.ts";
+import { loadTrainableProgram } from "../methods/recipes.ts";
+import {
+  hashQuestions,
+  splitQuestions,
+  textQuestions,
+  trainingSequence,
+  type TrimData,
+} from "../methods/trimllm/data.ts";
+import { listUnits } from "../methods/trimllm/scan.ts";
+import { trim } from "../methods/trimllm/trim-run.ts";
+import { parseTrimState, type TrimState } from "../methods/trimllm/trim-state.ts";
+import type { TrimSettings, TrimWorld } from "../methods/trimllm/trim-world.ts";
+import { createFileSink, nodePlatform } from "../platform/node.ts";
+import type { Platform } from "../platform/types.ts";
+import { formatByName } from "../quantization/registry.ts";
+import { trimReportHtml } from "../report/trim-report.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { CorpusEncoder } from "../training/corpus-encoder.ts";
+import { ExampleBatches } from "../training/example-batches.ts";
+import { saveModelDescription, saveWeights } from "../training/save-model.ts";
+import { readCheckpoint, writeCheckpoint } from "../training/training-state.ts";
+import { InterruptedError, UsageError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { hashTensors } from "./model-hash.ts";
+import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+import { openFolder } from "./train-data.ts";
+import { addTrimFlags, type TrimFlags, trimSettings } from "./train-trim-flags.ts";
+import { TrimProgress } from "./train-trim-progress.ts";
+
+const STATE = "trim.json";
+const CHECKPOINT = "training.checkpoint";
+const REPORT = "report.html";
+
+const EXAMPLES = `
+Examples:
+  $ skim train trim --model ./SmolLM-135M --data medical.jsonl --test medical-test.jsonl --out medical
+  $ skim train trim --model ./SmolLM-135M --data legal.txt --select loss --most-bytes 150MB --out legal
+  $ skim train trim --model ./SmolLM-135M --data medical.jsonl --out medical --resume
+
+Lines of a .jsonl file are {"prompt": ..., "options": [...], "answer": index of the right one}, or {"prompt": ...,
+"answer": ...} for text to predict, which needs --select loss. The data are split into training, calibration (which unit
+goes) and validation (which size). After every --steps updates the unit goes without which the model answers most
+calibration questions; --out gets a model folder per size (size-00, size-01, ...), ${STATE} and ${REPORT}. Ctrl-C saves;
+--resume with the same flags continues as if nothing had happened.`;
+
+export function addTrimCommand(group: Command, terminal: Terminal): void {
+  const command = group
+    .command("trim")
+    .description("leave out sublayers one after the other while tuning on a domain (TrimLLM)")
+    .addHelpText("after", EXAMPLES);
+  addTrimFlags(command).action((flags: TrimFlags) => runTrim(terminal, flags));
+}
+
+async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
+  const platform = nodePlatform();
+  await prepareFolder(flags);
+  const base = await openFolder(platform, flags.model);
+  try {
+    const { program } = await loadTrainableProgram(base, { contextLength: flags.context });
+    const settings = trimSettings(flags, listUnits(program, flags.unit).length);
+    const tokenizer = await loadTokenizer(base);
+    const encoder = await CorpusEncoder.create(tokenizer, base);
+    const read = async (file: string, flag: string): Promise<ChoiceQuestion[]> => {
+      const text = await readTextFlag(file, flag);
+      if (!file.endsWith(".jsonl")) return textQuestions(encoder.encodeDocuments(text), flags.context);
+      return parseQuestions(file, text).map((question) => encodeQuestion(question, tokenizer));
+    };
+    const questions = await read(flags.data, "--data");
+    const test = flags.test === undefined ? [] : await read(flags.test, "--test");
+    const data = splitQuestions(flags.data, questions, test, flags);
+    checkSelection(flags, data);
+    tellData(terminal, data);
+    const endId = flags.data.endsWith(".jsonl") ? encoder.endId : undefined;
+    await withInterrupt(async (signal) => {
+      const state = await startState(flags, base, settings, data, signal);
+      const progress = new TrimProgress(terminal, settings, state.rounds.length);
+      const world = makeWorld(flags, platform, base, data, endId, state.fingerprint, progress, signal);
+      const end = await trim(world, settings, state)
+        .catch((error: unknown) => {
+          if (!signal.aborted) throw error;
+          return undefined;
+        })
+        .finally(() => progress.end());
+      if (end?.end === undefined) {
+        printNote(terminal, "saved - the same command with --resume continues");
+        throw new InterruptedError();
+      }
+      await report(terminal, flags, end);
+    });
+  } finally {
+    await base.close();
+  }
+}
+
+/** A folder that holds a run is only continued, never overwritten. */
+async function prepareFolder({ out, resume }: TrimFlags): Promise<void> {
+  const holdsRun = existsSync(path.join(out, STATE));
+  if (resume === true && !holdsRun) {
+    throw new UsageError(`train trim: ${out} has no ${STATE} to resume from - leave out --resume to start`);
+  }
+  if (resume !== true && holdsRun) {
+    throw new UsageError(`train trim: ${out} already holds a run - choose another folder or add --resume`);
+  }
+  await mkdir(out, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new ResourceError(`${out}: cannot be created (${error.code}) - check --out`, { cause: error });
+  });
+}
+
+/** Accuracy needs options to choose from. */
+function checkSelection({ select, leastAccuracy, data: name }: TrimFlags, data: TrimData): void {
+  const hasOptions = data.calibration.some(({ options }) => options.length > 1);
+  if (hasOptions || (select !== "accuracy" && leastAccuracy === undefined)) return;
+  throw new UsageError(
+    `train trim: ${name} has no options to choose from, expected them for accuracy - add --select loss, and --most-perplexity instead of --least-accuracy`,
+  );
+}
+
+function tellData(terminal: Terminal, { train, calibration, validation, test, left }: TrimData): void {
+  printNote(
+    terminal,
+    `data: ${train.length} examples to train on, ${calibration.length} calibration, ${validation.length} validation, ${test.length} test; ` +
+      `left out ${left.tooLong} too long, ${left.twice} twice, ${left.inTest} in the test set`,
+  );
+}
+
+async function startState(
+  flags: TrimFlags,
+  base: HuggingFaceModelFile,
+  settings: TrimSettings,
+  data: TrimData,
+  signal: AbortSignal,
+): Promise<TrimState> {
+  const hash = await hashTensors(base, { signal, onProgress: () => undefined });
+  const splits = {
+    train: hashQuestions(data.train),
+    calibration: hashQuestions(data.calibration),
+    validation: hashQuestions(data.validation),
+    test: hashQuestions(data.test),
+  };
+  const { batch, context, weights } = flags;
+  const fingerprint = JSON.stringify({ base: hash, splits, settings, batch, context, weights });
+  if (flags.resume !== true) {
+    return { version: 1, fingerprint, base: hash, splits, rounds: [], deletions: 0 };
+  }
+  const file = path.join(flags.out, STATE);
+  const state = parseTrimState(file, await readFile(file, "utf8"));
+  if (state.fingerprint === fingerprint) return state;
+  throw new UsageError(`${file}: belongs to another run - resume with the same model, data and flags`);
+}
+
+function makeWorld(
+  flags: TrimFlags,
+  platform: Platform,
+  base: HuggingFaceModelFile,
+  data: TrimData,
+  endId: number | undefined,
+  fingerprint: string,
+  progress: TrimProgress,
+  signal: AbortSignal,
+): TrimWorld {
+  const { context, batch, out, seed } = flags;
+  const checkpoint = path.join(out, CHECKPOINT);
+  const sizeFolder = (round: number) => path.join(out, `size-${String(round).padStart(2, "0")}`);
+  const sequences = data.train.map((question) => trainingSequence(question, endId));
+  const format = formatByName(flags.weights);
+  return {
+    platform,
+    threads: flags.threads ?? platform.coreCount,
+    base,
+    data,
+    batches: new ExampleBatches(sequences, { sequences: batch, length: context }, seed),
+    limits: { rows: batch * context, sequenceLength: context },
+    openSize: (round) => openFolder(platform, sizeFolder(round)),
+    async saveSize(round, file, executor) {
+      await mkdir(sizeFolder(round), { recursive: true });
+      const open = (name: string) => createFileSink(path.join(sizeFolder(round), name));
+      await saveWeights(file, executor, format, open);
+      await saveModelDescription(file, format, open);
+    },
+    async loadCheckpoint(executor) {
+      if (!existsSync(checkpoint)) return undefined;
+      const opened = await platform.open(checkpoint);
+      if (!("file" in opened)) throw new UsageError(`train trim: ${checkpoint} is a folder`);
+      return readCheckpoint(opened.file, executor, fingerprint).finally(() => opened.file.close());
+    },
+    saveCheckpoint: async (executor, state) =>
+      writeCheckpoint(await createFileSink(checkpoint), executor, state),
+    async saveState(state) {
+      const file = path.join(out, STATE);
+      await writeFile(`${file}.new`, `${JSON.stringify(state, undefined, 1)}\n`);
+      await rename(`${file}.new`, file);
+    },
+    now: () => platform.now(),
+    signal,
+    onStep: (round, step) => progress.step(round, step),
+    onProgress: (what, done, total) => progress.work(what, done, total),
+    onRound: (state) => progress.round(state),
+  };
+}
+
+async function report(terminal: Terminal, flags: TrimFlags, state: TrimState): Promise<void> {
+  const title = `${path.basename(flags.model)} on ${path.basename(flags.data)}`;
+  const file = path.join(flags.out, REPORT);
+  await writeFile(file, trimReportHtml(title, state));
+  const { chosen, test } = state;
+  const model = path.join(flags.out, `size-${String(chosen?.round ?? 0).padStart(2, "0")}`);
+  if (flags.json === true) return printJson(terminal, { ...state, model, report: file });
+  const tested =
+    test === undefined
+      ? ""
+      : `; test accuracy ${(100 * test.chosen.accuracy).toFixed(2)} %, perplexity ${Math.exp(test.chosen.meanNll).toFixed(3)}` +
+        ` (whole tuned model ${(100 * test.whole.accuracy).toFixed(2)} %, ${Math.exp(test.whole.meanNll).toFixed(3)}, chance ${(100 * test.whole.chance).toFixed(1)} %)`;
+  const met = chosen?.meets === true ? "" : ", which does not meet the goal";
+  printNote(
+    terminal,
+    `ended by ${state.end}: chosen size ${chosen?.round}${met}, model in ${model}, plot in ${file}${tested}`,
+  );
+}

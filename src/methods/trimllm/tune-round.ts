@@ -1,0 +1,158 @@
+/** One size of a trimming run: the model without what was dropped is tuned, saved and measured on validation. */
+import type { ChoiceReport } from "../../evaluation/multiple-choice.ts";
+import { createWasmTraining } from "../../executors/training/wasm-training.ts";
+import type { HuggingFaceModelFile, ModelFile } from "../../formats/model-file.ts";
+import { countCost, keyValueBytes } from "../../program/accounting.ts";
+import { differentiate } from "../../program/differentiate.ts";
+import type { Program, Weight } from "../../program/program.ts";
+import { bitsPerWeight } from "../../quantization/weight-format.ts";
+import { loadParameters } from "../../training/load-parameters.ts";
+import { train } from "../../training/trainer.ts";
+import { freshState, type TrainingState } from "../../training/training-state.ts";
+import { loadRecipeProgram, loadTrainableProgram } from "../recipes.ts";
+import { dropSublayers } from "./drop.ts";
+import { SUBLAYER_KINDS, type SublayerId, type TrimOrigin } from "./recipe.ts";
+import { scoreProgram } from "./scan.ts";
+import type { TrimRound, TrimSize, TrimState } from "./trim-state.ts";
+import type { TrimSettings, TrimWorld } from "./trim-world.ts";
+
+/** Updates whose mean loss a round reports. */
+const LOSS_STEPS = 20;
+
+/**
+ * Tunes and measures the last round of `state`; undefined when the run was stopped, after its checkpoint is saved. It
+ * continues from the last training checkpoint, whichever round that belongs to: weights and moments of what was dropped
+ * since are not read.
+ */
+export async function tuneRound(
+  world: TrimWorld,
+  settings: TrimSettings,
+  state: TrimState,
+  blocks: readonly number[],
+): Promise<TrimRound["result"] | undefined> {
+  const startedAt = world.now();
+  const round = state.rounds.length - 1;
+  const file = await trimmedFile(world, settings, state);
+  const { program } = await loadTrainableProgram(file, { contextLength: world.limits.sequenceLength });
+  const trainable = (weight: Weight) => isTrained(weight, blocks, settings.trainTables);
+  const executor = await createWasmTraining(world.platform, differentiate(program, { trainable }), {
+    threads: world.threads,
+    limits: world.limits,
+    simd: "auto",
+  });
+  try {
+    const start = await startFrom(world, executor, state.fingerprint);
+    const losses: number[] = [];
+    const { reason, state: end } = await train(
+      executor,
+      world.batches,
+      [],
+      { ...settings.trainer, until: (round + 1) * settings.stepsPerRound },
+      start,
+      {
+        onStep: (report) => {
+          losses.push(report.loss);
+          world.onStep(round, report);
+        },
+        saveModel: async () => undefined,
+        saveCheckpoint: (next) => world.saveCheckpoint(executor, next),
+      },
+      world.signal,
+    );
+    if (reason === "aborted") return undefined;
+    await world.saveSize(round, file, executor);
+    const recent = losses.slice(-LOSS_STEPS);
+    return {
+      step: end.step,
+      loss: recent.length === 0 ? null : recent.reduce((sum, loss) => sum + loss, 0) / recent.length,
+      tuneSeconds: (world.now() - startedAt) / 1000,
+      ...(await measureSize(world, round)),
+    };
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** Validation and size of a saved round. */
+async function measureSize(
+  world: TrimWorld,
+  round: number,
+): Promise<{ validation: ChoiceReport; size: TrimSize }> {
+  const file = await world.openSize(round);
+  try {
+    const { program } = await loadRecipeProgram(file);
+    const engine = { platform: world.platform, threads: world.threads, signal: world.signal };
+    const validation = await scoreProgram(engine, file, program, world.data.validation, (done, total) =>
+      world.onProgress("validating", done, total),
+    );
+    return { validation, size: sizeOf(file, program) };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Sublayers that are gone in the last round of `state`. */
+export function droppedSoFar({ rounds }: Pick<TrimState, "rounds">): SublayerId[] {
+  return rounds.flatMap(({ dropped }) => dropped.map(parseSublayer));
+}
+
+function parseSublayer(name: string): SublayerId {
+  const [layer, kindName] = name.split(".");
+  const kind = SUBLAYER_KINDS.find((candidate) => candidate === kindName);
+  if (kind === undefined) throw new Error(`trim: ${name} is no sublayer`);
+  return { layer: Number(layer), kind };
+}
+
+/** The base model without what is dropped so far; weights are the base's until the executor has others. */
+async function trimmedFile(
+  { base }: TrimWorld,
+  settings: TrimSettings,
+  state: TrimState,
+): Promise<HuggingFaceModelFile> {
+  const dropped = droppedSoFar(state);
+  if (dropped.length === 0) return base;
+  const origin: TrimOrigin = {
+    base: state.base,
+    trainedShare: settings.trainedShare,
+    tieBreaker: settings.tieBreaker,
+    seed: settings.seed,
+    calibration: state.splits.calibration,
+  };
+  const { file } = await dropSublayers(base, dropped, origin);
+  if (file.container !== "huggingface") throw new Error("trim: expected a folder");
+  return file;
+}
+
+/** Blocks that are trained, and the tables around them where asked. Layer numbers are the original model's. */
+function isTrained({ name }: Weight, blocks: readonly number[], trainTables: boolean): boolean {
+  const layer = /^layers\.(\d+)\./.exec(name)?.[1];
+  return layer === undefined ? trainTables : blocks.includes(Number(layer));
+}
+
+async function startFrom(
+  world: TrimWorld,
+  executor: Awaited<ReturnType<typeof createWasmTraining>>,
+  fingerprint: string,
+): Promise<TrainingState> {
+  const loaded = await world.loadCheckpoint(executor);
+  if (loaded !== undefined) return loaded;
+  await loadParameters(world.base, executor);
+  return freshState(fingerprint);
+}
+
+function sizeOf(file: ModelFile, program: Program): TrimSize {
+  const weightBytes = (weight: Weight) => {
+    const info = file.tensors.get(weight.tensor);
+    return info === undefined ? 0 : (weight.rows * weight.columns * bitsPerWeight(info.format)) / 8;
+  };
+  const { reads } = countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1 });
+  const counts = [...file.tensors.values()].map(({ shape }) =>
+    shape.reduce((product, size) => product * size, 1),
+  );
+  return {
+    parameters: counts.reduce((sum, count) => sum + count, 0),
+    tensorBytes: file.tensorBytes,
+    readBytes: reads.total,
+    keyValueBytes: keyValueBytes(program, 2),
+  };
+}
