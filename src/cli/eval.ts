@@ -14,6 +14,7 @@ import type { Model } from "../session/model.ts";
 import { RandomSource } from "../session/random.ts";
 import { realNumber } from "./arguments.ts";
 import { addArithmeticCommand } from "./eval-arithmetic.ts";
+import { addChoiceCommand } from "./eval-choice.ts";
 import { addQuantizationCommand } from "./eval-quantization.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -47,6 +48,7 @@ export function addEvalCommand(program: Command, terminal: Terminal): void {
   const group = program.command("eval").description("measure the quality of a model");
   addQuantizationCommand(group, terminal);
   addArithmeticCommand(group, terminal);
+  addChoiceCommand(group, terminal);
   const command = group
     .command("perplexity")
     .description("perplexity of a text file")

@@ -137,6 +137,13 @@ describe("skim train trim", () => {
     expect(await tensorOf("planted/size-00", trained)).not.toEqual(await tensorOf("toy", trained));
 
     const { report, model } = JSON.parse(run.stdout);
+    const choice = ["eval", "choice", "--model", model, "--data", test, "--kv-format", "f32", "--json"];
+    const scored = await skim(choice);
+    expect(JSON.parse(scored.stdout)).toMatchObject({
+      accuracy: state.test?.chosen.accuracy,
+      meanNll: expect.closeTo(state.test?.chosen.meanNll ?? 0, 6),
+      tooLong: 0,
+    });
     expect(await readFile(report, "utf8")).toMatch(/<svg[\s\S]*chance 25.0 %/);
     const eight = ["--weight-format", "q8", "--raw", "--temperature", "0", "--max-tokens", "2"];
     const answer = await skim(["run", "--model", model, "--prompt", "Ada is at the park with a", ...eight]);

@@ -1,0 +1,74 @@
+/** `skim eval choice`: multiple choice by likelihood, as lm-evaluation-harness scores it. */
+import type { Command } from "commander";
+import { FormatError } from "../errors.ts";
+import { encodeQuestion, parseQuestions, questionLength } from "../evaluation/choice-questions.ts";
+import { answerQuestions } from "../evaluation/multiple-choice.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import { printJson, printLine, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+
+interface ChoiceFlags extends ModelFlags {
+  readonly data: string;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim eval choice --model ./SmolLM-135M --data questions.jsonl
+  $ skim eval choice --model medical/size-07 --data medical-test.jsonl --json
+
+Lines are {"prompt": ..., "options": [...], "answer": index of the right one}. The most likely option is the answer;
+"per byte" divides likelihoods by the lengths of the options. Chance is what guessing gets.`;
+
+export function addChoiceCommand(group: Command, terminal: Terminal): void {
+  const command = group
+    .command("choice")
+    .description("accuracy on multiple-choice questions")
+    .addHelpText("after", EXAMPLES);
+  addModelFlags(command)
+    .requiredOption("--data <file>", "JSONL with prompt, options and answer")
+    .option("--json", "print one JSON object")
+    .action((flags: ChoiceFlags) => evaluate(terminal, flags));
+}
+
+async function evaluate(terminal: Terminal, flags: ChoiceFlags): Promise<void> {
+  const texts = parseQuestions(flags.data, await readTextFlag(flags.data, "--data"));
+  await using model = await loadFromFlags(terminal, flags);
+  const all = texts.map((text) => encodeQuestion(text, model.tokenizer));
+  const questions = all.filter((question) => questionLength(question) <= model.contextLength);
+  const tooLong = all.length - questions.length;
+  if (questions.length === 0) {
+    throw new FormatError(
+      `${flags.data}: no question fits, expected some of at most ${model.contextLength} tokens, got ${tooLong} longer ones - raise --context`,
+    );
+  }
+  await withInterrupt(async (signal) => {
+    const progress = startProgress(terminal, "answering", "questions");
+    const report = await model
+      .withSequence(
+        (sequence, queue) =>
+          answerQuestions(questions, {
+            sequence,
+            queue,
+            stepTokens: model.executor.limits.stepTokens,
+            signal,
+            onProgress: (done, total) => progress.update(done, total),
+          }),
+        signal,
+      )
+      .catch((error: unknown) => {
+        throw signal.aborted ? new InterruptedError() : error;
+      })
+      .finally(() => progress.end());
+    if (flags.json === true) return printJson(terminal, { ...report, tooLong });
+    const percent = (share: number) => (100 * share).toFixed(2);
+    printLine(terminal, `accuracy   ${percent(report.accuracy)} % +- ${percent(report.standardError)}`);
+    printLine(terminal, `per byte   ${percent(report.normalizedAccuracy)} %`);
+    printLine(terminal, `chance     ${percent(report.chance)} %`);
+    printLine(terminal, `mean NLL   ${report.meanNll.toFixed(6)} nats per token of right options`);
+    printLine(terminal, `questions  ${report.questions}, ${tooLong} longer than the context left out`);
+  });
+}
