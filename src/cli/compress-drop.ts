@@ -6,11 +6,12 @@ import { writeModelFolder } from "../formats/folder-writer.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { type DropResult, dropSublayers } from "../methods/trimllm/drop.ts";
+import { mergeLayers } from "../methods/trimllm/merge.ts";
 import { SUBLAYER_KINDS, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { listSublayers } from "../methods/trimllm/sublayers.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import { keyValueBytes } from "../program/accounting.ts";
-import { wholeNumbers } from "./arguments.ts";
+import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
@@ -22,6 +23,7 @@ interface DropFlags {
   readonly model: string;
   readonly layers?: readonly number[];
   readonly sublayers?: readonly SublayerId[];
+  readonly mergeInto?: number;
   readonly out: string;
   readonly json?: boolean;
 }
@@ -30,6 +32,7 @@ const EXAMPLES = `
 Examples:
   $ skim compress drop --model ./SmolLM-135M --layers 11,12 --out smollm-28
   $ skim compress drop --model ./SmolLM-135M --sublayers 3.attention,5.mlp --out smollm-small
+  $ skim compress drop --model ./SmolLM-135M --layers 11,12 --merge-into 10 --out smollm-merged
 
 Layers count from 0 and keep their numbers when others are gone, so a model can be dropped from again. The folder holds
 neither the dropped tensors nor anything in their place, and the keys and values of dropped attentions are not kept either.
@@ -43,6 +46,7 @@ export function addDropCommand(group: Command, terminal: Terminal): void {
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
     .option("--layers <n,...>", "layers to leave out", wholeNumbers(0))
     .option("--sublayers <name,...>", "sublayers to leave out, such as 3.attention,5.mlp", sublayerIds)
+    .option("--merge-into <n>", "add what distinguishes --layers to this layer (LaCo)", wholeNumber(0))
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
     .action((flags: DropFlags) => compress(terminal, flags));
@@ -64,6 +68,9 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
   if (layers.length + sublayers.length === 0) {
     throw new UsageError("compress drop: expected --layers, --sublayers or both");
   }
+  if (flags.mergeInto !== undefined && (sublayers.length > 0 || layers.includes(flags.mergeInto))) {
+    throw new UsageError("compress drop: --merge-into takes up whole --layers, and another one than these");
+  }
   await withInterrupt(async (signal) => {
     const file = await openModelFile(nodePlatform(), flags.model);
     try {
@@ -77,7 +84,10 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
         })
         .finally(() => reading.end());
       const dropped = [...(await presentIn(file, layers)), ...sublayers];
-      const result = await dropSublayers(file, dropped, { base });
+      const { program } = await loadRecipeProgram(file);
+      const source =
+        flags.mergeInto === undefined ? file : mergeLayers(file, program, layers, flags.mergeInto);
+      const result = await dropSublayers(source, dropped, { base });
       await write(terminal, flags.out, result, signal);
       await report(terminal, flags, file, result);
     } finally {

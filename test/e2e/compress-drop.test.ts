@@ -82,6 +82,15 @@ describeWithData("dropping layers", () => {
     expect(section.recipes[0].origin.base).toMatch(/^[0-9a-f]{64}$/);
   });
 
+  it("merges layers instead", async () => {
+    const out = path.join(folder, "merged");
+    const made = await drop(["--layers", "2", "--merge-into", "1", "--out", out, "--json"]);
+    expect(made.code, made.stderr).toBe(0);
+    expect(JSON.parse(made.stdout).dropped).toEqual(["2.attention", "2.mlp"]);
+    const run = await skim(["run", "--model", out, "--raw", "--prompt", "Once", "--max-tokens", "3"]);
+    expect(run.code, run.stderr).toBe(0);
+  });
+
   it("is a step of recipes", async () => {
     const recipe = path.join(folder, "recipe.json");
     const steps = [
@@ -105,6 +114,7 @@ describeWithData("dropping layers", () => {
     [["--sublayers", "1.norm"], 2, /Expected names such as 3.attention/],
     [["--sublayers", "7.mlp"], 2, /has no sublayer 7.mlp/],
     [["--layers", "0,1,2,3,4"], 2, /at least one sublayer to be left/],
+    [["--layers", "1", "--merge-into", "1"], 2, /another one than these/],
   ])("refuses %o", async (flags, code, message) => {
     const result = await drop([...flags, "--out", path.join(folder, "refused")]);
     expect(result.code).toBe(code);

@@ -8,10 +8,12 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeModelFolder } from "../../src/formats/folder-writer.ts";
 import { openModelFile } from "../../src/formats/open-model-file.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors-reader.ts";
 import { loadTrainableProgram } from "../../src/methods/recipes.ts";
 import type { TrimState } from "../../src/methods/trimllm/trim-state.ts";
 import { readDecodedRows } from "../../src/models/decoded-rows.ts";
 import { createFolderSink, nodePlatform } from "../../src/platform/node.ts";
+import { memorySource } from "../../src/platform/memory.ts";
 import { silence } from "../trimmed-models.ts";
 import { skim } from "./skim-process.ts";
 
@@ -94,6 +96,17 @@ async function tensorOf(model: string, name: string): Promise<Float32Array> {
   await readDecodedRows(file, info, 0, count / (info.shape.at(-1) ?? 1), values);
   await file.close();
   return values;
+}
+
+/** Blocks whose optimizer state the checkpoint holds. */
+async function momentsOf(name: string): Promise<number[]> {
+  const bytes = await readFile(path.join(folder, name, "training.checkpoint"));
+  const { tensors } = await readSafetensorsHeader(memorySource(name, bytes));
+  const blocks = tensors.flatMap(({ info }) => {
+    const block = /^(?:first|second)\/.*layers\.(\d+)\./.exec(info.name)?.[1];
+    return block === undefined ? [] : [Number(block)];
+  });
+  return [...new Set(blocks)].sort((a, b) => a - b);
 }
 
 describe("skim train trim", () => {
@@ -179,6 +192,7 @@ describe("skim train trim", () => {
     ["bytes", ["--most-bytes", "99MB"], "bytes", 1],
     ["layers until one is left", ["--unit", "layer"], "empty", 3],
     ["all at once", ["--units-per-round", "9", "--select", "norm"], "empty", 2],
+    ["one block trained", ["--trained-share", "0.34", "--select", "loss", "--most-units", "1"], "units", 2],
     ["random order", ["--select", "random", "--most-units", "1"], "units", 2],
     ["block influence", ["--select", "influence", "--unit", "layer", "--most-units", "1"], "units", 2],
   ])("stops: %s", async (name, stop, end, sizes) => {
@@ -188,6 +202,7 @@ describe("skim train trim", () => {
     expect([state.end, state.rounds.length]).toEqual([end, sizes]);
     const folders = (await readdir(path.join(folder, name))).filter((entry) => entry.startsWith("size-"));
     expect(folders).toHaveLength(sizes);
+    if (name === "one block trained") expect(await momentsOf(name)).toEqual(state.trained?.blocks);
     if (name === "block influence") expect(state.rounds[1].dropped).toEqual(["1.attention", "1.mlp"]);
   });
 

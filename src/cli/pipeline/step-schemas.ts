@@ -82,6 +82,11 @@ const drop = z
       .min(1)
       .optional()
       .describe("sublayers to leave out, such as 3.attention"),
+    mergeInto: z
+      .int()
+      .min(0)
+      .optional()
+      .describe("layer that takes up what distinguishes the layers left out"),
   })
   .describe("leave out layers, or the attention or MLP of some (skim compress drop)");
 

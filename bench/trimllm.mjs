@@ -1,0 +1,168 @@
+// Finished runs of `skim train trim` side by side: what each size holds and scores, the test set's verdict, perplexity on
+// other text than the domain's, and decode speed of the chosen size beside the whole model, in turns, next to the bound by
+// bytes. With --record it appends a row to results/trimllm.jsonl.
+//   node bench/trimllm.mjs --base models/tales --text valid.txt [--characters 100000] [--rounds 9] [--threads 2] [--record] \
+//     quarter-0=runs/quarter-0 ...
+import { appendFileSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { measurePerplexity } from "../dist/evaluation/perplexity.js";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { extend } from "../dist/session/sequence-steps.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+const TOKENS = 64;
+const PROMPT = "The company said that its operating profit";
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    base: { type: "string" },
+    text: { type: "string" },
+    characters: { type: "string", default: "100000" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.text === undefined || flags.base === undefined || positionals.length === 0) {
+  console.error(
+    "trimllm: expected --base MODEL, --text FILE and at least one NAME=FOLDER of skim train trim",
+  );
+  process.exit(2);
+}
+const [characters, threads, rounds] = [flags.characters, flags.threads, flags.rounds].map(Number);
+const text = readFileSync(flags.text, "utf8").slice(0, characters);
+const platform = nodePlatform();
+const before = readLoad();
+
+const runs = positionals.map((positional) => {
+  const [, name, folder] = /^([^=]+)=(.+)$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`trimllm: ${positional}, expected NAME=FOLDER`);
+    process.exit(2);
+  }
+  const state = JSON.parse(readFileSync(path.join(folder, "trim.json"), "utf8"));
+  if (state.test === undefined) {
+    console.error(`trimllm: ${folder} holds a run that has not ended - resume it first`);
+    process.exit(1);
+  }
+  return { name, folder, state };
+});
+
+const sizeOf = (folder, round) => path.join(folder, `size-${String(round).padStart(2, "0")}`);
+const base = await describe(flags.base);
+const described = [];
+for (const { name, folder, state } of runs) {
+  const whole = await describe(sizeOf(folder, 0));
+  const chosen = await describe(sizeOf(folder, state.chosen.round));
+  described.push({ name, state, whole, chosen });
+}
+
+const others = watchOthers();
+let roofline = 0;
+const subjects = [base, ...described.flatMap(({ whole, chosen }) => [whole, chosen])];
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await base.model.executor.measureBandwidth());
+  for (const subject of subjects) {
+    const speed = await decode(subject.model);
+    // Round 0 is the warm-up.
+    if (round > 0) subject.values.push(speed);
+  }
+}
+const otherCores = others();
+
+const row = {
+  schema: "trimllm/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/trimllm.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad(), otherCores },
+  threads,
+  roofline: { gigabytesPerSecond: roofline },
+  base: { model: path.basename(flags.base), ...factsOf(base) },
+  runs: described.map(({ name, state, whole, chosen }) => {
+    const { settings, batch, context, weights } = JSON.parse(state.fingerprint);
+    const { trained, untuned, deletions, end, test, splits } = state;
+    const bound =
+      state.rounds[0].result.size.readBytes / state.rounds[state.chosen.round].result.size.readBytes;
+    return {
+      name,
+      settings: { ...settings, batch, context, weights },
+      splits,
+      trained,
+      untuned,
+      deletions,
+      end,
+      sizes: state.rounds.map(({ dropped, tied, scanSeconds, result }) => ({
+        dropped,
+        tied,
+        scanSeconds,
+        ...result,
+      })),
+      chosen: {
+        ...state.chosen,
+        ...factsOf(chosen),
+        speedBound: bound,
+        speedRatio: median(chosen.values) / median(whole.values),
+      },
+      whole: factsOf(whole),
+      test,
+    };
+  }),
+};
+for (const { model } of subjects) await model.dispose();
+console.log(
+  "| run | size | dropped | parameters | bound | measured | test accuracy | whole tuned | other text |\n|---|---|---|---|---|---|---|---|---|",
+);
+for (const { name, sizes, chosen, test } of row.runs) {
+  const dropped = sizes.slice(0, chosen.round + 1).flatMap((size) => size.dropped);
+  const percent = (share) => (100 * share).toFixed(2);
+  console.log(
+    `| ${name} | ${chosen.round} | ${dropped.join(" ")} | ${(sizes[chosen.round].size.parameters / 1e6).toFixed(2)} M | ${chosen.speedBound.toFixed(2)} | ${chosen.speedRatio.toFixed(2)} | ${percent(test.chosen.accuracy)} | ${percent(test.whole.accuracy)} | ${chosen.otherPerplexity.toFixed(1)} |`,
+  );
+}
+console.log(
+  `other text before tuning: ${row.base.otherPerplexity.toFixed(1)}; other processes kept ${otherCores.toFixed(2)} cores busy`,
+);
+if (flags.record)
+  appendFileSync(new URL("results/trimllm.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);
+
+async function describe(folder) {
+  const model = await loadModelOn(platform, folder, { engine: { threads } });
+  const { perplexity } = await measurePerplexity(model, text, {
+    protocol: "hf",
+    context: Math.min(256, model.contextLength),
+  });
+  const generated = await model.generate(PROMPT, { maxTokens: 24, temperature: 0 }).text;
+  console.error(`${folder}: perplexity ${perplexity.toFixed(2)} on other text; "${generated}"`);
+  return { model, perplexity, generated, values: [] };
+}
+
+function factsOf({ model, perplexity, generated, values }) {
+  return {
+    otherPerplexity: perplexity,
+    generated,
+    bytesPerToken: model.executor.readBytes(TOKENS).total,
+    decode: { tokensPerSecond: median(values), values },
+  };
+}
+
+async function decode(model) {
+  return model.withSequence(async (sequence, queue) => {
+    const ids = (count) =>
+      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    sequence.tokens.length = 0;
+    await extend(queue, sequence, ids(16), [15], undefined, () => undefined, true);
+    const started = performance.now();
+    for (const id of ids(TOKENS)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    return (1000 * TOKENS) / (performance.now() - started);
+  });
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
