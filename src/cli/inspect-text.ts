@@ -26,6 +26,7 @@ function describeFile(inspection: Inspection): string {
     `${inspection.name}: ${inspection.container}, architecture ${inspection.architecture}`,
     `${(inspection.parameters / 1e6).toFixed(3)} M parameters, ${formatSize(inspection.tensorBytes)} in ${inspection.tensors.length} tensors`,
     ...formats,
+    ...inspection.recipes.map((recipe) => `made by ${recipe}`),
   ].join("\n");
 }
 

@@ -3,7 +3,8 @@ import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import type { HyperParameters } from "../models/hyper-parameters.ts";
-import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
+import { explainTensors, loadRecipeProgram, type Recipe, readRecipes } from "../methods/recipes.ts";
+import { sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { countCost, type ReadBytes } from "../program/accounting.ts";
 import { describeOp } from "../program/printer.ts";
@@ -29,6 +30,9 @@ export interface Inspection {
   readonly architecture: string;
   readonly parameters: number;
   readonly tensorBytes: number;
+  /** Methods that made the checkpoint, in the order they apply. */
+  readonly recipes: readonly string[];
+  /** Of the original model, where sublayers were dropped. */
   readonly hyperParameters: HyperParameters | null;
   readonly formats: readonly { name: string; bitsPerWeight: number; tensors: number; bytes: number }[];
   readonly tensors: readonly { name: string; shape: readonly number[]; format: string; bytes: number }[];
@@ -103,6 +107,7 @@ async function inspect(file: ModelFile, attended: number): Promise<Inspection> {
       0,
     ),
     tensorBytes: file.tensorBytes,
+    recipes: readRecipes(file).map(describeRecipe),
     hyperParameters: model?.parameters ?? null,
     formats: groupFormats(file),
     tensors: tensors.map(({ name, shape, format, bytes }) => ({ name, shape, format: format.name, bytes })),
@@ -117,6 +122,11 @@ async function inspect(file: ModelFile, attended: number): Promise<Inspection> {
     program: model === null ? null : countProgram(file, model.program, attended),
     missing,
   };
+}
+
+function describeRecipe(recipe: Recipe): string {
+  if (recipe.method !== "trimllm") return recipe.method;
+  return `trimllm without ${sublayersOf(recipe, false).map(sublayerName).join(", ")}`;
 }
 
 function groupFormats(file: ModelFile): Inspection["formats"] {

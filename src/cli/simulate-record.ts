@@ -1,8 +1,9 @@
 /** `skim simulate record`: runs a model over a text and writes the trace that `simulate memory` replays. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { OptionError, ResourceError } from "../errors.ts";
+import { OptionError, ResourceError, UnsupportedError } from "../errors.ts";
 import { ReferenceExecutor } from "../executors/reference/reference-executor.ts";
+import { readRecipes } from "../methods/recipes.ts";
 import { loadProgram } from "../models/registry.ts";
 import { createFileSink } from "../platform/node.ts";
 import type { Model } from "../session/model.ts";
@@ -100,6 +101,11 @@ function cutSequences(
 }
 
 async function readShape(model: Model): Promise<TransformerShape> {
+  if (readRecipes(model.file).some(({ method }) => method === "trimllm")) {
+    throw new UnsupportedError(
+      `${model.file.name}: is trimmed, expected layers of one shape - record the model it was made from`,
+    );
+  }
   const { parameters } = await loadProgram(model.file);
   const { layers, width, feedForwardWidth, heads, kvHeads, headWidth, vocabularySize } = parameters;
   const name = model.file.name.slice(-200);

@@ -185,6 +185,17 @@ describe("resuming", () => {
     await expect(readCheckpoint(source, resumed, "another run")).rejects.toThrow(OptionError);
   });
 
+  test("a run in parts of one schedule is the run in one", async () => {
+    const [whole, parts] = [recorder(), recorder()];
+    await train(await makeExecutor(), data(), [], SETTINGS, freshState(""), whole);
+    const executor = await makeExecutor();
+    const first = await train(executor, data(), [], { ...SETTINGS, until: 5 }, freshState(""), parts);
+    expect([first.reason, first.state.step, parts.models]).toEqual(["done", 5, 1]);
+    const last = await train(executor, data(), [], { ...SETTINGS, until: 99 }, first.state, parts);
+    expect(last.state.step).toBe(SETTINGS.steps);
+    expect(parts.reports).toEqual(whole.reports);
+  });
+
   test("a checkpoint cut short is refused", async () => {
     const executor = await makeExecutor();
     const sink = memorySink("checkpoint");

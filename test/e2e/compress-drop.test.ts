@@ -37,6 +37,7 @@ describeWithData("dropping layers", () => {
     const inspected = JSON.parse((await skim(["inspect", "--model", out, "--json"])).stdout);
     const ops: { text: string }[] = inspected.program.ops;
     expect(inspected.tensorBytes).toBe(after);
+    expect(inspected.recipes).toEqual(["trimllm without 2.attention, 2.mlp, 3.attention"]);
     expect(ops.filter(({ text }) => text.includes("attention("))).toHaveLength(3);
 
     const text = dataPath("reference/stories260K/text_a.txt");
