@@ -2,7 +2,12 @@
 import { type Command, Option } from "commander";
 import type { FreshShape } from "../training/fresh-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
+import {
+  ADAPTER_TARGETS,
+  type AdapterOptions,
+  type AdapterTarget,
+} from "../methods/low-rank-adapters/rewrite.ts";
+import { names, realNumber, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 
 export interface TrainFlags {
@@ -33,6 +38,9 @@ export interface TrainFlags {
   readonly checkpointEvery: number;
   readonly validTokens: number;
   readonly patience?: number;
+  readonly loraRank?: number;
+  readonly loraAlpha?: number;
+  readonly loraTargets?: readonly AdapterTarget[];
   readonly recompute: "none" | "sublayers";
   readonly weights: "f32" | "f16" | "bf16";
   readonly seed: number;
@@ -55,6 +63,21 @@ const SHAPE_FLAGS = [
 
 export function addTrainFlags(command: Command): Command {
   return addLoopFlags(addShapeFlags(addDataFlags(command)))
+    .option(
+      "--lora-rank <r>",
+      "train adapters of this rank beside the weights (LoRA), merged when saved",
+      wholeNumber(1, 1024),
+    )
+    .option(
+      "--lora-alpha <x>",
+      "with --lora-rank: the adapters count alpha / rank (default: 2 rank)",
+      realNumber(0, 1e4),
+    )
+    .option(
+      "--lora-targets <name,...>",
+      `with --lora-rank: linears that get one (default: ${ADAPTER_TARGETS.join(",")})`,
+      names(ADAPTER_TARGETS),
+    )
     .addOption(
       new Option("--recompute <what>", "recompute activations to save memory")
         .choices(["none", "sublayers"])
@@ -127,6 +150,12 @@ export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): a
     if (flags[name] === undefined)
       throw new UsageError(`train: expected --${name} - skim train --help shows all flags`);
   }
+  if (flags.loraRank === undefined && (flags.loraAlpha ?? flags.loraTargets) !== undefined) {
+    throw new UsageError("train: --lora-alpha and --lora-targets say nothing without --lora-rank");
+  }
+  if (flags.loraRank !== undefined && flags.model === undefined && flags.resume !== true) {
+    throw new UsageError("train: --lora-rank tunes a model - add --model");
+  }
   if (flags.model === undefined && flags.resume !== true) return;
   const given = SHAPE_FLAGS.find((name) => command.getOptionValueSource(name) === "cli");
   if (given !== undefined && flags.resume !== true) {
@@ -134,6 +163,12 @@ export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): a
       `train: --model brings its own shape and tokenizer - leave out the flag for ${given}`,
     );
   }
+}
+
+/** Adapters that are asked for; undefined where the weights themselves are trained. */
+export function adapterOptions({ loraRank, loraAlpha, loraTargets }: TrainFlags): AdapterOptions | undefined {
+  if (loraRank === undefined) return undefined;
+  return { rank: loraRank, alpha: loraAlpha ?? 2 * loraRank, targets: loraTargets ?? ADAPTER_TARGETS };
 }
 
 export function trainerSettings(flags: TrainFlags): TrainerSettings {

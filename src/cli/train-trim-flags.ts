@@ -15,6 +15,8 @@ export interface TrimFlags {
   readonly tolerance: number;
   readonly trainedShare: number;
   readonly freezeTables?: boolean;
+  readonly adapters?: number;
+  readonly adapterAlpha?: number;
   readonly leastAccuracy?: number;
   readonly mostPerplexity?: number;
   readonly mostBytes?: number;
@@ -80,6 +82,16 @@ function addChoiceFlags(command: Command): Command {
       1,
     )
     .option("--freeze-tables", "do not train embedding, final norm and head")
+    .option(
+      "--adapters <rank>",
+      "train low-rank adapters (LoRA) instead of weights; implies --freeze-tables",
+      wholeNumber(1, 1024),
+    )
+    .option(
+      "--adapter-alpha <x>",
+      "with --adapters: their product counts alpha / rank (default: 2 rank)",
+      realNumber(0, 1e4),
+    )
     .option("--least-accuracy <share>", "end when validation accuracy is below", realNumber(0, 1))
     .option("--most-perplexity <x>", "end when validation perplexity is above", realNumber(1, 1e9))
     .option("--most-bytes <size>", "end when all tensors together are this small", byteSize)
@@ -112,7 +124,11 @@ export function trimSettings(flags: TrimFlags, units: number): TrimSettings {
     tieBreaker: flags.tieBreaker,
     tolerance: flags.tolerance,
     trainedShare: flags.trainedShare,
-    trainTables: flags.freezeTables !== true,
+    trainTables: flags.freezeTables !== true && flags.adapters === undefined,
+    adapters:
+      flags.adapters === undefined
+        ? undefined
+        : { rank: flags.adapters, alpha: flags.adapterAlpha ?? 2 * flags.adapters },
     leastAccuracy: flags.leastAccuracy,
     mostPerplexity: flags.mostPerplexity,
     mostBytes: flags.mostBytes,

@@ -181,10 +181,10 @@ function makeWorld(
     batches: new ExampleBatches(sequences, { sequences: batch, length: context }, seed),
     limits: { rows: batch * context, sequenceLength: context },
     openSize: (round) => openFolder(platform, sizeFolder(round)),
-    async saveSize(round, file, executor) {
+    async saveSize(round, file, trained) {
       await mkdir(sizeFolder(round), { recursive: true });
       const open = (name: string) => createFileSink(path.join(sizeFolder(round), name));
-      await saveWeights(file, executor, format, open);
+      await saveWeights(file, trained, format, open);
       await saveModelDescription(file, format, open);
     },
     async loadCheckpoint(executor) {

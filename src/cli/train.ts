@@ -5,16 +5,19 @@ import path from "node:path";
 import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
-import type { HuggingFaceModelFile } from "../formats/model-file.ts";
+import type { HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";
+import { mergedReader, withFreshAdapters } from "../methods/low-rank-adapters/merge.ts";
+import { addAdapters, isAdapterWeight } from "../methods/low-rank-adapters/rewrite.ts";
 import { loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { differentiate } from "../program/differentiate.ts";
+import type { Program } from "../program/program.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
 import { loadParameters } from "../training/load-parameters.ts";
-import { saveModelDescription, saveWeights } from "../training/save-model.ts";
+import { saveModelDescription, saveWeights, type TrainedWeights } from "../training/save-model.ts";
 import { type TrainerSettings, type TrainingResult, train } from "../training/trainer.ts";
 import {
   freshState,
@@ -33,7 +36,13 @@ import {
   readTrainingData,
   readValidationData,
 } from "./train-data.ts";
-import { addTrainFlags, checkTrainFlags, type TrainFlags, trainerSettings } from "./train-flags.ts";
+import {
+  adapterOptions,
+  addTrainFlags,
+  checkTrainFlags,
+  type TrainFlags,
+  trainerSettings,
+} from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
 import { addTrimCommand } from "./train-trim.ts";
 
@@ -44,6 +53,7 @@ const EXAMPLES = `
 Examples:
   $ skim train --data books.txt --valid held-out.txt --out tales --layers 8 --width 256 --steps 5000
   $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --learning-rate 1e-4 --steps 200
+  $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --lora-rank 8 --steps 200
   $ skim train --data books.txt --valid held-out.txt --out tales --steps 5000 --resume
 
 Documents of a text are separated by <|endoftext|>. Lines of a .jsonl file are {"prompt": ..., "answer": ...}; only
@@ -68,9 +78,14 @@ async function runTraining(terminal: Terminal, flags: TrainFlags): Promise<void>
   await prepareFolder(flags);
   const file = await openStart(terminal, platform, flags);
   try {
-    const executor = await createExecutor(platform, file, flags);
+    const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
+    const adapters = adapterOptions(flags);
+    const trained = adapters === undefined ? program : addAdapters(program, adapters);
+    const executor = await createExecutor(platform, trained, flags);
     try {
-      await trainModel(terminal, platform, file, executor, flags);
+      const start = adapters === undefined ? file : withFreshAdapters(file, trained, flags.seed);
+      const weights = { program: executor.program, ...mergedReader(trained, executor) };
+      await trainModel(terminal, platform, { file, start, weights, executor }, flags);
     } finally {
       await executor.dispose();
     }
@@ -110,26 +125,34 @@ async function openStart(
   return { ...file, recipes: recipeSection([...others, recipe]) };
 }
 
-async function createExecutor(
-  platform: Platform,
-  file: HuggingFaceModelFile,
-  flags: TrainFlags,
-): Promise<WasmTraining> {
-  const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
-  return createWasmTraining(platform, differentiate(program, { recompute: flags.recompute }), {
+function createExecutor(platform: Platform, program: Program, flags: TrainFlags): Promise<WasmTraining> {
+  const trainable = flags.loraRank === undefined ? undefined : isAdapterWeight;
+  const options = { recompute: flags.recompute, ...(trainable && { trainable }) };
+  return createWasmTraining(platform, differentiate(program, options), {
     threads: flags.threads ?? platform.coreCount,
     limits: { rows: flags.batch * flags.context, sequenceLength: flags.context },
     simd: "auto",
   });
 }
 
+/** What a run trains and what it writes. */
+interface Training {
+  /** Says which tensors the written model has. */
+  readonly file: HuggingFaceModelFile;
+  /** The weights that a new run begins with, adapters included. */
+  readonly start: ModelFile;
+  readonly executor: WasmTraining;
+  /** The executor's, adapters merged. */
+  readonly weights: TrainedWeights;
+}
+
 async function trainModel(
   terminal: Terminal,
   platform: Platform,
-  file: HuggingFaceModelFile,
-  executor: WasmTraining,
+  training: Training,
   flags: TrainFlags,
 ): Promise<void> {
+  const { file, executor, weights } = training;
   const tokenizer = await loadTokenizer(file);
   const encoder = await CorpusEncoder.create(tokenizer, file);
   const recipe = await readSpanRecipe(flags);
@@ -138,8 +161,9 @@ async function trainModel(
   const validation = await readValidationData(flags, tokenizer, encoder, spans);
   const settings = trainerSettings(flags);
   const open = (name: string) => createFileSink(path.join(flags.out, name));
-  const state = await startState(platform, file, executor, flags, fingerprint(settings, data.fingerprint));
-  const parameters = executor.program.parameters.reduce((sum, { size }) => sum + size, 0);
+  const state = await startState(platform, training, flags, fingerprint(flags, settings, data.fingerprint));
+  const trainable = executor.program.parameters.filter((parameter) => parameter.trainable);
+  const parameters = trainable.reduce((sum, { size }) => sum + size, 0);
   printNote(
     terminal,
     `training ${(parameters / 1e6).toFixed(2)} M parameters from step ${state.step}, ` +
@@ -157,7 +181,7 @@ async function trainModel(
       {
         onStep: (report) => progress.step(report),
         onEvaluation: (step, loss, isBest) => progress.evaluation(step, loss, isBest),
-        saveModel: () => saveWeights(file, executor, formatByName(flags.weights), open),
+        saveModel: () => saveWeights(file, weights, formatByName(flags.weights), open),
         saveCheckpoint: async (next) => writeCheckpoint(await open(CHECKPOINT), executor, next),
       },
       signal,
@@ -169,8 +193,7 @@ async function trainModel(
 /** The state to go on from; a new run first writes a complete model folder. */
 async function startState(
   platform: Platform,
-  file: HuggingFaceModelFile,
-  executor: WasmTraining,
+  { file, start, executor, weights }: Training,
   flags: TrainFlags,
   run: string,
 ): Promise<TrainingState> {
@@ -183,19 +206,21 @@ async function startState(
       await opened.file.close();
     }
   }
-  await loadParameters(file, executor);
+  await loadParameters(start, executor);
   const open = (name: string) => createFileSink(path.join(flags.out, name));
   await saveModelDescription(file, formatByName(flags.weights), open);
-  await saveWeights(file, executor, formatByName(flags.weights), open);
+  await saveWeights(file, weights, formatByName(flags.weights), open);
   const state = freshState(run);
   await writeCheckpoint(await open(CHECKPOINT), executor, state);
   return state;
 }
 
 /** What must be the same for a resumed run to repeat an uninterrupted one. */
-function fingerprint(settings: TrainerSettings, data: string): string {
+function fingerprint(flags: TrainFlags, settings: TrainerSettings, data: string): string {
   const { steps, warmup, learningRate, accumulation, weightDecay, clip } = settings;
-  return `${data}, steps ${steps}, warm-up ${warmup}, learning rate ${learningRate}, accumulation ${accumulation}, weight decay ${weightDecay}, clip ${clip}`;
+  const options = adapterOptions(flags);
+  const adapters = options === undefined ? "" : `, adapters ${JSON.stringify(options)}`;
+  return `${data}, steps ${steps}, warm-up ${warmup}, learning rate ${learningRate}, accumulation ${accumulation}, weight decay ${weightDecay}, clip ${clip}${adapters}`;
 }
 
 function report(

@@ -40,10 +40,16 @@ export async function saveModelDescription(
   if (file.chatTemplate !== undefined) await writeText(await open("chat_template.jinja"), file.chatTemplate);
 }
 
+/** Where trained values come from: an executor, or one whose adapters are merged. */
+export interface TrainedWeights {
+  readonly program: Pick<TrainingExecutor["program"], "parameters">;
+  read(tensor: string, part: "weights"): Float32Array;
+}
+
 /** model.safetensors: trained tensors in `format`, those the program does not use as they were. */
 export async function saveWeights(
   file: HuggingFaceModelFile,
-  executor: TrainingExecutor,
+  executor: TrainedWeights,
   format: WeightFormat,
   open: OpenSink,
 ): Promise<void> {

@@ -14,6 +14,7 @@ import type { TrimState } from "../../src/methods/trimllm/trim-state.ts";
 import { readDecodedRows } from "../../src/models/decoded-rows.ts";
 import { createFolderSink, nodePlatform } from "../../src/platform/node.ts";
 import { memorySource } from "../../src/platform/memory.ts";
+import { float16ToFloat32, float32ToFloat16 } from "../../src/quantization/float16.ts";
 import { silence } from "../trimmed-models.ts";
 import { skim } from "./skim-process.ts";
 
@@ -193,6 +194,7 @@ describe("skim train trim", () => {
     ["layers until one is left", ["--unit", "layer"], "empty", 3],
     ["all at once", ["--units-per-round", "9", "--select", "norm"], "empty", 2],
     ["one block trained", ["--trained-share", "0.34", "--select", "loss", "--most-units", "1"], "units", 2],
+    ["adapters", ["--adapters", "4", "--steps", "3", "--select", "loss", "--most-units", "2"], "units", 3],
     ["random order", ["--select", "random", "--most-units", "1"], "units", 2],
     ["block influence", ["--select", "influence", "--unit", "layer", "--most-units", "1"], "units", 2],
   ])("stops: %s", async (name, stop, end, sizes) => {
@@ -203,6 +205,16 @@ describe("skim train trim", () => {
     const folders = (await readdir(path.join(folder, name))).filter((entry) => entry.startsWith("size-"));
     expect(folders).toHaveLength(sizes);
     if (name === "one block trained") expect(await momentsOf(name)).toEqual(state.trained?.blocks);
+    if (name === "adapters") {
+      // Merged: no tensor that the model did not have, other values in it than before.
+      const query = "model.layers.0.self_attn.q_proj.weight";
+      expect(await tensorOf("adapters/size-00", query)).not.toEqual(await tensorOf("toy", query));
+      expect(await tensorOf("adapters/size-00", "model.embed_tokens.weight")).toEqual(
+        (await tensorOf("toy", "model.embed_tokens.weight")).map((value) =>
+          float16ToFloat32(float32ToFloat16(value)),
+        ),
+      );
+    }
     if (name === "block influence") expect(state.rounds[1].dropped).toEqual(["1.attention", "1.mlp"]);
   });
 

@@ -111,7 +111,57 @@ describe("skim train", () => {
     expect(JSON.parse(answer.stdout)).toMatchObject({ text: " Ada.", finishReason: "stop" });
   });
 
+  it("tunes a model with adapters, which are merged when saved and resume exactly", async () => {
+    const [base, tuned, parts] = ["lora-base", "lora", "lora-parts"].map((name) => path.join(folder, name));
+    const made = await skim(["train", "--data", text, ...SHAPE, ...LOOP, "--steps", "40", "--out", base]);
+    expect(made.code, made.stderr).toBe(0);
+    const loop = ["--batch", "4", "--steps", "80", "--learning-rate", "0.02", "--threads", "1"];
+    const flags = [
+      "train",
+      "--model",
+      base,
+      "--data",
+      examples,
+      "--context",
+      "32",
+      ...loop,
+      "--lora-rank",
+      "8",
+    ];
+    const outcome = await skim([...flags, "--checkpoint-every", "20", "--out", tuned]);
+    expect(outcome.code, outcome.stderr).toBe(0);
+    const prompt = ["--prompt", "Who sees the blue door?", "--temperature", "0", "--max-tokens", "8"];
+    const answer = await skim(["run", "--model", tuned, "--raw", ...prompt, "--json"]);
+    expect(JSON.parse(answer.stdout)).toMatchObject({ text: " Ada.", finishReason: "stop" });
+    const inspected = await Promise.all(
+      [base, tuned].map(async (model) =>
+        JSON.parse((await skim(["inspect", "--model", model, "--json"])).stdout),
+      ),
+    );
+    expect(inspected[1].tensors).toEqual(inspected[0].tensors);
+
+    const stopped = await skim([...flags, "--checkpoint-every", "20", "--out", parts], {
+      interruptOn: "step 16/80",
+    });
+    expect(stopped.code).toBe(130);
+    const other = await skim([...flags, "--lora-alpha", "1", "--out", parts, "--resume"]);
+    expect(other.stderr).toMatch(/belongs to another run/);
+    const resumed = await skim([...flags, "--checkpoint-every", "20", "--out", parts, "--resume"]);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const [a, b] = await Promise.all(
+      [tuned, parts].map((run) => readFile(path.join(run, "model.safetensors"))),
+    );
+    expect(a.equals(b)).toBe(true);
+  });
+
   it.each([
+    ["adapters of nothing", ["--data", "TEXT", "--lora-rank", "4"], 2, /tunes a model - add --model/],
+    [
+      "targets without a rank",
+      ["--data", "TEXT", "--lora-targets", "attention.query"],
+      2,
+      /without --lora-rank/,
+    ],
     ["a missing file", ["--data", "nowhere.txt"], 1, /nowhere\.txt: cannot be read/],
     ["too little text", ["--data", "VALID", "--context", "4000"], 1, /tokens, expected at least 8001/],
     ["a vocabulary the text cannot fill", ["--data", "VALID", "--vocabulary", "5000"], 2, /vocabulary/],

@@ -29,7 +29,10 @@ export function listSublayers(program: Program): readonly Sublayer[] {
   for (let first = 0; first < ops.length; first++) {
     const id = sublayerOf(ops[first]);
     if (id === undefined) continue;
-    const last = ops.findIndex((op, i) => i > first && op.kind === "add" && op.a.name === op.out.name);
+    const residual = buffersRead(ops[first])[0]?.name;
+    const last = ops.findIndex(
+      (op, i) => i > first && op.kind === "add" && op.out.name === residual && op.a.name === residual,
+    );
     const strange =
       last < 0
         ? id

@@ -3,6 +3,7 @@ import type { HuggingFaceModelFile, ModelFile } from "../../formats/model-file.t
 import type { TrainingExecutor } from "../../executors/training/training-executor.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { BatchSource } from "../../training/batches.ts";
+import type { TrainedWeights } from "../../training/save-model.ts";
 import type { StepReport, TrainerSettings } from "../../training/trainer.ts";
 import type { TrainingState } from "../../training/training-state.ts";
 import type { TrimData } from "./data.ts";
@@ -24,6 +25,8 @@ export interface TrimSettings extends TrimGoal {
   readonly trainedShare: number;
   /** Whether embedding, final norm and head are trained too. */
   readonly trainTables: boolean;
+  /** Low-rank adapters that are trained in place of the blocks' own weights; merged into every saved size. */
+  readonly adapters: { readonly rank: number; readonly alpha: number } | undefined;
   /** Updates per size. */
   readonly stepsPerRound: number;
   /** Units that go before each tuning; all at once is one-shot dropping. */
@@ -44,8 +47,8 @@ export interface TrimWorld {
   readonly limits: { readonly rows: number; readonly sequenceLength: number };
   /** Opens the folder of a size. */
   readonly openSize: (round: number) => Promise<ModelFile>;
-  /** Writes the folder of a size: `file` says which tensors, the executor has their values. */
-  readonly saveSize: (round: number, file: HuggingFaceModelFile, executor: TrainingExecutor) => Promise<void>;
+  /** Writes the folder of a size: `file` says which tensors, `weights` has their values. */
+  readonly saveSize: (round: number, file: HuggingFaceModelFile, weights: TrainedWeights) => Promise<void>;
   /** Puts the last training checkpoint into the executor; undefined when there is none yet. */
   readonly loadCheckpoint: (executor: TrainingExecutor) => Promise<TrainingState | undefined>;
   readonly saveCheckpoint: (executor: TrainingExecutor, state: TrainingState) => Promise<void>;

@@ -1,5 +1,6 @@
 /** One size of a trimming run: the model without what was dropped is tuned, saved and measured on validation. */
 import type { ChoiceReport } from "../../evaluation/multiple-choice.ts";
+import type { TrainingExecutor } from "../../executors/training/training-executor.ts";
 import { createWasmTraining } from "../../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile, ModelFile } from "../../formats/model-file.ts";
 import { countCost, keyValueBytes } from "../../program/accounting.ts";
@@ -10,6 +11,8 @@ import { loadParameters } from "../../training/load-parameters.ts";
 import { train } from "../../training/trainer.ts";
 import { freshState, type TrainingState } from "../../training/training-state.ts";
 import { loadRecipeProgram, loadTrainableProgram } from "../recipes.ts";
+import { mergedReader, withFreshAdapters } from "../low-rank-adapters/merge.ts";
+import { ADAPTER_TARGETS, addAdapters, hasTargets, isAdapterWeight } from "../low-rank-adapters/rewrite.ts";
 import { dropSublayers } from "./drop.ts";
 import { SUBLAYER_KINDS, type SublayerId, type TrimOrigin } from "./recipe.ts";
 import { scoreProgram } from "./scan.ts";
@@ -33,21 +36,25 @@ export async function tuneRound(
   const startedAt = world.now();
   const round = state.rounds.length - 1;
   const file = await trimmedFile(world, settings, state);
-  const { program } = await loadTrainableProgram(file, { contextLength: world.limits.sequenceLength });
-  const trainable = (weight: Weight) => isTrained(weight, blocks, settings.trainTables);
+  const { program: plain } = await loadTrainableProgram(file, { contextLength: world.limits.sequenceLength });
+  const program = adapt(plain, settings, blocks);
+  const trainable = (weight: Weight) => isTrained(weight, blocks, settings);
   const executor = await createWasmTraining(world.platform, differentiate(program, { trainable }), {
     threads: world.threads,
     limits: world.limits,
     simd: "auto",
   });
   try {
-    const start = await startFrom(world, executor, state.fingerprint);
+    const start = await startFrom(world, settings, executor, program, state.fingerprint);
+    // Where all trained blocks are gone and the tables are frozen, nothing is left to tune.
+    const isTuned = executor.program.parameters.some((parameter) => parameter.trainable);
+    const until = isTuned ? (round + 1) * settings.stepsPerRound : start.step;
     const losses: number[] = [];
     const { reason, state: end } = await train(
       executor,
       world.batches,
       [],
-      { ...settings.trainer, until: (round + 1) * settings.stepsPerRound },
+      { ...settings.trainer, until },
       start,
       {
         onStep: (report) => {
@@ -60,7 +67,7 @@ export async function tuneRound(
       world.signal,
     );
     if (reason === "aborted") return undefined;
-    await world.saveSize(round, file, executor);
+    await world.saveSize(round, file, { program: executor.program, ...mergedReader(program, executor) });
     const recent = losses.slice(-LOSS_STEPS);
     return {
       step: end.step,
@@ -123,20 +130,34 @@ async function trimmedFile(
   return file;
 }
 
-/** Blocks that are trained, and the tables around them where asked. Layer numbers are the original model's. */
-function isTrained({ name }: Weight, blocks: readonly number[], trainTables: boolean): boolean {
-  const layer = /^layers\.(\d+)\./.exec(name)?.[1];
-  return layer === undefined ? trainTables : blocks.includes(Number(layer));
+/** The program with adapters beside what is left of the trained blocks, where asked. */
+function adapt(program: Program, { adapters }: TrimSettings, blocks: readonly number[]): Program {
+  if (adapters === undefined) return program;
+  const options = { ...adapters, targets: ADAPTER_TARGETS, layers: blocks };
+  return hasTargets(program, options) ? addAdapters(program, options) : program;
+}
+
+/** Blocks that are trained or their adapters, and the tables around them where asked. Layer numbers are the original's. */
+function isTrained(
+  weight: Weight,
+  blocks: readonly number[],
+  { trainTables, adapters }: TrimSettings,
+): boolean {
+  const layer = /^layers\.(\d+)\./.exec(weight.name)?.[1];
+  if (layer === undefined) return trainTables;
+  return adapters === undefined ? blocks.includes(Number(layer)) : isAdapterWeight(weight);
 }
 
 async function startFrom(
   world: TrimWorld,
-  executor: Awaited<ReturnType<typeof createWasmTraining>>,
+  settings: TrimSettings,
+  executor: TrainingExecutor,
+  program: Program,
   fingerprint: string,
 ): Promise<TrainingState> {
   const loaded = await world.loadCheckpoint(executor);
   if (loaded !== undefined) return loaded;
-  await loadParameters(world.base, executor);
+  await loadParameters(withFreshAdapters(world.base, program, settings.seed), executor);
   return freshState(fingerprint);
 }
 

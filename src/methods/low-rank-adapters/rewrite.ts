@@ -1,0 +1,103 @@
+/**
+ * Low-rank adapters (LoRA, Hu et al., arXiv 2106.09685): y = x W^T + alpha / r (x A^T) B^T beside chosen linears, as ops of the
+ * program like all others. A is [r, columns], B is [rows, r]; only these two are trained.
+ * Invariant: with B zero, as adapters begin, the program computes what it computed before.
+ */
+import { OptionError } from "../../errors.ts";
+import type { Buffer, LinearOp, Op, Program, Weight } from "../../program/program.ts";
+import { validateProgram } from "../../program/validator.ts";
+
+/** Linears that can have adapters, by their names in a layer. */
+export const ADAPTER_TARGETS = [
+  "attention.query",
+  "attention.key",
+  "attention.value",
+  "attention.output",
+  "feedForward.gate",
+  "feedForward.up",
+  "feedForward.down",
+] as const;
+export type AdapterTarget = (typeof ADAPTER_TARGETS)[number];
+
+export interface AdapterOptions {
+  /** r */
+  readonly rank: number;
+  /** The product is multiplied by alpha / r. */
+  readonly alpha: number;
+  readonly targets: readonly AdapterTarget[];
+  /** Layers that get adapters; all of them by default. */
+  readonly layers?: readonly number[];
+}
+
+/** A linear with its adapter. */
+export interface Adapter {
+  /** W [rows, columns] */
+  readonly weight: Weight;
+  /** A [r, columns] */
+  readonly down: Weight;
+  /** B [rows, r] */
+  readonly up: Weight;
+  /** alpha / r */
+  readonly factor: number;
+}
+
+const [DOWN, UP] = [".adapterDown", ".adapterUp"];
+
+/** The program with adapters beside its target linears, validated. OptionError when there are none. */
+export function addAdapters(program: Program, options: AdapterOptions): Program {
+  if (!hasTargets(program, options)) {
+    throw new OptionError(
+      `${program.name}: adapters for ${options.targets.join(", ")}, expected a model with such linears`,
+    );
+  }
+  const ops = program.ops.flatMap((op): Op[] => (isTarget(op, options) ? withAdapter(op, options) : [op]));
+  return validateProgram({ ...program, ops });
+}
+
+/** The adapters of a program, in the order they run. */
+export function listAdapters(program: Program): Adapter[] {
+  const linears = program.ops.filter((op) => op.kind === "linear");
+  return program.ops.flatMap((op, i) => {
+    if (op.kind !== "add" || i < 2) return [];
+    const [lift, drop] = [program.ops[i - 1], program.ops[i - 2]];
+    if (lift.kind !== "linear" || drop.kind !== "linear" || !isAdapterWeight(lift.weight)) return [];
+    const name = lift.weight.name.slice(0, -UP.length);
+    const base = linears.find(({ weight }) => weight.name === name);
+    if (base === undefined) throw new Error(`adapters: ${name} has an adapter and no weight`);
+    return [{ weight: base.weight, down: drop.weight, up: lift.weight, factor: op.factor }];
+  });
+}
+
+/** Whether a weight belongs to an adapter. */
+export function isAdapterWeight({ name }: Weight): boolean {
+  return name.endsWith(DOWN) || name.endsWith(UP);
+}
+
+/** Whether the program has linears for adapters to stand beside. */
+export function hasTargets(program: Program, options: AdapterOptions): boolean {
+  return program.ops.some((op) => isTarget(op, options));
+}
+
+function isTarget(op: Op, { targets, layers }: AdapterOptions): op is LinearOp {
+  if (op.kind !== "linear") return false;
+  const [, layer, name] = /^layers\.(\d+)\.(.*)$/.exec(op.weight.name) ?? [];
+  return (
+    targets.some((target) => target === name) && (layers === undefined || layers.includes(Number(layer)))
+  );
+}
+
+function withAdapter(op: LinearOp, { rank, alpha }: AdapterOptions): Op[] {
+  const { weight, x, out } = op;
+  const part = (suffix: string, rows: number, columns: number): Weight => {
+    const name = `${weight.name}${suffix}`;
+    return { name, tensor: name, rows, columns, firstRow: 0 };
+  };
+  const low: Buffer = { name: `${out.name}.low`, width: rank, rows: x.rows }; // [T, r]
+  const high: Buffer = { name: `${out.name}.adapted`, width: weight.rows, rows: x.rows }; // [T, rows]
+  return [
+    op,
+    { kind: "linear", x, weight: part(DOWN, rank, weight.columns), bias: undefined, out: low },
+    { kind: "linear", x: low, weight: part(UP, weight.rows, rank), bias: undefined, out: high },
+    { kind: "add", a: out, b: high, out, factor: alpha / rank },
+  ];
+}
