@@ -21,7 +21,8 @@ Examples:
   $ skim eval choice --model medical/size-07 --data medical-test.jsonl --json
 
 Lines are {"prompt": ..., "options": [...], "answer": index of the right one}. The most likely option is the answer;
-"per byte" divides likelihoods by the lengths of the options. Chance is what guessing gets.`;
+"per byte" divides likelihoods by the lengths of the options. Chance is what guessing gets. Prompts are read densely, so
+methods that choose columns per generated token show here only behind the first token of an option.`;
 
 export function addChoiceCommand(group: Command, terminal: Terminal): void {
   const command = group

@@ -82,15 +82,16 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
     tellData(terminal, data);
     const endId = flags.data.endsWith(".jsonl") ? encoder.endId : undefined;
     await withInterrupt(async (signal) => {
-      const state = await startState(flags, base, settings, data, signal);
-      const progress = new TrimProgress(terminal, settings, state.rounds.length);
-      const world = makeWorld(flags, platform, base, data, endId, state.fingerprint, progress, signal);
-      const end = await trim(world, settings, state)
-        .catch((error: unknown) => {
-          if (!signal.aborted) throw error;
-          return undefined;
-        })
-        .finally(() => progress.end());
+      const run = async (): Promise<TrimState> => {
+        const state = await startState(flags, base, settings, data, signal);
+        const progress = new TrimProgress(terminal, settings, state.rounds.length);
+        const world = makeWorld(flags, platform, base, data, endId, state.fingerprint, progress, signal);
+        return trim(world, settings, state).finally(() => progress.end());
+      };
+      const end = await run().catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+        return undefined;
+      });
       if (end?.end === undefined) {
         printNote(terminal, "saved - the same command with --resume continues");
         throw new InterruptedError();

@@ -218,6 +218,32 @@ describe("skim train trim", () => {
     if (name === "block influence") expect(state.rounds[1].dropped).toEqual(["1.attention", "1.mlp"]);
   });
 
+  it("trims on plain text by its loss", async () => {
+    const text = path.join(folder, "text.txt");
+    const sentences = questions().map(({ prompt, options, answer }) => `${prompt}${options[answer]}.`);
+    await writeFile(text, sentences.join("\n"));
+    const out = path.join(folder, "text");
+    const goal = ["--select", "loss", "--steps", "2", "--most-perplexity", "1", "--trained-share", "0.34"];
+    const splits = ["--calibration", "10", "--validation", "10", "--context", "32", "--threads", "1"];
+    const run = await skim([
+      "train",
+      "trim",
+      "--model",
+      toy,
+      "--data",
+      text,
+      "--out",
+      out,
+      ...goal,
+      ...splits,
+    ]);
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toMatch(/chosen size 0, which does not meet the goal/);
+    const state = await stateOf("text");
+    expect([state.end, state.rounds.length, state.untuned?.chance]).toEqual(["quality", 1, 1]);
+    expect(await readFile(path.join(out, "report.html"), "utf8")).toContain("validation perplexity");
+  });
+
   it("refuses what cannot work, in one line", async () => {
     const plain = path.join(folder, "plain.jsonl");
     await cp(path.join(folder, "examples.jsonl"), plain);

@@ -115,9 +115,9 @@ async function rankUnits(
   }));
 }
 
-/** What the choice goes by, higher is better. */
+/** What the choice goes by, higher is better: accuracy, or the loss where that is asked for or there are no options. */
 export function qualityOf({ select }: Pick<TrimSettings, "select">, report: ChoiceReport): number {
-  return select === "loss" ? -report.meanNll : report.accuracy;
+  return select === "loss" || report.chance === 1 ? -report.meanNll : report.accuracy;
 }
 
 /** The norm score of unit `i` among units of its kind; norms of different kinds do not compare. */

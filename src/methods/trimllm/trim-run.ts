@@ -21,6 +21,7 @@ export async function trim(world: TrimWorld, settings: TrimSettings, start: Trim
     state = next;
     await world.saveState(state);
   };
+  await save(state);
   if (state.trained === undefined) await save({ ...state, ...(await prepare(world, settings)) });
   if (state.rounds.length === 0) await save(withRound(state, EMPTY_ROUND));
   const blocks = state.trained?.blocks ?? [];
