@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { LEVELS, type Split } from "../methods/attention-span/arithmetic.ts";
 import { arithmeticExamples } from "../methods/attention-span/arithmetic-examples.ts";
 import { createFileSink } from "../platform/node.ts";
-import { wholeNumber, wholeNumbers } from "./arguments.ts";
+import { realNumber, wholeNumber, wholeNumbers } from "./arguments.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { startProgress } from "./progress.ts";
@@ -14,6 +14,7 @@ interface ArithmeticFlags {
   readonly count: number;
   readonly seed: number;
   readonly split: Split;
+  readonly vary: number;
   readonly long?: boolean;
   readonly statements: boolean;
   readonly out: string;
@@ -43,6 +44,12 @@ export function addArithmeticDataCommand(group: Command, terminal: Terminal): vo
       new Option("--split <name>", "which part of all expressions")
         .choices(["train", "valid", "test"])
         .default("train"),
+    )
+    .option(
+      "--vary <share>",
+      "share of the examples with any number of operators up to their level's",
+      realNumber(0, 1),
+      0,
     )
     .option("--long", "write products of numbers with several digits as partial products")
     .option("--no-statements", "leave the span statements out")

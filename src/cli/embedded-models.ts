@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 
-export type EmbeddedModel = "tales";
+export type EmbeddedModel = "calc" | "tales";
 
 /** Path of the model's Hugging Face folder. */
 export function embeddedModelPath(name: EmbeddedModel): string {

@@ -47,7 +47,7 @@ export async function* generate(
   const { signal } = options;
   const sampler = new Sampler(request.sampling, sampledIds(engine));
   sampler.observePrompt(prompt);
-  const spans = engine.spans && new StatedSpans(engine.spans, prompt);
+  const spans = engine.spans && new StatedSpans(engine.spans, prompt, options.spans !== "ignore");
   record.noteSpans(spans);
   const text = new TextStream(engine.tokenizer, request, options.statements === true ? undefined : spans);
   const finish = (reason: FinishReason) => record.finish(reason, executor, engine.loadMs);

@@ -155,7 +155,7 @@ export class Model implements AsyncDisposable {
       queue: this.#queue,
       sequences: this.#sequences,
       loadMs: this.loadMs,
-      spans: options.spans === "ignore" ? undefined : this.spans,
+      spans: this.spans,
     };
     const record = new GenerationRecord(prompt, seed, this.#now);
     return new Generation(

@@ -24,15 +24,18 @@ export interface SpanSettings {
 export class StatedSpans {
   readonly #tracker: SpanTracker;
   readonly #rules: SpanRules;
+  readonly #follow: boolean;
   #position: number;
   #firstMasked: number | undefined;
   #inHeader = false;
   #read = 0;
   #inAll = 0;
 
-  constructor({ rules, sink }: SpanSettings, prompt: readonly number[]) {
+  /** With `follow` false statements are read, counted and hidden, and everything is attended to. */
+  constructor({ rules, sink }: SpanSettings, prompt: readonly number[], follow = true) {
     const begins = sink.every((token, i) => prompt[i] === token);
     this.#rules = rules;
+    this.#follow = follow;
     this.#tracker = new SpanTracker(rules, prompt, begins ? sink.length : 1);
     for (const token of prompt) this.#tracker.next(token);
     this.#position = prompt.length;
@@ -42,7 +45,7 @@ export class StatedSpans {
   next(token: number): NonNullable<Step["visible"]> | undefined {
     const position = this.#position++;
     const visible = this.#tracker.next(token);
-    const usable = visible !== undefined && visible.length <= MOST_INTERVALS ? visible : undefined;
+    const usable = this.#follow && (visible?.length ?? 0) <= MOST_INTERVALS ? visible : undefined;
     if (usable !== undefined) this.#firstMasked ??= position;
     this.#read += usable === undefined ? position + 1 : countPositions(usable);
     this.#inAll += position + 1;

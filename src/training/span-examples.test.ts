@@ -68,6 +68,7 @@ describe("span examples", () => {
         count: 400,
         seed: 1,
         split: "train",
+        vary: 0,
         long: true,
         statements: true,
       }),

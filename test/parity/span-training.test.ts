@@ -83,6 +83,7 @@ describe("spans in training and inference", async () => {
         count: 42,
         seed: 9,
         split: "train",
+        vary: 0,
         long: true,
         statements: true,
       }),

@@ -7,6 +7,7 @@ const OPTIONS: ArithmeticOptions = {
   count: 40,
   seed: 1,
   split: "train",
+  vary: 0,
   long: true,
   statements: true,
 };
@@ -23,6 +24,18 @@ it("levels take turns and nothing comes twice", () => {
     level: 1,
     value: 3,
   });
+});
+
+it("the number of operators varies where it is asked to", () => {
+  const operators = (vary: number) =>
+    new Set(
+      Array.from(
+        arithmeticExamples({ ...OPTIONS, levels: [2], vary }),
+        ({ prompt }) => prompt.match(/[-+*]/g)?.length,
+      ),
+    );
+  expect(operators(0)).toEqual(new Set([4]));
+  expect(operators(1)).toEqual(new Set([1, 2, 3, 4]));
 });
 
 it("splits share no expression", () => {

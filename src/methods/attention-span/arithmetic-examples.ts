@@ -5,6 +5,7 @@
 import {
   ARITHMETIC_INSTRUCTION,
   drawProblem,
+  type Level,
   levelOf,
   mulberry32,
   type Problem,
@@ -19,6 +20,8 @@ export interface ArithmeticOptions {
   readonly count: number;
   readonly seed: number;
   readonly split: Split;
+  /** Share of the examples that have any number of operators up to their level's; the others have exactly as many. */
+  readonly vary: number;
   /** Products of numbers with several digits as partial products. */
   readonly long: boolean;
   /** Headers that state spans; false writes bodies alone. */
@@ -39,7 +42,7 @@ const MOST_REPEATS = 10_000;
 
 /** Fewer than `count` examples when the levels have no more expressions for the split. */
 export function* arithmeticExamples(options: ArithmeticOptions): Generator<ArithmeticExample> {
-  const { levels, count, seed, split } = options;
+  const { levels, count, seed } = options;
   const random = mulberry32(seed);
   const seen = new Set<string>();
   const left = new Set(levels);
@@ -47,7 +50,7 @@ export function* arithmeticExamples(options: ArithmeticOptions): Generator<Arith
   while (left.size > 0) {
     for (const level of levels) {
       if (!left.has(level)) continue;
-      const problem = drawNew(level, random, split, seen);
+      const problem = drawNew(levelOf(level), random, options, seen);
       if (problem === undefined) {
         left.delete(level);
         continue;
@@ -59,14 +62,27 @@ export function* arithmeticExamples(options: ArithmeticOptions): Generator<Arith
   }
 }
 
-function drawNew(level: number, random: () => number, split: Split, seen: Set<string>): Problem | undefined {
+function drawNew(
+  level: Level,
+  random: () => number,
+  { split, vary }: ArithmeticOptions,
+  seen: Set<string>,
+): Problem | undefined {
   for (let repeats = 0; repeats < MOST_REPEATS; repeats++) {
-    const problem = drawProblem(levelOf(level), random);
+    const problem = drawProblem(
+      vary > 0 && random() / 2 ** 32 < vary ? shortened(level, random) : level,
+      random,
+    );
     if (problem === undefined || seen.has(problem.text) || splitOf(problem.text) !== split) continue;
     seen.add(problem.text);
     return problem;
   }
   return undefined;
+}
+
+/** The level with 1 to its number of operators. */
+function shortened(level: Level, random: () => number): Level {
+  return { ...level, operators: 1 + Math.floor((random() * level.operators) / 2 ** 32) };
 }
 
 function exampleOf(

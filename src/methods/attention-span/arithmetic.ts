@@ -93,8 +93,15 @@ function apply(op: string, left: number, right: number): number {
   return op === "-" ? left - right : left * right;
 }
 
+/** The value, whatever its steps. */
+export function evaluateExpression(expression: Expression): number {
+  if (typeof expression === "number") return expression;
+  const { op, left, right } = expression;
+  return apply(op, evaluateExpression(left), evaluateExpression(right));
+}
+
 /** Inner operations in parentheses, the outermost without, no blanks. */
-function writeExpression(expression: Expression): string {
+export function writeExpression(expression: Expression): string {
   if (typeof expression === "number") return String(expression);
   const part = (side: Expression) => (typeof side === "number" ? String(side) : `(${writeExpression(side)})`);
   return `${part(expression.left)}${expression.op}${part(expression.right)}`;
