@@ -23,7 +23,7 @@ it.each([
   ["3 4", /got "4" at character 3/],
   ["1234567", /at most six digits/],
   ["-3", /got "-"/],
-  ["1+".repeat(65) + "1", /at most 64 operators/],
+  [`${"1+".repeat(65)}1`, /at most 64 operators/],
 ])("%s is refused", (text, message) => {
   expect(() => parseExpression(text)).toThrow(OptionError);
   expect(() => parseExpression(text)).toThrow(message);
