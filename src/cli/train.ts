@@ -5,14 +5,15 @@ import path from "node:path";
 import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
-import type { HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";
+import type { HuggingFaceModelFile, JsonObject, ModelFile } from "../formats/model-file.ts";
 import { mergedReader, withFreshAdapters } from "../methods/low-rank-adapters/merge.ts";
 import { addAdapters, isAdapterWeight } from "../methods/low-rank-adapters/rewrite.ts";
 import { loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
-import { differentiate } from "../program/differentiate.ts";
+import { type DifferentiateOptions, differentiate } from "../program/differentiate.ts";
 import type { Program } from "../program/program.ts";
+import type { TrainingProgram } from "../program/training-ops.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
@@ -28,6 +29,7 @@ import {
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { addProSparseCommand } from "./train-prosparse.ts";
 import { SpanExampleEncoder } from "../training/span-examples.ts";
 import {
   makeFreshModel,
@@ -71,21 +73,40 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
     return runTraining(terminal, flags);
   });
   addTrimCommand(command, terminal);
+  addProSparseCommand(command, terminal);
 }
 
-async function runTraining(terminal: Terminal, flags: TrainFlags): Promise<void> {
+/** What a method changes about training. */
+export interface TrainingMethod {
+  /** Changes of config.json before the first update, where the run begins from a model. */
+  readonly config?: JsonObject;
+  readonly differentiate?: DifferentiateOptions;
+  /** Made when the model is known. */
+  readonly l1?: (program: TrainingProgram) => TrainerSettings["l1"];
+  /** Tells runs of different settings apart. */
+  readonly run?: string;
+  /** Keep the last model rather than the best on --valid: the loss rises while the method does its work. */
+  readonly keepLast?: boolean;
+}
+
+/** Trains by the flags of `skim train`, as `method` has it; the model lies in --out afterwards. */
+export async function runTraining(
+  terminal: Terminal,
+  flags: TrainFlags,
+  method: TrainingMethod = {},
+): Promise<void> {
   const platform = nodePlatform();
   await prepareFolder(flags);
-  const file = await openStart(terminal, platform, flags);
+  const file = await openStart(terminal, platform, flags, method);
   try {
     const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
     const adapters = adapterOptions(flags);
     const trained = adapters === undefined ? program : addAdapters(program, adapters);
-    const executor = await createExecutor(platform, trained, flags);
+    const executor = await createExecutor(platform, trained, flags, method);
     try {
       const start = adapters === undefined ? file : withFreshAdapters(file, trained, flags.seed);
       const weights = { program: executor.program, ...mergedReader(trained, executor) };
-      await trainModel(terminal, platform, { file, start, weights, executor }, flags);
+      await trainModel(terminal, platform, { file, start, weights, executor }, flags, method);
     } finally {
       await executor.dispose();
     }
@@ -114,20 +135,27 @@ async function openStart(
   terminal: Terminal,
   platform: Platform,
   flags: TrainFlags,
+  method: TrainingMethod,
 ): Promise<HuggingFaceModelFile> {
   if (flags.resume === true) return openFolder(platform, flags.out);
-  const file = await (flags.model === undefined
+  const opened = await (flags.model === undefined
     ? makeFreshModel(terminal, platform, flags)
     : openFolder(platform, flags.model));
+  const file = { ...opened, config: { ...opened.config, ...method.config } };
   const recipe = await readSpanRecipe(flags);
   if (recipe === undefined || flags.spans === "full") return file;
   const others = readRecipes(file).filter(({ method }) => method !== recipe.method);
   return { ...file, recipes: recipeSection([...others, recipe]) };
 }
 
-function createExecutor(platform: Platform, program: Program, flags: TrainFlags): Promise<WasmTraining> {
+function createExecutor(
+  platform: Platform,
+  program: Program,
+  flags: TrainFlags,
+  method: TrainingMethod,
+): Promise<WasmTraining> {
   const trainable = flags.loraRank === undefined ? undefined : isAdapterWeight;
-  const options = { recompute: flags.recompute, ...(trainable && { trainable }) };
+  const options = { recompute: flags.recompute, ...(trainable && { trainable }), ...method.differentiate };
   return createWasmTraining(platform, differentiate(program, options), {
     threads: flags.threads ?? platform.coreCount,
     limits: { rows: flags.batch * flags.context, sequenceLength: flags.context },
@@ -151,6 +179,7 @@ async function trainModel(
   platform: Platform,
   training: Training,
   flags: TrainFlags,
+  method: TrainingMethod,
 ): Promise<void> {
   const { file, executor, weights } = training;
   const tokenizer = await loadTokenizer(file);
@@ -158,10 +187,13 @@ async function trainModel(
   const recipe = await readSpanRecipe(flags);
   const spans = recipe && new SpanExampleEncoder(tokenizer, encoder, recipe, flags.spans === "masked");
   const data = await readTrainingData(terminal, flags, tokenizer, encoder, spans);
-  const validation = await readValidationData(flags, tokenizer, encoder, spans);
-  const settings = trainerSettings(flags);
+  const validation =
+    method.keepLast === true ? [] : await readValidationData(flags, tokenizer, encoder, spans);
+  const l1 = method.l1?.(executor.program);
+  const settings = { ...trainerSettings(flags), ...(l1 && { l1 }) };
   const open = (name: string) => createFileSink(path.join(flags.out, name));
-  const state = await startState(platform, training, flags, fingerprint(flags, settings, data.fingerprint));
+  const run = fingerprint(flags, settings, `${data.fingerprint}${method.run ?? ""}`);
+  const state = await startState(platform, training, flags, run);
   const trainable = executor.program.parameters.filter((parameter) => parameter.trainable);
   const parameters = trainable.reduce((sum, { size }) => sum + size, 0);
   printNote(

@@ -25,7 +25,7 @@ export interface TrainerSettings extends Schedule {
   readonly patience: number | undefined;
   /** Update after which `train` returns although the schedule goes on to `steps`; `steps` by default. */
   readonly until?: number;
-  /** Factor of the L1 penalty at a step, for programs that have one. */
+  /** Factor at a step of the L1 penalty, for programs that have one: of the sum of |x| per token. */
   readonly l1?: (step: number) => number;
 }
 
@@ -122,7 +122,7 @@ async function update(
   }
   const count = batches.reduce((sum, { targets }) => sum + targets.length, 0);
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
-  const weights = { target: 1 / count, teacher: 0, l1: settings.l1?.(step) ?? 0 };
+  const weights = { target: 1 / count, teacher: 0, l1: (settings.l1?.(step) ?? 0) / tokens };
   let loss = 0;
   let l1 = 0;
   for (const batch of batches) {

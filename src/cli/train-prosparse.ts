@@ -1,0 +1,217 @@
+/**
+ * `skim train prosparse`: ReLU instead of the model's activation, training under a rising L1 penalty, then the search for a
+ * threshold (ProSparse, arXiv 2402.13516). Controls at equal tokens: --peak 0 is plain ReLU, --fixed a constant factor.
+ */
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Command } from "commander";
+import { openModelFile } from "../formats/open-model-file.ts";
+import type { ModelFile } from "../formats/model-file.ts";
+import { measurePerplexity } from "../evaluation/perplexity.ts";
+import { loadTrainableProgram } from "../methods/recipes.ts";
+import { nodePlatform } from "../platform/node.ts";
+import { checkStages, l1Factor, type L1Stages, paperStages } from "../methods/prosparse/schedule.ts";
+import { measureSparsity, withActivation } from "../methods/prosparse/sparsity.ts";
+import {
+  chooseThreshold,
+  type ThresholdTrial,
+  thresholdActivation,
+} from "../methods/prosparse/thresholds.ts";
+import { createFileSink } from "../platform/node.ts";
+import type { TrainingProgram } from "../program/training-ops.ts";
+import { loadModelOn } from "../session/load-model.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { realNumber, realNumbers, wholeNumber, wholeNumbers } from "./arguments.ts";
+import { InterruptedError, UsageError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { startProgress } from "./progress.ts";
+import { formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+import { runTraining, type TrainingMethod } from "./train.ts";
+import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
+
+interface ProSparseFlags extends TrainFlags {
+  readonly peak: number;
+  readonly fixed?: boolean;
+  readonly stageEnds?: readonly number[];
+  readonly stagePeaks?: readonly number[];
+  readonly thresholds: readonly number[];
+  readonly allowance: number;
+  readonly searchCharacters: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ skim train prosparse --model tales --data books.txt --valid held-out.txt --steps 800 --learning-rate 1e-3 --out tales-relu
+  $ skim train prosparse ... --peak 0 --out control-relu          plain ReLU at equal tokens
+  $ skim train prosparse ... --peak 0.5 --fixed --out control-l1  the same penalty from the first update to the last
+
+The penalty is the factor times the sum over layers of the mean of |act(gate) * up| over tokens and neurons. It rises in
+the proportions of the paper's 7B run to --peak; --stage-ends and --stage-peaks set stages by hand. Afterwards every
+threshold is tried on --valid, and the largest that costs at most --allowance of the perplexity is written to config.json
+(hidden_act fatrelu). The folder holds sparsity.json with what each threshold gives.`;
+
+/** Written beside the model. */
+const REPORT = "sparsity.json";
+/** Tokens per segment of the search. */
+const SEGMENT = 256;
+
+export function addProSparseCommand(train: Command, terminal: Terminal): void {
+  const command = train
+    .command("prosparse")
+    .description("make feed-forward neurons sparse: ReLU, rising L1 penalty, threshold (ProSparse)")
+    .addHelpText("after", EXAMPLES);
+  addTrainFlags(command)
+    .option("--peak <x>", "largest factor of the L1 penalty", realNumber(0, 1e6), 1)
+    .option("--fixed", "the factor --peak from the first update on (control)")
+    .option("--stage-ends <list>", "last update of each stage, the first without penalty", wholeNumbers(0))
+    .option("--stage-peaks <list>", "factor at the end of each stage but the first", realNumbers(0, 1e6))
+    .option(
+      "--thresholds <list>",
+      "thresholds to try after training",
+      realNumbers(0, 1e6),
+      [0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1],
+    )
+    .option("--allowance <share>", "perplexity that a threshold may cost", realNumber(0, 1), 0.01)
+    .option("--search-characters <n>", "how much of --valid the search uses", wholeNumber(1000), 30_000)
+    .action((flags: ProSparseFlags) => {
+      checkTrainFlags(command, flags);
+      return trainSparse(terminal, flags);
+    });
+}
+
+async function trainSparse(terminal: Terminal, flags: ProSparseFlags): Promise<void> {
+  const { model, valid } = flags;
+  if (model === undefined || valid === undefined || !valid.endsWith(".txt")) {
+    throw new UsageError(
+      "train prosparse: expected --model, a model to make sparse, and --valid, a held-out text (.txt)",
+    );
+  }
+  const stages = readStages(flags);
+  const method: TrainingMethod = {
+    config: { hidden_act: "relu" },
+    differentiate: { l1: true },
+    l1: (program) => {
+      const width = neuronsPerLayer(program);
+      return (step) => (flags.fixed === true ? flags.peak : l1Factor(step, stages)) / width;
+    },
+    run: `, l1 ${flags.fixed === true ? `fixed ${flags.peak}` : JSON.stringify(stages)}`,
+    keepLast: true,
+  };
+  await runTraining(terminal, { ...flags, json: false }, method);
+  await searchThreshold(terminal, flags, valid, stages);
+}
+
+function readStages({ steps, peak, stageEnds, stagePeaks }: ProSparseFlags): L1Stages {
+  if ((stageEnds === undefined) !== (stagePeaks === undefined)) {
+    throw new UsageError("train prosparse: --stage-ends and --stage-peaks describe stages together");
+  }
+  const stages =
+    stageEnds !== undefined && stagePeaks !== undefined
+      ? { ends: stageEnds, peaks: stagePeaks }
+      : paperStages(steps, peak);
+  checkStages(stages);
+  return stages;
+}
+
+/** Width of x1. */
+function neuronsPerLayer({ ops }: TrainingProgram): number {
+  const unit = ops.find((op) => op.kind === "glu");
+  if (unit?.kind !== "glu") throw new UsageError("train prosparse: the model has no gated feed-forward");
+  return unit.out.width;
+}
+
+async function searchThreshold(
+  terminal: Terminal,
+  flags: ProSparseFlags,
+  valid: string,
+  stages: L1Stages,
+): Promise<void> {
+  const text = (await readTextFlag(valid, "--valid")).slice(0, flags.searchCharacters);
+  const trials = await withInterrupt(async (signal) => {
+    const progress = startProgress(terminal, "trying thresholds", "thresholds");
+    try {
+      const done: ThresholdTrial[] = [];
+      for (const threshold of flags.thresholds) {
+        done.push(await tryThreshold(flags, text, threshold, signal));
+        progress.update(done.length, flags.thresholds.length);
+      }
+      return done;
+    } catch (error) {
+      throw signal.aborted ? new InterruptedError() : error;
+    } finally {
+      progress.end();
+    }
+  });
+  const chosen = chooseThreshold(trials, flags.allowance);
+  await writeThreshold(flags.out, chosen.threshold);
+  const { peak, fixed } = flags;
+  const report = {
+    normalizer: "mean of |x1| over tokens and neurons, summed over layers",
+    ...(fixed === true ? { fixedFactor: peak } : { stages }),
+    chosen: chosen.threshold,
+    trials,
+  };
+  await writeFile(path.join(flags.out, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
+  if (flags.json === true) printJson(terminal, { out: flags.out, ...report });
+  else {
+    const rows = trials.map(({ threshold, perplexity, sparsity }) => [
+      `${threshold}${threshold === chosen.threshold ? " (kept)" : ""}`,
+      perplexity.toFixed(3),
+      `${(100 * sparsity).toFixed(2)} %`,
+    ]);
+    printLine(terminal, formatTable(["threshold", "perplexity", "zeros in x1"], rows));
+    printNote(terminal, `wrote ${flags.out}: threshold ${chosen.threshold}`);
+  }
+}
+
+/** Perplexity and sparsity of the trained model with a threshold; its config.json is left as it is. */
+async function tryThreshold(
+  flags: ProSparseFlags,
+  text: string,
+  threshold: number,
+  signal: AbortSignal,
+): Promise<ThresholdTrial> {
+  const platform = nodePlatform();
+  const threads = flags.threads ?? platform.coreCount;
+  await writeThreshold(flags.out, threshold);
+  await using model = await loadModelOn(platform, flags.out, { engine: { threads } });
+  const context = Math.min(SEGMENT, model.contextLength);
+  const { perplexity } = await measurePerplexity(model, text, { protocol: "hf", context, signal });
+  const file = await openModelFile(platform, flags.out);
+  try {
+    const { program } = await loadTrainableProgram(file);
+    const segments = cutTokens(await encode(file, text), context);
+    const active = withActivation(program, thresholdActivation(threshold));
+    const { sparsity, layers } = await measureSparsity(platform, file, active, { segments, threads, signal });
+    return { threshold, perplexity, sparsity, layers };
+  } finally {
+    await file.close();
+  }
+}
+
+async function encode(file: ModelFile, text: string): Promise<number[]> {
+  return (await loadTokenizer(file)).encode(text, { addSpecial: true, parseSpecial: false });
+}
+
+function cutTokens(tokens: readonly number[], length: number): number[][] {
+  return Array.from({ length: Math.ceil(tokens.length / length) }, (_, i) =>
+    tokens.slice(i * length, (i + 1) * length),
+  );
+}
+
+/** Sets the activation in config.json, in one rename. */
+async function writeThreshold(folder: string, threshold: number): Promise<void> {
+  const file = await openModelFile(nodePlatform(), folder);
+  if (file.container !== "huggingface") throw new Error(`${folder}: training writes folders`);
+  const { hidden_act_param: _, ...config } = file.config;
+  const changed =
+    threshold === 0
+      ? { ...config, hidden_act: "relu" }
+      : { ...config, hidden_act: "fatrelu", hidden_act_param: threshold };
+  await file.close();
+  const skim = file.recipes === undefined ? {} : { skim: file.recipes };
+  const sink = await createFileSink(path.join(folder, "config.json"));
+  await sink.write(new TextEncoder().encode(`${JSON.stringify({ ...changed, ...skim }, undefined, 2)}\n`));
+  await sink.finish();
+}

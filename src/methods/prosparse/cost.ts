@@ -1,0 +1,33 @@
+/**
+ * What skipping neurons can gain at most on one memory tier, and how it is reported (ProSparse, arXiv 2402.13516; formulas
+ * of skim's specification, sections 1 and 3).
+ */
+
+/** Share of the feed-forward bytes that exact mode reads: gate whole, up and down of live neurons. */
+export function exactShare(sparsity: number): number {
+  return (1 + 2 * (1 - sparsity)) / 3;
+}
+
+/** Speed of exact mode over dense; F is the feed-forward's share of the bytes of a token. */
+export function exactCeiling(sparsity: number, feedForwardShare: number): number {
+  return 1 / (1 - (2 / 3) * sparsity * feedForwardShare);
+}
+
+/** Speed with a predictor whose own weights are `predictorShare` of the bytes of a token. */
+export function predictorCeiling(
+  predictedSparsity: number,
+  feedForwardShare: number,
+  predictorShare: number,
+): number {
+  return 1 / (1 - predictedSparsity * feedForwardShare + predictorShare);
+}
+
+/** Speed if live neurons were known for nothing. */
+export function oracleCeiling(sparsity: number, feedForwardShare: number): number {
+  return 1 / (1 - sparsity * feedForwardShare);
+}
+
+/** Share of neurons that some of `batch` independent tokens need. */
+export function unionShare(sparsity: number, batch: number): number {
+  return 1 - sparsity ** batch;
+}
