@@ -183,7 +183,12 @@ async function tryThreshold(
     const { program } = await loadTrainableProgram(file);
     const segments = cutTokens(await encode(file, text), context);
     const active = withActivation(program, thresholdActivation(threshold));
-    const { sparsity, layers } = await measureSparsity(platform, file, active, { segments, threads, signal });
+    const { sparsity, layers } = await measureSparsity(platform, file, active, {
+      segments,
+      of: "x1",
+      threads,
+      signal,
+    });
     return { threshold, perplexity, sparsity, layers };
   } finally {
     await file.close();

@@ -123,10 +123,13 @@ export const OP_COLUMN_ACTIVATIONS = 32;
 export const OP_LINEAR_COLUMNS_TILE = 33;
 export const OP_COLUMN_SUMS = 34;
 export const OP_FETCH_COLUMNS = 35;
+export const OP_LINEAR_ROWS = 36;
+export const OP_LINEAR_ROWS_TILE = 37;
 
 // Rules of selection.
 export const SELECT_TOP = 0;
 export const SELECT_ABOVE = 1;
+export const SELECT_GATES = 2;
 
 // Byte offsets in the block through which the engine asks the readers for columns that are not in memory. Words that
 // somebody waits on have cache lines of their own.

@@ -15,6 +15,8 @@ import { columnRecipeSchema } from "./dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "./dynamic-input-pruning/rewrite.ts";
 import { inputGroupsRecipeSchema } from "./input-groups/recipe.ts";
 import { explainInputGroups } from "./input-groups/tensors.ts";
+import { proSparseRecipeSchema } from "./prosparse/recipe.ts";
+import { rewriteNeurons } from "./prosparse/rewrite.ts";
 import { tenderRecipeSchema } from "./tender/recipe.ts";
 import { rewriteTender } from "./tender/rewrite.ts";
 import { trimRecipeSchema } from "./trimllm/recipe.ts";
@@ -29,6 +31,7 @@ const recipeSchema = z.discriminatedUnion("method", [
   inputGroupsRecipeSchema,
   attentionSpanRecipeSchema,
   trimRecipeSchema,
+  proSparseRecipeSchema,
 ]);
 const sectionSchema = z.strictObject({
   version: z.literal(RECIPES_VERSION),
@@ -94,6 +97,9 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
         break;
       case "dynamic-input-pruning":
         rewritten = rewriteColumns(rewritten, recipe);
+        break;
+      case "prosparse":
+        rewritten = rewriteNeurons(rewritten, recipe);
         break;
       case "trimllm":
         rewritten = rewriteTrim(rewritten, recipe, file.name);

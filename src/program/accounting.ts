@@ -102,6 +102,9 @@ function opBytes(op: Op, model: CostModel): number {
   if (op.kind === "tenderLinear") {
     return tenderBytes(op, model.weightBytes);
   }
+  if (op.kind === "linearRows") {
+    return (model.phase === "prompt" ? 1 : selectedShare(op.selection)) * model.weightBytes(op.weight);
+  }
   if (op.kind === "linearColumns") {
     const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
     return op.parts.reduce(
@@ -122,6 +125,10 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
     case "linearColumns": {
       const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
       return op.parts.reduce((sum, { weight }) => sum + share * weight.rows * weight.columns, 0);
+    }
+    case "linearRows": {
+      const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
+      return share * op.weight.rows * op.weight.columns;
     }
     case "selectColumns":
       return model.phase === "prompt" ? 0 : op.x.width;

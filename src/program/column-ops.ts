@@ -1,7 +1,8 @@
 /**
- * The ops of methods that skip weight columns, and what the program tools have to know about them: choose columns of a
- * linear's input by magnitude, then multiply with the chosen columns only. Source: Dynamic Input Pruning (Federici et
- * al., arXiv 2412.01380), sections on the pruned MLP; thresholds as in CATS (2404.08763) and TEAL (2408.14690).
+ * The ops of methods that skip weight columns and rows, and what the program tools have to know about them: choose columns
+ * of a linear's input, then multiply with the chosen columns only; choose live neurons by their gates, then compute only
+ * their rows and use only their columns. Source: Dynamic Input Pruning (Federici et al., arXiv 2412.01380), sections on the
+ * pruned MLP; thresholds as in CATS (2404.08763) and TEAL (2408.14690); live neurons as in ProSparse (2402.13516).
  *
  * The rule of sparsity: steps of one generated token choose; all other steps (prompts, several tokens at once) use
  * every column, and their selections are never computed. Both read the same stored weights.
@@ -12,7 +13,12 @@ export type SelectionRule =
   /** The `count` largest |x|; ties go to the lower index. */
   | { readonly kind: "topK"; readonly count: number }
   /** |x| >= threshold, compared in f32. */
-  | { readonly kind: "threshold"; readonly threshold: number };
+  | { readonly kind: "threshold"; readonly threshold: number }
+  /**
+   * Gates that ReLU (threshold 0: x > 0) or FATReLU (x >= threshold) lets through, and NaN, compared in f32. `share` is the
+   * share of them that was measured, for counting bytes.
+   */
+  | { readonly kind: "gate"; readonly threshold: number; readonly share: number };
 
 /** Columns chosen for the current token: indices into a buffer of `width` values, ascending. */
 export interface Selection {
@@ -49,15 +55,30 @@ export interface LinearColumnsOp {
   readonly parts: readonly ColumnPart[];
 }
 
-export type ColumnOp = SelectColumnsOp | LinearColumnsOp;
+/**
+ * out[n] = sum over k of x[k] * weight[n, k] for chosen rows n; the others are not computed and nobody may read them. With
+ * several tokens all rows are computed.
+ */
+export interface LinearRowsOp {
+  readonly kind: "linearRows";
+  readonly x: Buffer;
+  readonly selection: Selection;
+  /** [selection width, x width] */
+  readonly weight: Weight;
+  readonly out: Buffer;
+}
+
+export type ColumnOp = SelectColumnsOp | LinearColumnsOp | LinearRowsOp;
 
 /** Share of the columns that a token reads; thresholds read a share that is only known afterwards, counted as all. */
 export function selectedShare({ rule, width }: Selection): number {
+  if (rule.kind === "gate") return rule.share;
   return rule.kind === "topK" ? rule.count / width : 1;
 }
 
 export function columnWeights(op: ColumnOp): readonly Weight[] {
   if (op.kind === "selectColumns") return [];
+  if (op.kind === "linearRows") return [op.weight];
   return op.parts.flatMap(({ weight, bias }) => (bias === undefined ? [weight] : [weight, bias]));
 }
 
@@ -65,10 +86,11 @@ export function columnWeights(op: ColumnOp): readonly Weight[] {
 export function describeColumnOp(op: ColumnOp): string {
   if (op.kind === "selectColumns") {
     const { out, x } = op;
-    const { rule } = out;
-    const chosen =
-      rule.kind === "topK" ? `top ${rule.count}` : `|x| >= ${Number(rule.threshold.toPrecision(6))}`;
-    return `${out.name} = selectColumns(${x.name}, ${chosen} of ${out.width})`;
+    return `${out.name} = selectColumns(${x.name}, ${describeRule(out.rule)} of ${out.width})`;
+  }
+  if (op.kind === "linearRows") {
+    const { out, x, selection, weight } = op;
+    return `${out.name}[T,${out.width}] = linearRows(${x.name}, ${selection.name}, ${weight.name}[${weight.rows},${weight.columns}])`;
   }
   const outs = op.parts.map(({ out }) => `${out.name}[${out.rows === "tokens" ? "T" : "R"},${out.width}]`);
   const weights = op.parts.map(
@@ -76,6 +98,13 @@ export function describeColumnOp(op: ColumnOp): string {
       `${weight.name}[${weight.rows},${weight.columns}]${bias === undefined ? "" : ` bias ${bias.name}`}`,
   );
   return `${outs.join(", ")} = linearColumns(${op.x.name}, ${op.selection.name}, ${weights.join(", ")})`;
+}
+
+function describeRule(rule: SelectionRule): string {
+  if (rule.kind === "topK") return `top ${rule.count}`;
+  const threshold = Number(rule.threshold.toPrecision(6));
+  if (rule.kind === "threshold") return `|x| >= ${threshold}`;
+  return threshold === 0 ? "x > 0" : `x >= ${threshold}`;
 }
 
 type Fail = (problem: string) => never;
@@ -95,6 +124,14 @@ export function checkColumnOp(
         ? Number.isInteger(rule.count) && rule.count >= 0 && rule.count <= op.x.width
         : rule.threshold >= 0;
     if (!valid) fail(`rule ${JSON.stringify(rule)} chooses nothing that exists`);
+    return;
+  }
+  if (op.kind === "linearRows") {
+    expectEqual("selection width", op.selection.width, op.weight.rows, fail);
+    expectEqual("weight columns", op.weight.columns, op.x.width, fail);
+    expectEqual("out width", op.out.width, op.weight.rows, fail);
+    expectEqual("out rows", op.out.rows, "tokens", fail);
+    if (op.out.name === op.x.name) fail(`reads and writes ${op.out.name}, which this op does not allow`);
     return;
   }
   if (op.parts.length < 1 || op.parts.length > 2) fail(`${op.parts.length} parts, expected 1 or 2`);

@@ -19,6 +19,7 @@ export function buffersRead(op: Op): readonly Buffer[] {
     case "selectOutputs":
     case "selectColumns":
     case "linearColumns":
+    case "linearRows":
       return [op.x];
     case "storeKeyValue":
       return [op.key, op.value];
@@ -59,6 +60,7 @@ export function weightsOf(op: Op): readonly Weight[] {
       return tenderWeights(op);
     case "selectColumns":
     case "linearColumns":
+    case "linearRows":
       return columnWeights(op);
     default:
       return [];

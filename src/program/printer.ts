@@ -19,6 +19,7 @@ export function describeOp(op: Op): string {
   switch (op.kind) {
     case "selectColumns":
     case "linearColumns":
+    case "linearRows":
       return describeColumnOp(op);
     case "embed":
       return `${shaped(op.out)} = embed(${matrix(op.table)})${times(op.factor)}`;

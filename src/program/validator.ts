@@ -14,7 +14,7 @@ export function validateProgram(program: Program): Program {
   const names = new NameTable();
   const written = new Set<string>();
   const stored = new Set<string>();
-  const selections = new Map<string, string>();
+  const selections = new Map<string, Set<string>>();
   program.ops.forEach((op, index) => {
     const fail = (problem: string): never => {
       throw new Error(`program ${program.name}: op ${index} (${describeOp(op)}): ${problem}`);
@@ -41,18 +41,26 @@ export function validateProgram(program: Program): Program {
     }
     if (op.kind === "linearColumns") {
       names.check(`selection ${op.selection.name}`, op.selection, fail);
-      if (selections.get(op.selection.name) !== op.x.name)
+      if (selections.get(op.selection.name)?.has(op.x.name) !== true)
         fail(`selection ${op.selection.name} is not of ${op.x.name}`);
     }
+    if (op.kind === "linearRows") {
+      names.check(`selection ${op.selection.name}`, op.selection, fail);
+      if (!selections.has(op.selection.name)) fail(`selection ${op.selection.name} is not made`);
+    }
+    // A choice of gates is one of the gated units' results.
+    const carried =
+      op.kind === "glu" ? [...selections.values()].filter((sources) => sources.has(op.gate.name)) : [];
     for (const out of buffersWritten(op)) {
       names.check(`buffer ${out.name}`, out, fail);
       written.add(out.name);
       // A selection speaks of the values it was made from.
-      for (const [name, source] of selections) if (source === out.name) selections.delete(name);
+      for (const sources of selections.values()) sources.delete(out.name);
     }
+    if (op.kind === "glu") for (const sources of carried) sources.add(op.out.name);
     if (op.kind === "selectColumns") {
       names.check(`selection ${op.out.name}`, op.out, fail);
-      selections.set(op.out.name, op.x.name);
+      selections.set(op.out.name, new Set([op.x.name]));
     }
   });
   checkLogits(program);
@@ -101,6 +109,7 @@ function checkShapes(op: Op, fail: Fail): void {
   switch (op.kind) {
     case "selectColumns":
     case "linearColumns":
+    case "linearRows":
       checkColumnOp(op, expectEqual, fail);
       return;
     case "embed":

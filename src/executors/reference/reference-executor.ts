@@ -10,10 +10,11 @@ import { embed } from "../../kernels/embed/reference.ts";
 import { glu } from "../../kernels/glu/reference.ts";
 import { linear } from "../../kernels/linear/reference.ts";
 import { linearColumns } from "../../kernels/linear-columns/reference.ts";
+import { linearRows } from "../../kernels/linear-rows/reference.ts";
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
 import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
-import { selectAbove, selectTop } from "../../kernels/select-columns/reference.ts";
+import { selectAbove, selectGates, selectTop } from "../../kernels/select-columns/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
 import {
@@ -23,7 +24,7 @@ import {
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
-import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
+import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp } from "../../program/column-ops.ts";
 import { knownTokens, programCaches } from "../../program/dataflow.ts";
 import type {
   AttentionOp,
@@ -201,6 +202,8 @@ export class ReferenceExecutor implements Executor {
         return;
       case "linearColumns":
         return this.#runLinearColumns(op, step, pacer);
+      case "linearRows":
+        return this.#runLinearRows(op, step, pacer);
     }
   }
 
@@ -242,7 +245,21 @@ export class ReferenceExecutor implements Executor {
     const { rule, width } = op.out;
     const row = x.subarray(0, width);
     if (this.#chooser !== undefined) return this.#chooser(op, row, step.positions[0]);
+    if (rule.kind === "gate") return selectGates(row, rule.threshold);
     return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
+  }
+
+  /** Where neurons were chosen, their rows; all rows otherwise. */
+  async #runLinearRows(op: LinearRowsOp, step: Step, pacer: Pacer): Promise<void> {
+    const { x, selection, weight, out } = op;
+    const chosen = found(this.#selections.get(selection.name), `selection ${selection.name}`);
+    if (chosen === "all") {
+      await this.#runLinear({ kind: "linear", x, weight, bias: undefined, out }, step, pacer);
+      return;
+    }
+    const [to, from] = [this.#buffer(out, step), this.#buffer(x, step)];
+    linearRows(to, from, chosen, this.#weight(weight.name), weight.columns, weight.rows);
+    await pacer.pause();
   }
 
   /** Where columns were chosen, by the chosen ones; densely otherwise. */

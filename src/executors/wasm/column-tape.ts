@@ -3,7 +3,7 @@
  * a dense product, part by part.
  */
 import * as layout from "../../kernels/layout.ts";
-import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
+import type { LinearColumnsOp, SelectColumnsOp, SelectionRule } from "../../program/column-ops.ts";
 import type { Op } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import { columnTileBytes, type PlacedColumns } from "./column-layout.ts";
@@ -11,6 +11,15 @@ import type { ColumnAreas } from "./column-plan.ts";
 import type { Access } from "./hazards.ts";
 import type { TapeWriter, Touch } from "./tape-writer.ts";
 import { panelCount } from "./weight-layout.ts";
+
+/** How each rule is carried out. */
+const SELECTIONS: Readonly<
+  Record<SelectionRule["kind"], { readonly code: number; readonly kernel: string }>
+> = {
+  topK: { code: layout.SELECT_TOP, kernel: "select_top_f32" },
+  threshold: { code: layout.SELECT_ABOVE, kernel: "select_above_f32" },
+  gate: { code: layout.SELECT_GATES, kernel: "select_gates_f32" },
+};
 
 export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next: Op | undefined): void {
   if (next?.kind === "linearColumns" && next.selection.name === op.out.name && isFetched(tape, next)) {
@@ -23,17 +32,17 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
     return;
   }
   const { rule } = op.out;
-  const top = rule.kind === "topK";
+  const { code, kernel } = SELECTIONS[rule.kind];
   const target = selectionArea(tape, op.out.name);
-  tape.kernels.push(top ? "select_top_f32" : "select_above_f32");
+  tape.kernels.push(kernel);
   tape.emit(
     layout.OP_SELECT_COLUMNS,
     [
-      top ? layout.SELECT_TOP : layout.SELECT_ABOVE,
+      code,
       tape.buffer(op.x).address,
       tape.threadStride(op.x),
       op.x.width,
-      top ? rule.count : tape.float(rule.threshold),
+      rule.kind === "topK" ? rule.count : tape.float(rule.threshold),
       target.address,
       target.threadStride,
     ],

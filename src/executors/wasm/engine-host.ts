@@ -28,6 +28,7 @@ interface Kernels extends ColumnKernels {
   readonly pack_q4: Pack;
   readonly pack_t8: Pack;
   readonly pack_t4: Pack;
+  readonly copy_rows: Pack;
 }
 
 /** Serves the executor from an engine worker: the first message attaches, the others are requests. */

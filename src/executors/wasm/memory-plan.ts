@@ -30,7 +30,14 @@ import {
 } from "./column-plan.ts";
 import { placeFetches } from "./fetch-plan.ts";
 import { panelScratchBytes, tenderActivations } from "./tender-layout.ts";
-import { type ActivationLayout, packedBytes, type WeightLayout, weightLayout } from "./weight-layout.ts";
+import {
+  type ActivationLayout,
+  densePanelBytes,
+  packedBytes,
+  rowLayout,
+  type WeightLayout,
+  weightLayout,
+} from "./weight-layout.ts";
 
 const PAGE_BYTES = 65536;
 /** Bytes behind the last region that kernels may read, whose values never matter. */
@@ -146,7 +153,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const prepared = placePrepared(program, placed, rows, threads, space);
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
-  const panelScratchStride = panelScratchBytes(program);
+  const panelScratchStride = Math.max(panelScratchBytes(program), rowPanelBytes(placed));
   const panelScratch = space.take(panelScratchStride * threads);
   const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
@@ -260,21 +267,34 @@ interface ListedWeight {
 /** Matrices are what embed and linear ops multiply with; all other weights are f32 vectors. */
 function listWeights(program: Program, file: ModelFile, options: ExecutorOptions): readonly ListedWeight[] {
   const matrices = new Set<string>();
+  const byRows = new Set<string>();
   for (const op of program.ops) {
     if (op.kind === "embed") matrices.add(op.table.name);
     if (op.kind === "linear") matrices.add(op.weight.name);
     if (op.kind === "tenderLinear") matrices.add(op.codes.name);
+    if (op.kind === "linearRows") byRows.add(op.weight.name);
   }
   const byColumns = columnWeightNames(program);
   const others = programWeights(program).filter(({ name }) => !byColumns.has(name) || matrices.has(name));
   return others.map((weight) => {
     const tensor = file.tensors.get(weight.tensor);
     if (tensor === undefined) throw new Error(`wasm executor: program names unknown tensor ${weight.tensor}`);
+    if (byRows.has(weight.name)) {
+      return { weight, layout: rowLayout(weight, tensor.format, options.weightFormat) };
+    }
     const layout = matrices.has(weight.name)
       ? weightLayout(weight, tensor.format, options.weightFormat)
       : undefined;
     return { weight, layout };
   });
+}
+
+/** Where a thread packs a panel of rows that are otherwise chosen one by one. */
+function rowPanelBytes(placed: readonly ListedWeight[]): number {
+  const bytes = placed.map(({ weight, layout }) =>
+    layout?.packKernel === "copy_rows" ? densePanelBytes(layout, weight.columns) : 0,
+  );
+  return Math.max(0, ...bytes);
 }
 
 function placePrepared(
@@ -317,7 +337,7 @@ function placeWeights(placed: readonly ListedWeight[], space: Layouter): Readonl
   const byName = new Map<string, PlacedWeight>();
   for (const { weight, layout } of placed) {
     const { tensor, firstRow, rows, columns } = weight;
-    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.name]);
+    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.packKernel]);
     let place = byRows.get(key);
     if (place === undefined) {
       const bytes =

@@ -33,6 +33,7 @@ import {
   type Touch,
   type Touches,
 } from "./tape-writer.ts";
+import { appendLinearRows } from "./row-tape.ts";
 import { appendTenderLinear } from "./tender-tape.ts";
 import { panelCount } from "./weight-layout.ts";
 
@@ -84,6 +85,9 @@ function appendOp(tape: TapeWriter, op: Op, next: Op | undefined): void {
       break;
     case "linearColumns":
       appendLinearColumns(tape, op);
+      break;
+    case "linearRows":
+      appendLinearRows(tape, op);
       break;
     case "selectOutputs":
       appendSelectOutputs(tape, op);

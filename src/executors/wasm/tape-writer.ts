@@ -188,6 +188,7 @@ const READS_PRIVATELY: ReadonlySet<Op["kind"]> = new Set([
   "tenderLinear",
   "selectColumns",
   "linearColumns",
+  "linearRows",
 ]);
 
 /** Buffers that only norms out of place write and only linear ops (with their selections) read. */

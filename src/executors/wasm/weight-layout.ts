@@ -19,13 +19,14 @@ import {
   WEIGHT_Q4,
   WEIGHT_Q8,
 } from "../../kernels/layout.ts";
+import { UnsupportedError } from "../../errors.ts";
 import type { Weight } from "../../program/program.ts";
 import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
 import { q4_0 } from "../../quantization/q4-0.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
-import type { WeightFormat } from "../../quantization/weight-format.ts";
+import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import { forcedStorage } from "../weight-storage.ts";
 import { TENDER_LAYOUTS } from "./tender-layout.ts";
@@ -44,7 +45,7 @@ export interface WeightLayout {
   readonly code: number;
   /** The file format whose rows the pack kernel takes. */
   readonly rowFormat: WeightFormat;
-  readonly packKernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4" | "pack_t8" | "pack_t4";
+  readonly packKernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4" | "pack_t8" | "pack_t4" | "copy_rows";
   readonly activations: ActivationLayout;
   /** Multiplies f32 activations (kernels/linear/linear-float.as.ts says why f16 weights need it). */
   readonly activationFactor: number;
@@ -136,10 +137,37 @@ export function weightLayout(
   return native ?? layoutFor(forcedStorage(weight, "q8"));
 }
 
+/**
+ * The layout of a matrix whose rows are chosen one by one: rows of the format that `weightLayout` gives, as they lie in a
+ * file; 8-bit blocks where that is 4 bits. Panels are 8 rows in a row.
+ */
+export function rowLayout(
+  weight: Weight,
+  fileFormat: WeightFormat,
+  forced: ExecutorOptions["weightFormat"],
+): WeightLayout {
+  const dense = weightLayout(weight, fileFormat, forced);
+  if (TENDER_LAYOUTS.includes(dense)) {
+    throw new UnsupportedError(
+      `${weight.name}: holds integer codes, whose rows cannot be chosen - make neurons sparse before compress tender`,
+    );
+  }
+  const layout = dense.name === "q4" ? layoutFor(forcedStorage(weight, "q8")) : dense;
+  const rowBytes = (columns: number) => formatBytes(layout.rowFormat, columns);
+  return { ...layout, packKernel: "copy_rows", panelBytes: (columns) => PANEL_ROWS * rowBytes(columns) };
+}
+
 function layoutFor(format: WeightFormat): WeightLayout {
   const layout = LAYOUTS.find((candidate) => candidate.rowFormat === format);
   if (layout === undefined) throw new Error(`wasm executor: no kernels for weight storage ${format.name}`);
   return layout;
+}
+
+/** Bytes of a panel that dense kernels read, packed from chosen rows. */
+export function densePanelBytes({ name }: WeightLayout, columns: number): number {
+  const dense = LAYOUTS.find((layout) => layout.name === name);
+  if (dense === undefined) throw new Error(`wasm executor: no panels of ${name}`);
+  return dense.panelBytes(columns);
 }
 
 export function panelCount(rows: number): number {

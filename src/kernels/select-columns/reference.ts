@@ -30,3 +30,9 @@ export function selectAbove(x: Values, threshold: number): Int32Array {
   const limit = Math.fround(threshold);
   return Int32Array.from(x.keys()).filter((i) => Math.abs(x[i]) >= limit);
 }
+
+/** The gates that ReLU (threshold 0) or FATReLU lets through, and NaN, ascending by index; compared as f32. */
+export function selectGates(x: Values, threshold: number): Int32Array {
+  const limit = Math.fround(threshold);
+  return Int32Array.from(x.keys()).filter((i) => (limit === 0 ? !(x[i] <= 0) : !(x[i] < limit)));
+}

@@ -68,3 +68,20 @@ export function select_top_f32(x: usize, width: i32, count: i32, target: usize):
 export function select_above_f32(x: usize, width: i32, threshold: f32, target: usize): void {
   collect(x, width, reinterpret<i32>(threshold), 0, 0, target);
 }
+
+/** Gates above 0 (threshold 0) or at least `threshold`, and NaN. */
+export function select_gates_f32(x: usize, width: i32, threshold: f32, target: usize): void {
+  let p = target + 16;
+  if (threshold == 0) {
+    for (let i = 0; i < width; i++) {
+      store<i32>(p, i);
+      p += <usize>!(load<f32>(x + (<usize>i << 2)) <= 0) << 2;
+    }
+  } else {
+    for (let i = 0; i < width; i++) {
+      store<i32>(p, i);
+      p += <usize>!(load<f32>(x + (<usize>i << 2)) < threshold) << 2;
+    }
+  }
+  store<i32>(target, <i32>((p - target - 16) >> 2));
+}

@@ -1,6 +1,7 @@
 /**
  * Sparsity as ProSparse (arXiv 2402.13516) defines it: the share of exact zeros in x1 = act(gate) * up, the input of a
- * down projection, as f32 computes it; per layer, and the mean over layers and tokens.
+ * down projection, as f32 computes it; per layer, and the mean over layers and tokens. Closed gates are counted the same
+ * way: a neuron with an open gate must be computed even where its up is zero.
  */
 import { UnsupportedError } from "../../errors.ts";
 import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
@@ -11,6 +12,8 @@ import type { Activation, Buffer, Op, Program } from "../../program/program.ts";
 export interface SparsityOptions {
   /** Token ids of each segment, evaluated from an empty context. */
   readonly segments: readonly (readonly number[])[];
+  /** What counts: zeros of x1 (the paper's sparsity) or closed gates (what exact mode skips). */
+  readonly of: "x1" | "gates";
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
@@ -28,22 +31,30 @@ export interface SparsityReport {
 /** Tokens per step: bounds the memory for the copies of all activations. */
 const STEP_TOKENS = 128;
 
-/** The program with a copy of every feed-forward's x1 that survives the step, layer by layer. */
-export function observeNeurons(program: Program): {
+interface ObservedProgram {
   readonly program: Program;
+  /** Copies that survive the step, layer by layer. */
   readonly copies: readonly Buffer[];
-} {
+  readonly activation: Activation | undefined;
+}
+
+/** The program with a copy of every feed-forward's x1 or gates. */
+function observeNeurons(program: Program, of: SparsityOptions["of"]): ObservedProgram {
   const copies: Buffer[] = [];
+  let activation: Activation | undefined;
   const ops = program.ops.flatMap((op): Op[] => {
     if (op.kind !== "glu") return [op];
-    const copy: Buffer = { ...op.out, name: `observed x1 ${copies.length}` };
+    const x = of === "x1" ? op.out : op.gate;
+    const copy: Buffer = { ...x, name: `observed ${of} ${copies.length}` };
     copies.push(copy);
-    return [op, { kind: "scale", x: op.out, out: copy, factor: 1 }];
+    activation = op.activation;
+    const observe: Op = { kind: "scale", x, out: copy, factor: 1 };
+    return of === "x1" ? [op, observe] : [observe, op];
   });
   if (copies.length === 0) {
     throw new UnsupportedError(`${program.name}: has no gated feed-forward whose neurons could be counted`);
   }
-  return { program: { ...program, ops }, copies };
+  return { program: { ...program, ops }, copies, activation };
 }
 
 /** The program with another activation in every gated unit. */
@@ -56,9 +67,10 @@ export async function measureSparsity(
   platform: Platform,
   file: ModelFile,
   program: Program,
-  { segments, threads, signal, onProgress }: SparsityOptions,
+  { segments, of, threads, signal, onProgress }: SparsityOptions,
 ): Promise<SparsityReport> {
-  const observed = observeNeurons(program);
+  const observed = observeNeurons(program, of);
+  const isOff = of === "x1" ? isZero : closedGate(observed.activation);
   const longest = Math.max(...segments.map(({ length }) => length));
   const executor = await createWasmExecutor(platform, observed.program, file, {
     threads,
@@ -87,7 +99,7 @@ export async function measureSparsity(
         );
         const shares = tokens.map(() => 0);
         observed.copies.forEach((copy, layer) => {
-          const counts = countZeros(executor.readBuffer(copy, tokens.length), copy.width);
+          const counts = countByRow(executor.readBuffer(copy, tokens.length), copy.width, isOff);
           counts.forEach((count, row) => {
             zeros[layer] += count / copy.width;
             shares[row] += count / copy.width / observed.copies.length;
@@ -103,11 +115,21 @@ export async function measureSparsity(
   }
 }
 
-/** Zeros per row of x1 [rows, width]. */
-export function countZeros(values: Float32Array, width: number): number[] {
+function isZero(value: number): boolean {
+  return value === 0;
+}
+
+/** Gates that let nothing through; NaN is none of them, so that it stays visible. */
+function closedGate(activation: Activation | undefined): (value: number) => boolean {
+  const threshold = Math.fround(activation?.kind === "fatrelu" ? activation.threshold : 0);
+  return threshold === 0 ? (value) => value <= 0 : (value) => value < threshold;
+}
+
+/** How many values of each row [rows, width] are off. */
+function countByRow(values: Float32Array, width: number, isOff: (value: number) => boolean): number[] {
   return Array.from({ length: values.length / width }, (_, row) => {
     let count = 0;
-    for (let i = row * width; i < (row + 1) * width; i++) if (values[i] === 0) count++;
+    for (let i = row * width; i < (row + 1) * width; i++) if (isOff(values[i])) count++;
     return count;
   });
 }

@@ -1,0 +1,70 @@
+/**
+ * What linearRows becomes on a tape: while decoding a product over the chosen rows, shared among the threads by number; in
+ * batches all rows, packed into panels on their way through the dense kernels.
+ */
+import * as layout from "../../kernels/layout.ts";
+import type { LinearRowsOp } from "../../program/column-ops.ts";
+import { formatBytes } from "../../quantization/weight-format.ts";
+import { preparedRegion, type TapeWriter } from "./tape-writer.ts";
+import { panelCount } from "./weight-layout.ts";
+
+export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
+  const weight = tape.weight(op.weight.name);
+  const { columns, rows } = op.weight;
+  const { layout: stored } = weight;
+  const area = tape.prepare(op.x, columns, stored);
+  const rowBytes = formatBytes(stored.rowFormat, columns);
+  const out = tape.buffer(op.out);
+  if (tape.mode === "decode") {
+    const { selections, counters } = areas(tape);
+    const selection = selections.get(op.selection.name);
+    if (selection === undefined) throw new Error(`tape: selection ${op.selection.name} has no place`);
+    tape.kernels.push(`linear_rows_${stored.name}_${stored.activations.name}`);
+    tape.emit(
+      layout.OP_LINEAR_ROWS,
+      [
+        stored.code,
+        weight.address,
+        rowBytes,
+        columns,
+        area.rows,
+        area.rowStride,
+        selection.address,
+        selection.threadStride,
+        out.address,
+        counters,
+      ],
+      // Which rows a thread writes is known only when it runs: whoever reads them meets the others first.
+      { reads: [], writes: [{ region: op.out.name, access: "units/0" }] },
+    );
+    return;
+  }
+  const panels = panelCount(rows);
+  const { panelScratch, panelScratchStride, zeros } = tape.plan;
+  tape.kernels.push(`linear_${stored.name}_${stored.activations.name}_tile`);
+  tape.emit(
+    layout.OP_LINEAR_ROWS_TILE,
+    [
+      stored.code,
+      weight.address,
+      rowBytes,
+      columns,
+      panels,
+      area.tiles,
+      out.address,
+      out.stride,
+      zeros,
+      panelScratch,
+      panelScratchStride,
+    ],
+    {
+      reads: [{ region: preparedRegion(stored), access: "whole" }],
+      writes: [{ region: op.out.name, access: `panels/${panels}` }],
+    },
+  );
+}
+
+function areas(tape: TapeWriter) {
+  if (tape.plan.columnAreas === undefined) throw new Error("tape: chosen rows have no areas");
+  return tape.plan.columnAreas;
+}
