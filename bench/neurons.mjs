@@ -1,0 +1,199 @@
+// Decode speed when only live neurons are read (ProSparse, exact mode) against the dense model of the same file and
+// activation: random weights whose FATReLU threshold is set so that a given share of the gates is open. Interleaved rounds,
+// medians, the roofline and the bytes that the kernels counted in the same run. With --record it appends a row to
+// results/neurons.jsonl.
+//   node bench/neurons.mjs --model llama7b-8l-q8_0.gguf [--live 0.11] [--threads 2] [--rounds 9] [--tokens 8] [--llama]
+//     [--record]
+// --llama times llama.cpp in the same rounds, each in a process of its own (needs `npm ci --ignore-scripts` in bench/peers);
+// its model is dense with the file's own activation, which reads the same bytes as skim's dense one.
+import { appendFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { createWasmExecutor } from "../dist/executors/wasm/wasm-executor.js";
+import { openModelFile } from "../dist/formats/open-model-file.js";
+import { exactCeiling } from "../dist/methods/prosparse/cost.js";
+import { rewriteNeurons, sparseLayers } from "../dist/methods/prosparse/rewrite.js";
+import { measureSparsity, withActivation } from "../dist/methods/prosparse/sparsity.js";
+import { thresholdActivation } from "../dist/methods/prosparse/thresholds.js";
+import { loadProgram } from "../dist/models/registry.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { runInChild } from "./peers/child-process.mjs";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+const CONTEXT = 256;
+
+const { values: flags } = parseArgs({
+  options: {
+    model: { type: "string" },
+    live: { type: "string", default: "0.11" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    tokens: { type: "string", default: "8" },
+    llama: { type: "boolean", default: false },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.model === undefined) {
+  console.error(
+    "neurons: expected --model FILE - make one with `skim synth --shape llama-7b --layers 8 --format q8_0`",
+  );
+  process.exit(2);
+}
+const [live, threads, rounds, tokens] = [flags.live, flags.threads, flags.rounds, flags.tokens].map(Number);
+const platform = nodePlatform();
+const before = readLoad();
+const file = await openModelFile(platform, flags.model);
+const { program } = await loadProgram(file, { contextLength: CONTEXT });
+const id = (i) => (17 * i + 5) % program.vocabularySize;
+const segments = [Array.from({ length: 32 }, (_, i) => id(i))];
+
+const threshold = await findThreshold();
+const dense = withActivation(program, thresholdActivation(threshold));
+const { layers } = await liveShares(dense);
+const shares = sparseLayers(dense).map((layer, i) => ({ layer, liveShare: layers[i] }));
+const sparse = rewriteNeurons(dense, { method: "prosparse", version: 1, layers: shares });
+const subjects = [];
+for (const [name, rewritten] of [
+  ["dense", dense],
+  ["exact", sparse],
+]) {
+  const executor = await createWasmExecutor(platform, rewritten, file, {
+    threads,
+    limits: { contextLength: CONTEXT, slots: 1, stepTokens: 32 },
+    keyValueFormat: "f16",
+    weightFormat: "auto",
+    simd: "auto",
+    onProgress: undefined,
+  });
+  subjects.push({ name, executor, values: [] });
+}
+
+const others = watchOthers();
+let roofline = 0;
+const llama = { values: [], versions: undefined };
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await subjects[0].executor.measureBandwidth());
+  for (const subject of subjects) {
+    const speed = await decode(subject.executor);
+    // Round 0 is the warm-up.
+    if (round > 0) subject.values.push(speed);
+  }
+  if (flags.llama && round > 0) await timeLlama();
+}
+const otherCores = others();
+
+async function decode(executor) {
+  const step = (token, position) =>
+    executor.step({
+      tokens: Int32Array.of(token),
+      positions: Int32Array.of(position),
+      slots: Int32Array.of(0),
+      outputs: Int32Array.of(0),
+    });
+  await step(id(0), 0);
+  const started = performance.now();
+  for (let t = 1; t <= tokens; t++) await step(id(t), t);
+  return (1000 * tokens) / (performance.now() - started);
+}
+
+async function timeLlama() {
+  const prompt = [id(0), id(1), id(2)];
+  const test = { name: `tg${4 * tokens}`, prompt, decode: 4 * tokens };
+  const options = {
+    model: flags.model,
+    threads,
+    keyValueFormat: "f16",
+    contextLength: CONTEXT,
+    batchSize: 32,
+  };
+  const result = await runInChild("llama-cpp-speed.mjs", {
+    ...options,
+    warmUp: { name: "warm-up", prompt, decode: 2 },
+    tests: [test],
+  });
+  llama.values.push((1000 * test.decode) / result.tests[0].decodeMs);
+  llama.versions = result.versions;
+}
+
+/** Shares of open gates per layer. */
+async function liveShares(activated) {
+  const report = await measureSparsity(platform, file, activated, { segments, of: "gates", threads });
+  return { mean: 1 - report.sparsity, layers: report.layers.map((closed) => 1 - closed) };
+}
+
+/** Bisects for the threshold that leaves `live` of the gates open. */
+async function findThreshold() {
+  let [low, high] = [0, 16];
+  for (let i = 0; i < 9; i++) {
+    const middle = (low + high) / 2;
+    const { mean } = await liveShares(withActivation(program, thresholdActivation(middle)));
+    console.error(`threshold ${middle.toFixed(4)}: ${(100 * mean).toFixed(2)} % live`);
+    if (Math.abs(mean - live) < 0.0015) return middle;
+    if (mean > live) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const reads = subjects.map(({ executor }) => executor.readBytes(tokens >> 1));
+const feedForwardShare = reads[0].byKind.feedForward / reads[0].total;
+const meanLive = shares.reduce((sum, { liveShare }) => sum + liveShare, 0) / shares.length;
+const ceiling = exactCeiling(1 - meanLive, feedForwardShare);
+const speeds = subjects.map(({ values }) => median(values));
+const results = subjects.map(({ name, executor, values }, i) => ({
+  name,
+  bytesPerToken: reads[i].total,
+  countedBytesPerToken: executor.columnBytesRead() / ((rounds + 1) * (tokens + 1)),
+  decode: { tokensPerSecond: speeds[i], values },
+  rooflineShare: (speeds[i] * reads[i].total) / (roofline * 1e9),
+}));
+for (const { executor } of subjects) await executor.dispose();
+await file.close();
+
+const row = {
+  schema: "neurons/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad(), otherCores },
+  model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
+  quality: "random weights: none",
+  threads,
+  peakMemoryBytes: platform.peakMemoryBytes(),
+  roofline: { gigabytesPerSecond: roofline },
+  threshold,
+  liveShare: meanLive,
+  feedForwardShare,
+  ceiling,
+  ratio: speeds[1] / speeds[0],
+  ceilingShare: speeds[1] / speeds[0] / ceiling,
+  results,
+  ...(flags.llama && {
+    llamaCpp: {
+      ...llama.versions,
+      decode: { tokensPerSecond: median(llama.values), values: llama.values },
+      ratioOfDense: speeds[0] / median(llama.values),
+      ratioOfExact: speeds[1] / median(llama.values),
+    },
+  }),
+};
+for (const { name, bytesPerToken, decode, rooflineShare } of results) {
+  console.log(
+    `${name.padEnd(6)} ${decode.tokensPerSecond.toFixed(1)} t/s, ${(bytesPerToken / 1e6).toFixed(0)} MB per token, ${(100 * rooflineShare).toFixed(1)} % of ${roofline.toFixed(1)} GB/s`,
+  );
+}
+console.log(
+  `${(100 * meanLive).toFixed(2)} % live: ${row.ratio.toFixed(3)} x dense, ceiling ${ceiling.toFixed(3)}, ${(100 * row.ceilingShare).toFixed(1)} % of it`,
+);
+if (flags.llama) {
+  const { decode, ratioOfDense, ratioOfExact } = row.llamaCpp;
+  console.log(
+    `llama.cpp ${decode.tokensPerSecond.toFixed(1)} t/s: dense ${ratioOfDense.toFixed(2)} x, exact ${ratioOfExact.toFixed(2)} x of it`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record)
+  appendFileSync(new URL("results/neurons.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);
