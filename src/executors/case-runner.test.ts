@@ -27,6 +27,7 @@ const ROWS_IN_TABLE: Readonly<Record<Op["kind"], boolean>> = {
   tenderLinear: false,
   selectColumns: true,
   linearColumns: true,
+  linearRows: true,
 };
 
 /** The reference executor as a subject that claims the kernels a row expects; `change` may spoil its logits. */

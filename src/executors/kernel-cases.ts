@@ -7,6 +7,7 @@ import { embedCases } from "../kernels/embed/cases.ts";
 import { gluCases } from "../kernels/glu/cases.ts";
 import type { KernelCase } from "../kernels/kernel-case.ts";
 import { linearColumnsCases } from "../kernels/linear-columns/cases.ts";
+import { linearRowsCases } from "../kernels/linear-rows/cases.ts";
 import { linearCases } from "../kernels/linear/cases.ts";
 import { rmsNormCases } from "../kernels/rms-norm/cases.ts";
 import { ropeCases } from "../kernels/rope/cases.ts";
@@ -21,6 +22,7 @@ export function kernelCases(): readonly KernelCase[] {
     ...rmsNormCases(),
     ...linearCases(),
     ...linearColumnsCases(),
+    ...linearRowsCases(),
     ...ropeCases(),
     ...storeKeyValueCases(),
     ...attentionCases(),

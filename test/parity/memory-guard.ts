@@ -105,6 +105,7 @@ export class MemoryGuard {
     }
     yield* this.#preparedRanges(whole(tokens));
     yield [plan.scratch, plan.scratchStride * this.#threads];
+    yield [plan.panelScratch, plan.panelScratchStride * this.#threads];
     if (plan.columnAreas !== undefined) yield* this.#columnRanges(plan.columnAreas);
     yield* this.#cacheRanges(step);
   }

@@ -1,0 +1,100 @@
+import { describe, expect, it } from "vitest";
+import { linearColumns } from "../../kernels/linear-columns/reference.ts";
+import { linearRows } from "../../kernels/linear-rows/reference.ts";
+import { selectGates } from "../../kernels/select-columns/reference.ts";
+import { buildProgram } from "../../models/registry.ts";
+import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
+import { syntheticShape } from "../../models/synthetic/shape.ts";
+import { countCost } from "../../program/accounting.ts";
+import { printProgram } from "../../program/printer.ts";
+import { rewriteNeurons, sparseLayers } from "./rewrite.ts";
+import { withActivation } from "./sparsity.ts";
+
+const GATE = [1, 1, 0, 0, 0, -1, 1, 0, 1, 0, 0, -1, 0, 2, 0, 1, -1, 0, 1, 1, 1, 1, 1, 1];
+const UP = [1, 0, 2, -1, 0, 1, 1, 1, 2, -1, 0, 0, 1, 1, 1, 1, -1, 2, 0, 1, 0, 0, 3, -1];
+const DOWN = [1, 0, -1, 2, 0, 1, 0, 1, 1, 0, -1, 0, 2, -1, 0, 1, 1, 0, 0, 0, 1, -1, 0, 2];
+
+/** The tiny feed-forward of the specification, by the kernels that exact mode is made of. */
+function feedForward(x: readonly number[], threshold: number) {
+  const gate = Float64Array.from({ length: 6 }, (_, j) =>
+    x.reduce((sum, value, k) => sum + value * GATE[4 * j + k], 0),
+  );
+  const live = selectGates(gate, threshold);
+  const up = new Float64Array(6);
+  linearRows(up, Float64Array.from(x), live, Float64Array.from(UP), 4, 6);
+  const x1 = up.map((value, j) => (live.includes(j) ? gate[j] * value : 0));
+  const y = new Float64Array(4);
+  linearColumns(y, x1, live, Float64Array.from(DOWN), undefined, 6, 4);
+  return { gate: [...gate], x1: [...x1].map((value) => value + 0), y: [...y], live: [...live] };
+}
+
+describe("tiny feed-forward", () => {
+  it.each([
+    [0, [6, -5.25, 25, 0, 0, 0], [-19, 19.75, 17.25, 25]],
+    [1, [6, -5.25, 25, 0, 0, 0], [-19, 19.75, 17.25, 25]],
+    [2, [0, 0, 25, 0, 0, 0], [-25, 25, 0, 25]],
+  ])("threshold %f keeps what equals it", (threshold, x1, y) => {
+    const result = feedForward([2, -1, 0.5, -3], threshold);
+    expect(result.gate).toEqual([1, 1.5, 5, -5, -4.5, -1.5]);
+    expect(result.x1).toEqual(x1);
+    expect(result.y).toEqual(y);
+  });
+
+  it("a live neuron may still be zero", () => {
+    const { x1, y, live } = feedForward([-2, 0, 1, 3], 0);
+    expect(live).toHaveLength(4);
+    expect(x1.filter((value) => value !== 0)).toEqual([4, 6, 30]);
+    expect(y).toEqual([12, -26, 32, -6]);
+  });
+});
+
+it("gates that are no numbers live, so that they show", () => {
+  expect([...selectGates(Float64Array.of(Number.NaN, -1, 0, 1), 0)]).toEqual([0, 3]);
+  expect([...selectGates(Float64Array.of(Number.NaN, 0.4, 0.5, Number.NEGATIVE_INFINITY), 0.5)]).toEqual([
+    0, 2,
+  ]);
+});
+
+describe("rewrite", async () => {
+  const file = await openSyntheticGguf(createSyntheticCheckpoint("llama", syntheticShape("llama"), 1));
+  const silu = await buildProgram(file);
+  const relu = withActivation(silu, { kind: "relu" });
+  const recipe = (...layers: number[]) =>
+    ({
+      method: "prosparse",
+      version: 1,
+      layers: layers.map((layer) => ({ layer, liveShare: 0.25 })),
+    }) as const;
+
+  it("reads rows of up and columns of down by the choice of gates", () => {
+    const lines = printProgram(rewriteNeurons(relu, recipe(1))).split("\n");
+    expect(lines.filter((line) => line.includes("neurons"))).toHaveLength(3);
+    expect(lines.find((line) => line.includes("selectColumns"))).toMatch(
+      /layers\.1\.neurons = .*x > 0 of 160/,
+    );
+    expect(lines.find((line) => line.includes("linearRows"))).toMatch(/layers\.1\.feedForward\.up/);
+  });
+
+  it("counts the bytes of exact mode", () => {
+    const model = {
+      weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
+      keyValueElementBytes: 0,
+      attended: 1,
+    };
+    const norms = 2 * 64;
+    const [dense, exact] = [relu, rewriteNeurons(relu, recipe(0, 1))].map(
+      (program) => countCost(program, model).reads.byKind.feedForward - norms,
+    );
+    expect(exact / dense).toBeCloseTo((1 + 2 * 0.25) / 3, 6);
+  });
+
+  it("refuses what is never exactly zero, and what it cannot find", () => {
+    expect(() => rewriteNeurons(silu, recipe(0))).toThrow(/activation is silu, expected relu or fatrelu/);
+    expect(() => sparseLayers(silu)).toThrow(/silu/);
+    expect(() => rewriteNeurons(relu, recipe(9))).toThrow(/layer 9 has no gated feed-forward/);
+    expect(() => rewriteNeurons(rewriteNeurons(relu, recipe(0)), recipe(0))).toThrow(
+      /another method has replaced it/,
+    );
+    expect(sparseLayers(relu)).toEqual([0, 1]);
+  });
+});

@@ -1,0 +1,130 @@
+/**
+ * Live neurons on the wasm executor: exact mode gives the dense model's bits where weights are floats, the reference's
+ * result within the bound where they are not, for any number of threads; the bytes that kernels count equal the formula.
+ */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
+import { createWasmExecutor, type WasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
+import type { GgufModelFile } from "../../src/formats/model-file.ts";
+import { rewriteNeurons } from "../../src/methods/prosparse/rewrite.ts";
+import { withActivation } from "../../src/methods/prosparse/sparsity.ts";
+import { thresholdActivation } from "../../src/methods/prosparse/thresholds.ts";
+import { buildProgram } from "../../src/models/registry.ts";
+import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/synthetic/checkpoint.ts";
+import { syntheticShape } from "../../src/models/synthetic/shape.ts";
+import { nodePlatform } from "../../src/platform/node.ts";
+import type { Program } from "../../src/program/program.ts";
+import { firstDifference } from "./sequence-runs.ts";
+
+const OPTIONS: ExecutorOptions = {
+  threads: 1,
+  limits: { contextLength: 32, slots: 1, stepTokens: 16 },
+  keyValueFormat: "f32",
+  weightFormat: "f32",
+  simd: "auto",
+  onProgress: undefined,
+};
+const PROMPT = [1, 300, 17, 42, 260];
+const GENERATED = [5, 311, 299, 7];
+
+let file: GgufModelFile;
+let program: Program;
+beforeAll(async () => {
+  file = await openSyntheticGguf(createSyntheticCheckpoint("llama", syntheticShape("llama"), 5));
+  program = await buildProgram(file);
+});
+
+const layersOf = (share: number) => [0, 1].map((layer) => ({ layer, liveShare: share }));
+
+function programs(threshold: number): { dense: Program; exact: Program } {
+  const dense = withActivation(program, thresholdActivation(threshold));
+  return { dense, exact: rewriteNeurons(dense, { method: "prosparse", version: 1, layers: layersOf(0.5) }) };
+}
+
+function step(tokens: readonly number[], first: number, prompt = false): Step {
+  return {
+    tokens: Int32Array.from(tokens),
+    positions: Int32Array.from(tokens, (_, row) => first + row),
+    slots: new Int32Array(tokens.length),
+    outputs: Int32Array.of(tokens.length - 1),
+    prompt,
+  };
+}
+
+async function run(executor: Executor): Promise<Float32Array> {
+  const logits = [(await executor.step(step(PROMPT, 0, true))).slice()];
+  for (const [i, token] of GENERATED.entries()) {
+    logits.push((await executor.step(step([token], PROMPT.length + i))).slice());
+  }
+  return Float32Array.from(logits.flatMap((row) => [...row]));
+}
+
+async function runWasm(ran: Program, options: Partial<ExecutorOptions> = {}): Promise<Float32Array> {
+  const executor = await createWasmExecutor(nodePlatform(), ran, file, { ...OPTIONS, ...options });
+  try {
+    return await run(executor);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+describe.each([0, 0.05, 1e9])("threshold %f", (threshold) => {
+  test.each(["f32", "f16"] as const)("%s weights: the bits of the dense model", async (weightFormat) => {
+    const { dense, exact } = programs(threshold);
+    const expected = await runWasm(dense, { weightFormat });
+    for (const threads of [1, 2, 3]) {
+      expect(firstDifference(await runWasm(exact, { weightFormat, threads }), expected)).toBe(-1);
+    }
+    const plain = await runWasm(exact, { weightFormat, simd: "plain" });
+    expect(firstDifference(plain, await runWasm(dense, { weightFormat, simd: "plain" }))).toBe(-1);
+  });
+
+  test("8-bit weights: near the reference, and the same for any number of threads", async () => {
+    const { exact } = programs(threshold);
+    const one = await runWasm(exact, { weightFormat: "q8" });
+    expect(firstDifference(await runWasm(exact, { weightFormat: "q8", threads: 3 }), one)).toBe(-1);
+    const reference = await run(await createReferenceExecutor(exact, file, OPTIONS));
+    const largest = reference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const worst = one.reduce((most, value, i) => Math.max(most, Math.abs(value - reference[i])), 0);
+    expect(worst).toBeLessThan(0.05 * largest);
+  });
+});
+
+test("the reference skips neurons without changing a result", async () => {
+  const { dense, exact } = programs(0.02);
+  const [a, b] = await Promise.all(
+    [dense, exact].map(async (ran) => run(await createReferenceExecutor(ran, file, OPTIONS))),
+  );
+  expect(firstDifference(a, b)).toBe(-1);
+});
+
+test("kernels count the bytes of live neurons", async () => {
+  const { exact } = programs(0);
+  const executor: WasmExecutor = await createWasmExecutor(nodePlatform(), exact, file, OPTIONS);
+  await executor.step(step(PROMPT, 0, true));
+  expect(executor.columnBytesRead()).toBe(0);
+  const reference = await createReferenceExecutor(exact, file, OPTIONS);
+  await reference.step(step(PROMPT, 0, true));
+  let live = 0;
+  reference.observe((op, values) => {
+    if (op.kind !== "selectColumns") return;
+    live += values(op.x)
+      .subarray(0, op.x.width)
+      .filter((gate) => gate > 0).length;
+  });
+  for (const [i, token] of GENERATED.entries()) {
+    await executor.step(step([token], PROMPT.length + i));
+    await reference.step(step([token], PROMPT.length + i));
+  }
+  const { width, down } = exact.ops.reduce(
+    (found, op) => {
+      if (op.kind === "linearRows") return { ...found, width: op.weight.columns };
+      return op.kind === "linearColumns" ? { ...found, down: op.parts[0].weight.rows } : found;
+    },
+    { width: 0, down: 0 },
+  );
+  expect(live).toBeGreaterThan(100);
+  expect(executor.columnBytesRead()).toBe(4 * live * (width + 16 * Math.ceil(down / 16)));
+  await executor.dispose();
+});
