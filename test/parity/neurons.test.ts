@@ -117,12 +117,9 @@ test("kernels count the bytes of live neurons", async () => {
     await executor.step(step([token], PROMPT.length + i));
     await reference.step(step([token], PROMPT.length + i));
   }
-  const { width, down } = exact.ops.reduce(
-    (found, op) => {
-      if (op.kind === "linearRows") return { ...found, width: op.weight.columns };
-      return op.kind === "linearColumns" ? { ...found, down: op.parts[0].weight.rows } : found;
-    },
-    { width: 0, down: 0 },
+  const width = Math.max(...exact.ops.map((op) => (op.kind === "linearRows" ? op.weight.columns : 0)));
+  const down = Math.max(
+    ...exact.ops.map((op) => (op.kind === "linearColumns" ? op.parts[0].weight.rows : 0)),
   );
   expect(live).toBeGreaterThan(100);
   expect(executor.columnBytesRead()).toBe(4 * live * (width + 16 * Math.ceil(down / 16)));
