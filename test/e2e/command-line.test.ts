@@ -212,15 +212,28 @@ describe("skim tokenize and inspect", () => {
 });
 
 describe("skim start", () => {
-  it("shows the embedded model dense and reading less", async () => {
+  it("shows the embedded models dense and reading less", async () => {
     const { code, stdout } = await skim(["start"]);
     expect(code).toBe(0);
     expect(stdout).toContain("npm start -- --model");
     const sizes = [...stdout.matchAll(/([\d.]+) MB read per token/g)].map(([, size]) => Number(size));
-    // f16, 8 bits, and 8 bits without half of the feed-forward
-    expect(sizes).toHaveLength(3);
-    expect(sizes[1]).toBeLessThan(0.6 * sizes[0]);
-    expect(sizes[2]).toBeLessThan(0.8 * sizes[1]);
+    expect(sizes).toHaveLength(5);
+    const [calc, stating, tales, eightBits, pruned] = sizes;
+    expect(stating).toBeLessThan(0.6 * calc);
+    expect(eightBits).toBeLessThan(0.6 * tales);
+    expect(pruned).toBeLessThan(0.8 * eightBits);
+    expect(stdout).toMatch(/\(100 % of the context\)[\s\S]*\([4-9]\d % of the context\)/);
+  });
+
+  it("evaluates an expression, and nothing that is none", async () => {
+    const { code, stdout } = await skim(["start", "(37 + 5) * (12 - 4)"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("(37+5)*(12-4)   (which is 336)");
+    expect(stdout).toContain("37+5=42\n12-4=8\n");
+    expect(stdout).not.toMatch(/@|<\|/);
+    const wrong = await skim(["start", "3+x"]);
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringMatching(/got "x" at character 3/)]);
+    expect((await skim(["start", "3+4", "--max-tokens", "3"])).code).toBe(2);
   });
 
   it("runs a model that is named, and the embedded one otherwise", async () => {
