@@ -3,7 +3,7 @@
  * OUT.partial, is measured and recorded; the last folder becomes OUT. Nothing finished is ever done twice.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ResourceError } from "../errors.ts";
@@ -50,7 +50,9 @@ interface Pipeline {
   readonly recipe: RecipeFile;
   /** Working folder. */
   readonly work: string;
-  /** Finished stages, the source first. */
+  /** Keys of all stages, the source first: what each one's result depends on. */
+  readonly keys: readonly string[];
+  /** Finished stages. */
   readonly stages: Stage[];
   readonly measureKey: string;
 }
@@ -77,10 +79,10 @@ export async function compressByRecipe(
   const recorded = await readStages(work);
   const matching = recorded.findIndex(({ key }, i) => key !== keys[i]);
   const stages = matching < 0 ? recorded.slice(0, keys.length) : recorded.slice(0, matching);
-  const pipeline: Pipeline = { terminal, flags, run, recipe, work, stages, measureKey };
-  for (let i = stages.length; i < recorded.length; i++) await clearStage(stageFolder(pipeline, i));
+  const pipeline: Pipeline = { terminal, flags, run, recipe, work, keys, stages, measureKey };
+  await removeOutdated(pipeline);
   try {
-    await runStages(pipeline, keys);
+    await runStages(pipeline);
   } catch (error) {
     const kept = stages.length - 1;
     if (kept > 0 || error instanceof InterruptedError) {
@@ -108,8 +110,8 @@ async function stageKeys(model: string, { steps }: RecipeFile): Promise<string[]
   return keys;
 }
 
-async function runStages(pipeline: Pipeline, keys: readonly string[]): Promise<void> {
-  const { terminal, flags, recipe, stages } = pipeline;
+async function runStages(pipeline: Pipeline): Promise<void> {
+  const { terminal, flags, recipe, keys, stages } = pipeline;
   const facts: ModelFacts[] = [];
   if (flags.json !== true) printLine(terminal, STAGE_HEADER);
   for (let i = 0; i <= recipe.steps.length; i++) {
@@ -124,16 +126,40 @@ async function runStages(pipeline: Pipeline, keys: readonly string[]): Promise<v
   await finish(pipeline, facts);
 }
 
+/** Folders of steps that the recipe no longer has, or has otherwise. */
+async function removeOutdated(pipeline: Pipeline): Promise<void> {
+  const wanted = pipeline.keys.map((_, i) => path.basename(stageFolder(pipeline, i)));
+  for (const entry of await readdir(pipeline.work, { withFileTypes: true })) {
+    const isWanted = wanted.some((name) => entry.name.startsWith(name));
+    if (entry.isDirectory() && !isWanted) await clearStage(path.join(pipeline.work, entry.name));
+  }
+}
+
 /** Does one step; its folder is complete when this returns. */
 async function runStep(pipeline: Pipeline, index: number): Promise<void> {
   const { flags, run, recipe } = pipeline;
   const step = recipe.steps[index - 1];
   const folder = stageFolder(pipeline, index);
-  const resume = commandOf(step).resumable && existsSync(path.join(folder, CHECKPOINT));
+  const { resumable, chosen } = commandOf(step);
+  const ready = `${folder}.chosen`;
+  if (chosen !== undefined && existsSync(ready)) {
+    await replaceFolder(folder, ready);
+    return;
+  }
+  const resume = resumable && existsSync(path.join(folder, CHECKPOINT));
   if (!resume) await clearStage(folder);
   const input = index === 1 ? flags.model : stageFolder(pipeline, index - 1);
   await run(argumentsOf(step, input, folder, resume));
   await rm(path.join(folder, CHECKPOINT), { force: true });
+  if (chosen === undefined) return;
+  await rename(await chosen(folder), ready);
+  await replaceFolder(folder, ready);
+}
+
+/** A killed run finds either folder complete. */
+async function replaceFolder(folder: string, replacement: string): Promise<void> {
+  await clearStage(folder);
+  await rename(replacement, folder);
 }
 
 /** Facts of a stage, from the record where they were measured on the same text. */
@@ -199,6 +225,6 @@ function stageName({ steps }: RecipeFile, index: number): string {
   return index === 0 ? "source" : `${index} ${describeStep(steps[index - 1])}`;
 }
 
-function stageFolder({ work }: Pick<Pipeline, "work">, index: number): string {
-  return path.join(work, String(index).padStart(2, "0"));
+function stageFolder({ work, keys }: Pick<Pipeline, "work" | "keys">, index: number): string {
+  return path.join(work, `${String(index).padStart(2, "0")}-${keys[index].slice(0, 8)}`);
 }

@@ -2,6 +2,9 @@
  * The commands that do a step's work: from settings to the arguments of the same commands that a user would type, which
  * check, train, show progress and stop at Ctrl-C as they always do.
  */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
 import type { Step } from "./step-schemas.ts";
 
 /** One command of a step. */
@@ -9,10 +12,25 @@ export interface StepCommand {
   readonly words: readonly string[];
   /** Training continues from its checkpoint where it was cut off; the others start over. */
   readonly resumable: boolean;
+  /** Which of the folders that the command leaves holds the model, where that is not the whole. */
+  readonly chosen?: (folder: string) => Promise<string>;
+}
+
+/** What a trimming run says about the size it chose. */
+const trimSchema = z.object({ chosen: z.object({ round: z.int() }) });
+
+async function readChosenSize(folder: string): Promise<string> {
+  const { chosen } = trimSchema.parse(JSON.parse(await readFile(path.join(folder, "trim.json"), "utf8")));
+  return path.join(folder, `size-${String(chosen.round).padStart(2, "0")}`);
 }
 
 const COMMANDS: Readonly<Record<Step["step"], StepCommand>> = {
   tune: { words: ["train"], resumable: true },
+  lora: { words: ["train"], resumable: true },
+  spans: { words: ["train"], resumable: true },
+  prosparse: { words: ["train", "prosparse"], resumable: true },
+  neurons: { words: ["compress", "prosparse"], resumable: false },
+  trim: { words: ["train", "trim"], resumable: true, chosen: readChosenSize },
   tender: { words: ["compress", "tender"], resumable: false },
   "input-groups": { words: ["compress", "input-groups"], resumable: false },
   dip: { words: ["compress", "dip"], resumable: false },

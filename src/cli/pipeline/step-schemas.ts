@@ -27,13 +27,104 @@ const trainingFields = {
   seed: z.int().min(0).max(0xffffffff).optional().describe("seed of the order of data"),
 };
 
+const weights = z.enum(["f32", "f16", "bf16"]).optional().describe("storage of the trained weights");
+
 const tune = z
   .strictObject({
     step: z.literal("tune"),
     ...trainingFields,
-    weights: z.enum(["f32", "f16", "bf16"]).optional().describe("storage of the tuned weights"),
+    weights,
   })
   .describe("train all weights further (skim train)");
+
+const adapterFields = {
+  loraAlpha: z.number().gt(0).optional().describe("the adapters count alpha / rank"),
+  loraTargets: z.array(z.string().min(1)).min(1).optional().describe("linears that get an adapter"),
+};
+
+const lora = z
+  .strictObject({
+    step: z.literal("lora"),
+    ...trainingFields,
+    loraRank: z.int().min(1).describe("rank of the adapters"),
+    ...adapterFields,
+    weights,
+  })
+  .describe("train low-rank adapters and merge them (skim train --lora-rank)");
+
+const spans = z
+  .strictObject({
+    step: z.literal("spans"),
+    ...trainingFields,
+    spans: z.literal("masked").default("masked").describe("learn under the masks that answers state"),
+    weights,
+  })
+  .describe("teach a model to state its attention spans (skim train --spans masked)");
+
+const prosparse = z
+  .strictObject({
+    step: z.literal("prosparse"),
+    ...trainingFields,
+    valid: file("held-out text, for the threshold"),
+    peak: z.number().min(0).optional().describe("largest factor of the L1 penalty"),
+    fixed: z.boolean().optional().describe("the factor from the first update on"),
+    stageEnds: z.array(z.int().min(0)).min(2).optional().describe("last update of each stage"),
+    stagePeaks: z.array(z.number().min(0)).min(1).optional().describe("factor at the end of each stage"),
+    thresholds: z.array(z.number().min(0)).min(1).optional().describe("thresholds to try after training"),
+    allowance: z.number().min(0).max(1).optional().describe("perplexity that a threshold may cost"),
+    weights,
+  })
+  .describe("ReLU, rising L1 penalty and threshold (skim train prosparse)");
+
+const neurons = z
+  .strictObject({
+    step: z.literal("neurons"),
+    text: file("text that shows how many neurons live"),
+    mostLive: share("largest share of live neurons that pays"),
+    segments: count("most segments of the text to use"),
+  })
+  .describe("skip neurons whose gate is closed (skim compress prosparse)");
+
+const trim = z
+  .strictObject({
+    step: z.literal("trim"),
+    data: file("text, or .jsonl with prompt and options or answer"),
+    test: file("the same, looked at once").optional(),
+    unit: z.enum(["sublayer", "layer"]).optional().describe("what goes as one"),
+    leastAccuracy: z.number().min(0).max(1).optional().describe("end when accuracy is below"),
+    mostPerplexity: z.number().gt(0).optional().describe("end when perplexity is above"),
+    mostBytes: z.string().optional().describe('end when all tensors together are this small, e.g. "4MB"'),
+    mostUnits: count("end when this many units are gone"),
+    trainedShare: share("share of the blocks that is trained"),
+    adapters: z.int().min(1).optional().describe("train low-rank adapters of this rank instead of weights"),
+    calibration: count("examples that decide which unit goes"),
+    validation: count("examples that decide the size"),
+    steps: count("updates per size"),
+    context: z.int().min(2).optional().describe("most tokens of an example"),
+    batch: count("sequences per micro-batch"),
+    learningRate: z.number().gt(0).max(10).optional().describe("peak of the schedule over all sizes"),
+    checkpointEvery: count("updates between checkpoints"),
+    seed: z.int().min(0).max(0xffffffff).optional().describe("seed of splits and order of data"),
+    weights,
+  })
+  .describe("drop layer after layer, tuned in between (skim train trim)");
+
+const drop = z
+  .strictObject({
+    step: z.literal("drop"),
+    layers: z.array(z.int().min(0)).min(1).optional().describe("layers to leave out, from 0"),
+    sublayers: z
+      .array(z.string().regex(/^\d+\.(attention|mlp)$/))
+      .min(1)
+      .optional()
+      .describe("sublayers to leave out, such as 3.attention"),
+    mergeInto: z
+      .int()
+      .min(0)
+      .optional()
+      .describe("layer that takes up what distinguishes the layers left out"),
+  })
+  .describe("leave out layers, or the attention or MLP of some (skim compress drop)");
 
 const tender = z
   .strictObject({
@@ -73,23 +164,17 @@ const dip = z
   })
   .describe("read only the columns that matter to a token (skim compress dip)");
 
-const drop = z
-  .strictObject({
-    step: z.literal("drop"),
-    layers: z.array(z.int().min(0)).min(1).optional().describe("layers to leave out, from 0"),
-    sublayers: z
-      .array(z.string().regex(/^\d+\.(attention|mlp)$/))
-      .min(1)
-      .optional()
-      .describe("sublayers to leave out, such as 3.attention"),
-    mergeInto: z
-      .int()
-      .min(0)
-      .optional()
-      .describe("layer that takes up what distinguishes the layers left out"),
-  })
-  .describe("leave out layers, or the attention or MLP of some (skim compress drop)");
-
-export const stepSchema = z.discriminatedUnion("step", [tune, tender, groups, dip, drop]);
+export const stepSchema = z.discriminatedUnion("step", [
+  trim,
+  drop,
+  tune,
+  lora,
+  spans,
+  prosparse,
+  neurons,
+  tender,
+  groups,
+  dip,
+]);
 
 export type Step = z.infer<typeof stepSchema>;
