@@ -1,5 +1,5 @@
 /** The flags of `run` and `chat` that say how text is made. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { GenerationOptions } from "../session/options.ts";
 import { collect, collectBias, realNumber, wholeNumber } from "./arguments.ts";
 
@@ -15,6 +15,8 @@ export interface GenerationFlags {
   readonly logitBias?: Record<number, number>;
   readonly seed?: number;
   readonly stop?: string[];
+  readonly spans?: GenerationOptions["spans"];
+  readonly statements?: boolean;
 }
 
 export function addGenerationFlags(command: Command): Command {
@@ -37,7 +39,14 @@ export function addGenerationFlags(command: Command): Command {
     .option("--frequency-penalty <x>", "subtracted once per earlier generation", realNumber(-100, 100))
     .option("--logit-bias <id:value>", "added to a token's logit; may be repeated", collectBias)
     .option("--seed <n>", "same seed, same text (default: a fresh one)", wholeNumber(0, 0xffffffff))
-    .option("--stop <text>", "ends the generation; may be repeated", collect);
+    .option("--stop <text>", "ends the generation; may be repeated", collect)
+    .addOption(
+      new Option(
+        "--spans <way>",
+        "models that state attention spans: follow them, or ignore them and read everything (default: follow)",
+      ).choices(["follow", "ignore"]),
+    )
+    .option("--statements", "show the statements of such models in the text");
 }
 
 /** Flags as options of the session; what was not given stays open for the model's own defaults. */
@@ -54,6 +63,8 @@ export function generationOptions(flags: GenerationFlags, signal: AbortSignal): 
     logitBias: flags.logitBias,
     seed: flags.seed,
     stop: flags.stop,
+    spans: flags.spans,
+    statements: flags.statements,
     signal,
   };
 }

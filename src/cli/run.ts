@@ -130,8 +130,8 @@ async function stream(terminal: Terminal, generation: Generation, silent: boolea
 }
 
 function toJson(result: GenerationResult, pieces: readonly Piece[], logprobs: number | undefined): object {
-  const { text, tokenIds, promptTokenIds, finishReason, timing, reads } = result;
-  const summary = { text, tokenIds, promptTokenIds, finishReason, timing, reads };
+  const { text, tokenIds, promptTokenIds, finishReason, timing, reads, spans } = result;
+  const summary = { text, tokenIds, promptTokenIds, finishReason, timing, reads, ...(spans && { spans }) };
   if (logprobs === undefined) return summary;
   return {
     ...summary,
@@ -174,10 +174,22 @@ function printSummary(terminal: Terminal, result: GenerationResult, fetched: Fet
       `generated ${tokenIds.length}, ${timing.decodeTokensPerSecond.toFixed(1)}/s; ` +
       `${formatSize(reads.bytesPerToken)} read per token; ${finishReason}; seed ${seed}]`,
   );
+  printSpans(terminal, result.spans);
   if (fetched === undefined) return;
   printNote(
     terminal,
     `[columns: ${(100 * fetched.hitRate).toFixed(1)} % were in memory, ${formatSize(fetched.fileBytesPerToken)} per token from the file; ` +
       `peak memory ${formatSize(fetched.peakMemoryBytes)}]`,
+  );
+}
+
+function printSpans(terminal: Terminal, spans: GenerationResult["spans"]): void {
+  if (spans === undefined) return;
+  const mistakes = Object.entries(spans.errors).filter(([, count]) => count > 0);
+  const kinds = mistakes.map(([kind, count]) => `${count} ${kind}`).join(", ");
+  printNote(
+    terminal,
+    `[spans: ${spans.valid} of ${spans.statements} statements followed${kinds === "" ? "" : ` (${kinds})`}; ` +
+      `${((100 * spans.positionsRead) / Math.max(1, spans.positionsInAll)).toFixed(1)} % of the context attended to]`,
   );
 }
