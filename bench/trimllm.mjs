@@ -137,7 +137,7 @@ async function describe(folder) {
     protocol: "hf",
     context: Math.min(256, model.contextLength),
   });
-  const generated = await model.generate(PROMPT, { maxTokens: 24, temperature: 0 }).text;
+  const { text: generated } = await model.generate(PROMPT, { maxTokens: 24, temperature: 0 }).result();
   console.error(`${folder}: perplexity ${perplexity.toFixed(2)} on other text; "${generated}"`);
   return { model, perplexity, generated, values: [] };
 }
