@@ -73,18 +73,29 @@ export async function evaluateArithmetic(
         temperature: 0,
         maxTokens: model.contextLength,
         spans: follow ? "follow" : "ignore",
+        statements: true,
         ...(signal && { signal }),
       })
       .result();
     if (finishReason === "aborted") signal?.throwIfAborted();
     sums.milliseconds += now() - startedAt;
     sums.problems++;
-    if (text.trimEnd().split("\n").at(-1) === String(problem.value)) sums.exact++;
+    if (finalAnswer(text) === String(problem.value)) sums.exact++;
     sums.generatedTokens += tokenIds.length;
     countReads(model, problem, promptTokenIds, tokenIds, sums, follow);
     onProgress?.(index + 1, problems.length);
   }
   return [...levels.values()].sort((a, b) => a.level - b.level);
+}
+
+/** What the last line says, behind its statement where it has one. */
+function finalAnswer(text: string): string | undefined {
+  return text
+    .trimEnd()
+    .split("\n")
+    .at(-1)
+    ?.replace(/^.*<\|work\|>/, "")
+    .replace(/<\|end\|>.*$/, "");
 }
 
 /** Walks the finished sequence again: what each row saw, and what was stated. */
