@@ -38,6 +38,11 @@ export function rewriteNeurons(program: Program, recipe: ProSparseRecipe): Progr
 /** Layers whose neurons could be skipped. Throws UnsupportedError when the activation is never exactly zero. */
 export function sparseLayers(program: Program): number[] {
   const units = findFeedForwards(program);
+  if (units.length === 0) {
+    throw new UnsupportedError(
+      `${program.name}: has no gated feed-forward of plain linears left, expected one whose neurons can be skipped - skip neurons before compress tender, and instead of compress dip`,
+    );
+  }
   for (const { glu } of units) gateThreshold(program, (program.ops[glu] as GluOp).activation);
   return units.map(({ layer }) => layer);
 }

@@ -7,7 +7,7 @@ import { OptionError, UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { overlayFile } from "../../formats/overlay-file.ts";
 import { loadProgram } from "../../models/registry.ts";
-import { readRecipes, recipeSection } from "../recipes.ts";
+import { type Recipe, readRecipes, recipeSection } from "../recipes.ts";
 import { type SublayerId, sublayerName, sublayersOf, type TrimOrigin, type TrimRecipe } from "./recipe.ts";
 import { restoreAbsentTensors } from "./rewrite.ts";
 import { isSame, listSublayers } from "./sublayers.ts";
@@ -61,8 +61,18 @@ export async function dropSublayers(
   };
   const hidden = recipe.absent.map(({ name }) => name);
   // First, as other recipes speak of the program that is left.
-  const section = recipeSection([recipe, ...recipes.filter(({ method }) => method !== "trimllm")]);
+  const others = recipes
+    .filter(({ method }) => method !== "trimllm")
+    .flatMap((other) => withoutGone(other, isGone));
+  const section = recipeSection([recipe, ...others]);
   return { file: overlayFile(base, [], section, hidden), recipe };
+}
+
+/** A recipe that names layers without those whose feed-forward is gone; none where no layer is left. */
+function withoutGone(recipe: Recipe, isGone: (id: SublayerId) => boolean): Recipe[] {
+  if (recipe.method !== "prosparse") return [recipe];
+  const layers = recipe.layers.filter(({ layer }) => !isGone({ layer, kind: "mlp" }));
+  return layers.length === 0 ? [] : [{ ...recipe, layers }];
 }
 
 function checkDropped(source: string, present: readonly SublayerId[], dropped: readonly SublayerId[]): void {
