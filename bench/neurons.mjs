@@ -155,7 +155,7 @@ const row = {
   schema: "neurons/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+  command: `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${flags.llama ? " --llama" : ""}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
