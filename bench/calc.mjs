@@ -1,0 +1,108 @@
+// Models that evaluate arithmetic expressions, side by side on held-out expressions of every level: exact answers, statements,
+// what was read (also as skeleton headers would read it). With --record it appends a row to results/calc.jsonl.
+//   node bench/calc.mjs [--count 300] [--levels 1,2,3,4,5] [--seed 3] [--threads 2] [--record] calc=models/calc \
+//     ignored=models/calc,spans=ignore
+import { appendFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { evaluateArithmetic } from "../dist/evaluation/arithmetic.js";
+import { arithmeticExamples } from "../dist/methods/attention-span/arithmetic-examples.js";
+import { trackSequence } from "../dist/methods/attention-span/span-tracker.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { countPositions } from "../dist/program/intervals.js";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    count: { type: "string", default: "300" },
+    levels: { type: "string", default: "1,2,3,4,5" },
+    seed: { type: "string", default: "3" },
+    threads: { type: "string", default: "2" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (positionals.length === 0) {
+  console.error("calc: expected at least one NAME=MODEL[,spans=ignore]");
+  process.exit(2);
+}
+const [count, seed, threads] = [flags.count, flags.seed, flags.threads].map(Number);
+const problems = flags.levels.split(",").flatMap((level) => [
+  ...arithmeticExamples({
+    levels: [Number(level)],
+    count,
+    seed,
+    split: "test",
+    vary: 0,
+    long: true,
+    statements: true,
+  }),
+]);
+const platform = nodePlatform();
+const before = readLoad();
+
+const models = [];
+for (const positional of positionals) {
+  const [, name, file, spans = "follow"] =
+    /^([^=]+)=([^,]+)(?:,spans=(follow|ignore))?$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`calc: ${positional}, expected NAME=MODEL[,spans=ignore]`);
+    process.exit(2);
+  }
+  const model = await loadModelOn(platform, file, { engine: { threads } });
+  const levels = await evaluateArithmetic(model, problems, {
+    follow: spans === "follow",
+    now: () => performance.now(),
+    onProgress: (done, total) => {
+      if (done % 100 === 0) console.error(`${name}: ${done} of ${total}`);
+    },
+  });
+  if (models.length === 0)
+    for (const level of levels) Object.assign(level, { skeleton: skeletonShare(model, level) });
+  models.push({ name, model: path.basename(file), spans, levels });
+  await model.dispose();
+}
+
+/** Shares that the worked solutions would read with skeleton headers, which no model here is trained for. */
+function skeletonShare(model, { level }) {
+  if (model.spans === undefined) return null;
+  const share = { read: 0, inAll: 0 };
+  for (const { instruction, prompt, answer } of problems.filter((problem) => problem.level === level)) {
+    const start = model.tokenize(`${instruction}${prompt}`);
+    const tokens = [...start, ...model.tokenize(answer, { addSpecial: false })];
+    const rules = { ...model.spans.rules, headers: "skeleton" };
+    const { visible } = trackSequence(rules, tokens, start.length, model.spans.sink.length);
+    for (let t = start.length; t < tokens.length; t++) {
+      share.read += visible[t] === undefined ? t + 1 : countPositions(visible[t]);
+      share.inAll += t + 1;
+    }
+  }
+  return share;
+}
+
+const row = {
+  schema: "calc/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} ${positionals.join(" ")}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad() },
+  threads,
+  peakMemoryBytes: platform.peakMemoryBytes(),
+  models,
+};
+const percent = ({ read, inAll }) => (inAll === 0 ? "-" : `${((100 * read) / inAll).toFixed(1)} %`);
+console.log(
+  "| model | level | exact | valid statements | rows read | bodies read | by 16 | by 32 |\n|---|---|---|---|---|---|---|---|",
+);
+for (const { name, levels } of models) {
+  for (const { level, problems: all, exact, statements, validStatements, ...rest } of levels) {
+    const valid = statements === 0 ? "-" : `${((100 * validStatements) / statements).toFixed(1)} %`;
+    console.log(
+      `| ${name} | ${level} | ${((100 * exact) / all).toFixed(1)} % of ${all} | ${valid} | ${percent(rest.all)} | ${percent(rest.bodies)} | ${percent(rest.bodiesBy16)} | ${percent(rest.bodiesBy32)} |`,
+    );
+  }
+}
+if (flags.record) appendFileSync(new URL("results/calc.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+process.exit(0);
