@@ -19,6 +19,7 @@ import { dropSublayers } from "../../src/methods/trimllm/drop.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import { keyValueBytes } from "../../src/program/accounting.ts";
 import type { Interval } from "../../src/program/intervals.ts";
+import { firstDifference } from "./sequence-runs.ts";
 
 const FOLDER = path.resolve(import.meta.dirname, "..", "..", "models", "calc");
 const TEXT = Array.from(
@@ -94,22 +95,23 @@ async function compose(...methods: readonly Method[]): Promise<ModelFile> {
 }
 
 /** Logits of a prompt and of four generated tokens; those see only some positions when spans are among the methods. */
-async function run(executor: Executor, spans: boolean): Promise<Float32Array[]> {
+async function run(executor: Executor, spans: "none" | "some" | "all"): Promise<Float32Array[]> {
   const tokens = [0, 68, 112, 110, 113, 118, 117, 102, 47, 11, 52, 44, 54];
   const results: Float32Array[] = [];
   for (let first = 0; first < tokens.length; first += first === 0 ? 9 : 1) {
     const part = tokens.slice(first, first === 0 ? 9 : first + 1);
-    const visible: Interval[] = [
+    const some: Interval[] = [
       { start: 0, end: 4 },
       { start: first - 2, end: first + 1 },
     ];
+    const visible = spans === "some" ? some : [{ start: 0, end: first + 1 }];
     const step = {
       tokens: Int32Array.from(part),
       positions: Int32Array.from(part, (_, i) => first + i),
       slots: new Int32Array(part.length),
       outputs: Int32Array.of(part.length - 1),
       prompt: first === 0,
-      ...(spans && first > 0 && { visible: [visible] }),
+      ...(spans !== "none" && first > 0 && { visible: [visible] }),
     };
     results.push((await executor.step(step)).slice());
   }
@@ -117,7 +119,15 @@ async function run(executor: Executor, spans: boolean): Promise<Float32Array[]> 
   return results;
 }
 
-async function compare(file: ModelFile, spans: boolean): Promise<number> {
+/** Logits of the wasm executor as one array. */
+async function bitsOf(file: ModelFile, spans: "none" | "all" = "none"): Promise<Float32Array> {
+  const { program } = await loadRecipeProgram(file);
+  const rows = await run(await createWasmExecutor(nodePlatform(), program, file, OPTIONS), spans);
+  return Float32Array.from(rows.flatMap((row) => [...row]));
+}
+
+async function compare(file: ModelFile, stated: boolean): Promise<number> {
+  const spans = stated ? "some" : "none";
   const { program } = await loadRecipeProgram(file);
   const expected = await run(await createReferenceExecutor(program, file, OPTIONS), spans);
   const got = await run(await createWasmExecutor(nodePlatform(), program, file, OPTIONS), spans);
@@ -145,6 +155,25 @@ describe("ordered pairs", () => {
 
   it("are twenty, five of them refused", () => {
     expect([pairs.length, Object.keys(REFUSED).length]).toEqual([20, 5]);
+  });
+});
+
+describe("a method at its neutral setting leaves the other's bits", () => {
+  const dipAll = (file: ModelFile) => withRecipe(file, dipRecipe(1));
+
+  it.each(["trim", "neurons", "dip", "tender"] as const)("%s, everything stated", async (method) => {
+    const file = await compose(method);
+    expect(firstDifference(await bitsOf(await METHODS.spans(file), "all"), await bitsOf(file))).toBe(-1);
+  });
+
+  it.each(["trim", "spans"] as const)("%s, all columns kept", async (method) => {
+    const file = await compose(method);
+    expect(firstDifference(await bitsOf(dipAll(file)), await bitsOf(file))).toBe(-1);
+  });
+
+  it.each(["trim", "spans"] as const)("%s, neurons skipped that are zero", async (method) => {
+    const file = await compose(method);
+    expect(firstDifference(await bitsOf(await METHODS.neurons(file)), await bitsOf(file))).toBe(-1);
   });
 });
 
