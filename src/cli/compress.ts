@@ -7,6 +7,7 @@ import { addInputGroupsCommand } from "./compress-input-groups.ts";
 import { addProSparseCompressCommand } from "./compress-prosparse.ts";
 import { compressByRecipe, type RecipeFlags, type RunCommand } from "./compress-recipe.ts";
 import { addTenderCommand } from "./compress-tender.ts";
+import { addThresholdCommands } from "./compress-thresholds.ts";
 import { UsageError } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -43,6 +44,7 @@ export function addCompressCommand(program: Command, terminal: Terminal, run: Ru
     .option("--json", "print one JSON object at the end")
     .action((flags: Partial<RecipeFlags>) => compressByRecipe(terminal, checkFlags(flags), run));
   addDipCommand(group, terminal);
+  addThresholdCommands(group, terminal);
   addTenderCommand(group, terminal);
   addProSparseCompressCommand(group, terminal);
   addInputGroupsCommand(group, terminal);

@@ -20,6 +20,7 @@ const ROWS_IN_TABLE: Readonly<Record<Op["kind"], boolean>> = {
   storeKeyValue: true,
   attention: true,
   glu: true,
+  activate: true,
   add: true,
   scale: true,
   selectOutputs: true,

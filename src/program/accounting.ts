@@ -141,6 +141,7 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
       return 4 * op.heads * op.table.inverseFrequencies.length;
     case "embed":
     case "glu":
+    case "activate":
     case "add":
     case "scale":
       return op.out.width;

@@ -12,8 +12,8 @@ import type { Buffer, Weight } from "./program.ts";
 export type SelectionRule =
   /** The `count` largest |x|; ties go to the lower index. */
   | { readonly kind: "topK"; readonly count: number }
-  /** |x| >= threshold, compared in f32. */
-  | { readonly kind: "threshold"; readonly threshold: number }
+  /** |x| >= threshold, compared in f32. `share` is the share of them that was measured, for counting bytes. */
+  | { readonly kind: "threshold"; readonly threshold: number; readonly share?: number }
   /**
    * Gates that ReLU (threshold 0: x > 0) or FATReLU (x >= threshold) lets through, and NaN, compared in f32. `share` is the
    * share of them that was measured, for counting bytes.
@@ -70,10 +70,9 @@ export interface LinearRowsOp {
 
 export type ColumnOp = SelectColumnsOp | LinearColumnsOp | LinearRowsOp;
 
-/** Share of the columns that a token reads; thresholds read a share that is only known afterwards, counted as all. */
+/** Share of the columns that a token reads; thresholds whose share nobody has measured count as all. */
 export function selectedShare({ rule, width }: Selection): number {
-  if (rule.kind === "gate") return rule.share;
-  return rule.kind === "topK" ? rule.count / width : 1;
+  return rule.kind === "topK" ? rule.count / width : (rule.share ?? 1);
 }
 
 export function columnWeights(op: ColumnOp): readonly Weight[] {

@@ -15,6 +15,7 @@ export function buffersRead(op: Op): readonly Buffer[] {
     case "linear":
     case "tenderLinear":
     case "rope":
+    case "activate":
     case "scale":
     case "selectOutputs":
     case "selectColumns":

@@ -37,6 +37,8 @@ export function describeOp(op: Op): string {
       return `${shaped(op.out)} = attention(${op.query.name}, ${op.cache.name}, heads ${op.heads}/${op.cache.kvHeads} x ${op.cache.headWidth}${op.window === undefined ? "" : `, window ${op.window}`})`;
     case "glu":
       return `${shaped(op.out)} = ${activationName(op.activation)}(${op.gate.name}) * ${op.up.name}`;
+    case "activate":
+      return `${shaped(op.out)} = ${activationName(op.activation)}(${op.x.name})`;
     case "add":
       return `${shaped(op.out)} = ${op.a.name} + ${op.b.name}${times(op.factor)}`;
     case "scale":

@@ -133,6 +133,14 @@ export interface GluOp {
   readonly activation: Activation;
 }
 
+/** out = activation(x): what a choice of neurons by their gates compares. */
+export interface ActivateOp {
+  readonly kind: "activate";
+  readonly x: Buffer;
+  readonly out: Buffer;
+  readonly activation: Activation;
+}
+
 /** out = a + factor * b; out may be a. */
 export interface AddOp {
   readonly kind: "add";
@@ -167,6 +175,7 @@ export type Op =
   | StoreKeyValueOp
   | AttentionOp
   | GluOp
+  | ActivateOp
   | AddOp
   | ScaleOp
   | SelectOutputsOp;

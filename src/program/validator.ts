@@ -15,6 +15,8 @@ export function validateProgram(program: Program): Program {
   const written = new Set<string>();
   const stored = new Set<string>();
   const selections = new Map<string, Set<string>>();
+  /** Activated values and what they were made from: a choice of the one is a choice of the other. */
+  const activated = new Map<string, string>();
   program.ops.forEach((op, index) => {
     const fail = (problem: string): never => {
       throw new Error(`program ${program.name}: op ${index} (${describeOp(op)}): ${problem}`);
@@ -48,19 +50,26 @@ export function validateProgram(program: Program): Program {
       names.check(`selection ${op.selection.name}`, op.selection, fail);
       if (!selections.has(op.selection.name)) fail(`selection ${op.selection.name} is not made`);
     }
-    // A choice of gates is one of the gated units' results.
+    // A choice of gates or of ups is one of the gated units' results.
     const carried =
-      op.kind === "glu" ? [...selections.values()].filter((sources) => sources.has(op.gate.name)) : [];
+      op.kind === "glu"
+        ? [...selections.values()].filter((sources) => sources.has(op.gate.name) || sources.has(op.up.name))
+        : [];
     for (const out of buffersWritten(op)) {
       names.check(`buffer ${out.name}`, out, fail);
       written.add(out.name);
       // A selection speaks of the values it was made from.
       for (const sources of selections.values()) sources.delete(out.name);
+      for (const [name, from] of activated) {
+        if (name === out.name || from === out.name) activated.delete(name);
+      }
     }
     if (op.kind === "glu") for (const sources of carried) sources.add(op.out.name);
+    if (op.kind === "activate") activated.set(op.out.name, op.x.name);
     if (op.kind === "selectColumns") {
       names.check(`selection ${op.out.name}`, op.out, fail);
-      selections.set(op.out.name, new Set([op.x.name]));
+      const from = activated.get(op.x.name);
+      selections.set(op.out.name, new Set(from === undefined ? [op.x.name] : [op.x.name, from]));
     }
   });
   checkLogits(program);
@@ -159,6 +168,7 @@ function checkShapes(op: Op, fail: Fail): void {
       expectSameShape("b", op.b, op.a, fail);
       expectSameShape("out", op.out, op.a, fail);
       return;
+    case "activate":
     case "scale":
       expectSameShape("out", op.out, op.x, fail);
       return;

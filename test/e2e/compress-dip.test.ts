@@ -64,8 +64,27 @@ describeWithData("dynamic input pruning", () => {
   });
 
   it.each([
+    ["dip", "--method", "glu", 1.34117],
+    ["dip", "--method", "gate", 1.33448],
+    ["dip", "--method", "up", 1.33078],
+    ["cats", "--text", dataPath("reference/stories260K/text_a.txt"), 1.33497],
+    ["teal", "--text", dataPath("reference/stories260K/text_a.txt"), 1.33739],
+  ] as const)("%s %s %s at density 0.85", async (name, flag, value, expected) => {
+    const out = path.join(folder, `family-${name}-${flag === "--text" ? "text" : value}`);
+    const flags = ["--model", model, flag, value, "--density", "0.85", "--out", out, "--json"];
+    const made = await skim(["compress", name, ...flags]);
+    expect(made.code).toBe(0);
+    expect(JSON.parse(made.stdout).density).toBeCloseTo(0.85, 2);
+    const nll = await meanNll(out);
+    expect(nll).toBeCloseTo(expected, 4);
+    expect(await meanNll(out, "--executor", "reference")).toBeCloseTo(nll, 5);
+  });
+
+  it.each([
     [[], 2, /either --density or/],
     [["--density", "0.5", "--glu-density", "0.5"], 2, /either --density or/],
+    [["--method", "gate", "--glu-density", "0.5"], 2, /--method gate shares nothing out/],
+    [["--method", "gate", "--density", "0.3"], 2, /expected 1\/3 to 1, got 0.3/],
     [["--density", "1.5"], 2, /Expected a number from 0 to 1/],
     [["--density", "0.0008"], 2, /density: out of range/],
   ])("refuses %o", async (flags, code, message) => {

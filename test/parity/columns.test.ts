@@ -8,7 +8,12 @@ import type { Executor, ExecutorOptions, Step } from "../../src/executors/execut
 import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
 import { createWasmExecutor, type WasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { GgufModelFile } from "../../src/formats/model-file.ts";
-import { type ColumnRecipe, freeRecipe } from "../../src/methods/dynamic-input-pruning/recipe.ts";
+import {
+  type ColumnRecipe,
+  catsRecipe,
+  freeRecipe,
+  neuronRecipe,
+} from "../../src/methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../../src/methods/dynamic-input-pruning/rewrite.ts";
 import { buildProgram } from "../../src/models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/synthetic/checkpoint.ts";
@@ -30,11 +35,14 @@ const GENERATED = [5, 311, 299, 7];
 
 let file: GgufModelFile;
 let dense: Program;
+let unbiased: { readonly file: GgufModelFile; readonly dense: Program };
 
 beforeAll(async () => {
   const shape = syntheticShape("llama", { biases: true });
   file = await openSyntheticGguf(createSyntheticCheckpoint("llama", shape, 5));
   dense = await buildProgram(file);
+  const plain = await openSyntheticGguf(createSyntheticCheckpoint("llama", syntheticShape("llama"), 5));
+  unbiased = { file: plain, dense: await buildProgram(plain) };
 });
 
 function step(tokens: readonly number[], first: number, prompt = false): Step {
@@ -75,7 +83,58 @@ const THRESHOLDS: ColumnRecipe = {
   attended: { kind: "density", density: 0.4 },
 };
 
+const CATS = catsRecipe({ kind: "thresholds", thresholds: [0.08, 0.03] });
+/** Rows of gate and up have no bias in these products. */
+const NEURONS = [
+  ["gate pruning", neuronRecipe("gate", 0.4)],
+  ["up pruning", neuronRecipe("up", 0.4)],
+  ["CATS", CATS],
+] as const;
+
 describe("against the reference executor", () => {
+  for (const [name, recipe] of NEURONS) {
+    test.each([1, 2, 3])(`${name}, %d threads, f32`, async (threads) => {
+      const program = rewriteColumns(unbiased.dense, recipe);
+      const expected = await run(await createReferenceExecutor(program, unbiased.file, OPTIONS));
+      const options = { ...OPTIONS, threads };
+      const fast = await run(await createWasmExecutor(nodePlatform(), program, unbiased.file, options));
+      expect(worst(fast, expected)).toBeLessThan(2e-5);
+      // The choice matters: the dense model says something else after the prompt.
+      const full = await run(await createReferenceExecutor(unbiased.dense, unbiased.file, OPTIONS));
+      expect(worst(full.slice(0, 1), expected.slice(0, 1))).toBe(0);
+      expect(worst(full, expected)).toBeGreaterThan(1e-3);
+    });
+  }
+
+  test("all neurons kept equals the dense program bit for bit, float weights", async () => {
+    const runOf = async (program: Program) =>
+      run(await createWasmExecutor(nodePlatform(), program, unbiased.file, { ...OPTIONS, threads: 2 }));
+    const full = await runOf(unbiased.dense);
+    for (const by of ["gate", "up"] as const) {
+      const all = await runOf(rewriteColumns(unbiased.dense, neuronRecipe(by, 1)));
+      expect(worst(all, full)).toBe(0);
+    }
+    expect(
+      worst(
+        await runOf(rewriteColumns(unbiased.dense, catsRecipe({ kind: "thresholds", thresholds: [0, 0] }))),
+        full,
+      ),
+    ).toBe(0);
+  });
+
+  test.each([1, 3])("counted bytes of neurons equal the formula, %d threads", async (threads) => {
+    const program = rewriteColumns(unbiased.dense, neuronRecipe("up", 0.25));
+    const executor = await createWasmExecutor(nodePlatform(), program, unbiased.file, {
+      ...OPTIONS,
+      threads,
+    });
+    await executor.step(step(PROMPT, 0, true));
+    await executor.step(step([7], PROMPT.length));
+    // 2 layers: 40 of 160 rows of gate and columns of down, 64 values each.
+    expect(executor.columnBytesRead()).toBe(2 * 40 * (64 + 64) * 4);
+    await executor.dispose();
+  });
+
   for (const threads of [1, 2, 3]) {
     for (const [name, recipe] of [
       ["input 0.5, GLU 0.3", freeRecipe(0.5, 0.3)],

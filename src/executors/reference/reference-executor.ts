@@ -7,7 +7,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import { add } from "../../kernels/add/reference.ts";
 import { attention } from "../../kernels/attention/reference.ts";
 import { embed } from "../../kernels/embed/reference.ts";
-import { glu } from "../../kernels/glu/reference.ts";
+import { activateAll, glu } from "../../kernels/glu/reference.ts";
 import { linear } from "../../kernels/linear/reference.ts";
 import { linearColumns } from "../../kernels/linear-columns/reference.ts";
 import { linearRows } from "../../kernels/linear-rows/reference.ts";
@@ -191,6 +191,8 @@ export class ReferenceExecutor implements Executor {
         return this.#runAttention(op, step, pacer);
       case "glu":
         return glu(of(op.out), of(op.gate), of(op.up), count(op.out), op.activation);
+      case "activate":
+        return activateAll(of(op.out), of(op.x), count(op.out), op.activation);
       case "add":
         return add(of(op.out), of(op.a), of(op.b), count(op.out), op.factor);
       case "scale":

@@ -97,6 +97,8 @@ export interface MemoryPlan {
   readonly panelScratchStride: number;
   /** A row of zeros as wide as the widest output: the bias of linears that have none. */
   readonly zeros: number;
+  /** A row of ones as wide as the widest activated one, which the gated unit multiplies with; empty without such ops. */
+  readonly ones: { readonly address: number; readonly count: number };
   readonly tape: number;
   readonly tapeBytes: number;
   readonly staging: number;
@@ -156,6 +158,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const panelScratchStride = Math.max(panelScratchBytes(program), rowPanelBytes(placed));
   const panelScratch = space.take(panelScratchStride * threads);
   const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
+  const onesCount = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));
+  const ones = { address: space.take(4 * PANEL_ROWS * Math.ceil(onesCount / PANEL_ROWS)), count: onesCount };
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
@@ -198,6 +202,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     panelScratch,
     panelScratchStride,
     zeros,
+    ones,
     tape,
     tapeBytes,
     staging,

@@ -5,6 +5,7 @@
  */
 import * as layout from "../../kernels/layout.ts";
 import type {
+  ActivateOp,
   Activation,
   AddOp,
   AttentionOp,
@@ -73,6 +74,9 @@ function appendOp(tape: TapeWriter, op: Op, next: Op | undefined): void {
       break;
     case "glu":
       appendGlu(tape, op);
+      break;
+    case "activate":
+      appendActivate(tape, op);
       break;
     case "add":
       appendAdd(tape, op);
@@ -267,7 +271,21 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
 }
 
 function appendGlu(tape: TapeWriter, op: GluOp): void {
-  const [gate, up, out] = [tape.buffer(op.gate), tape.buffer(op.up), tape.buffer(op.out)];
+  appendGatedUnit(tape, op, tape.buffer(op.up), [op.gate, op.up]);
+}
+
+/** A gated unit whose other side is ones, the same row for every token: multiplying with one is exact. */
+function appendActivate(tape: TapeWriter, { x, out, activation }: ActivateOp): void {
+  appendGatedUnit(tape, { gate: x, out, activation }, { address: tape.plan.ones.address, stride: 0 }, [x]);
+}
+
+function appendGatedUnit(
+  tape: TapeWriter,
+  op: Pick<GluOp, "gate" | "out" | "activation">,
+  up: { readonly address: number; readonly stride: number },
+  reads: readonly Buffer[],
+): void {
+  const [gate, out] = [tape.buffer(op.gate), tape.buffer(op.out)];
   const panels = panelCount(op.out.width);
   const [code, name] = gateCode(op.activation);
   const threshold = op.activation.kind === "fatrelu" ? op.activation.threshold : 0;
@@ -286,7 +304,7 @@ function appendGlu(tape: TapeWriter, op: GluOp): void {
       out.stride,
       panels,
     ],
-    panelTouches(panels, [op.gate, op.up], op.out),
+    panelTouches(panels, reads, op.out),
   );
 }
 

@@ -118,6 +118,7 @@ export class WasmExecutor implements Executor {
     this.#memory = memory;
     this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
     this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
+    new Float32Array(memory.buffer, plan.ones.address, plan.ones.count).fill(1);
     const tapes = {
       decode: buildTape(program, plan, options, "decode"),
       batch: buildTape(program, plan, options, "batch"),

@@ -1,5 +1,5 @@
 /**
- * Case rows of glu: every activation over its whole range of inputs, odd widths, the result in its own buffer or in
+ * Case rows of glu and activate: every activation over its whole range of inputs, odd widths, the result in its own buffer or in
  * either operand's.
  */
 import type { Activation } from "../../program/program.ts";
@@ -23,6 +23,8 @@ export function gluCases(): readonly KernelCase[] {
     shapeCase(activation, kernel, 64, "gate"),
     shapeCase(activation, kernel, 1, "up"),
     rangeCase(activation, kernel),
+    activateCase(activation, kernel, 37),
+    activateCase(activation, kernel, 3),
   ]);
 }
 
@@ -39,6 +41,18 @@ function shapeCase(
   const up = builder.input("up", rows("up"), width);
   const out = { own: tokenBuffer("out", width), gate, up }[into];
   builder.test({ kind: "glu", gate, up, out, activation });
+  return builder.finish(out, { kernel: oneKernel(kernel), bound: BOUND, steps: statelessSteps() });
+}
+
+function activateCase(activation: Activation, kernel: string, width: number): KernelCase {
+  const builder = new CaseBuilder(`activate ${activation.kind} width ${width}`);
+  const x = builder.input(
+    "x",
+    inputRows((stream, count) => builder.random(stream, count), width),
+    width,
+  );
+  const out = tokenBuffer("out", width);
+  builder.test({ kind: "activate", x, out, activation });
   return builder.finish(out, { kernel: oneKernel(kernel), bound: BOUND, steps: statelessSteps() });
 }
 

@@ -12,6 +12,11 @@ export function glu(out: Values, gate: Values, up: Values, count: number, activa
   }
 }
 
+/** out[i] = activation(x[i]) for i < count. */
+export function activateAll(out: Values, x: Values, count: number, activation: Activation): void {
+  for (let i = 0; i < count; i++) out[i] = activate(x[i], activation);
+}
+
 /** The activation of one f32 value. */
 export function activate(x: number, activation: Activation): number {
   switch (activation.kind) {

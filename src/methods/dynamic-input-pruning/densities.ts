@@ -126,6 +126,23 @@ export function methodDensity(method: ColumnMethod): number {
   }
 }
 
+/**
+ * The share of neurons (gate and up pruning, CATS) or GLU columns (GLU pruning) that makes an MLP density; the inverse of
+ * `methodDensity`. Throws OptionError below what the dense matrices already cost.
+ */
+export function keptForDensity(
+  method: "gluPruning" | "gatePruning" | "upPruning" | "cats",
+  density: number,
+): number {
+  const dense = method === "gluPruning" ? 2 : 1;
+  if (!(density >= dense / 3 && density <= 1)) {
+    throw new OptionError(
+      `density: out of range, expected ${dense}/3 to 1, got ${density} - ${dense === 2 ? "gate and up stay" : "gate or up stays"} dense in this method; dip reaches lower densities`,
+    );
+  }
+  return (3 * density - dense) / (3 - dense);
+}
+
 function requireFraction(what: string, value: number): number {
   if (!(value >= 0 && value <= 1)) {
     throw new OptionError(`${what}: out of range, expected a fraction from 0 to 1, got ${value}`);

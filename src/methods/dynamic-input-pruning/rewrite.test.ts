@@ -10,7 +10,7 @@ import { validateProgram } from "../../program/validator.ts";
 import { buildProgram } from "../../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
 import { SYNTHETIC_FAMILIES, syntheticShape } from "../../models/synthetic/shape.ts";
-import { columnRecipeSchema, dipRecipe, freeRecipe } from "./recipe.ts";
+import { type ColumnRecipe, columnRecipeSchema, dipRecipe, freeRecipe, neuronRecipe } from "./recipe.ts";
 import { rewriteColumns } from "./rewrite.ts";
 
 let program: Program;
@@ -78,6 +78,74 @@ describe("rewriteColumns", () => {
     expect(reads(rewriteColumns(program, dipRecipe(1)))).toBe(reads(program));
   });
 
+  test("gate pruning: up by rows, down by columns of neurons that the activated gate chooses", () => {
+    const rewritten = rewriteColumns(program, neuronRecipe("gate", 0.25));
+    expect(kindsOfLayer(rewritten)).toEqual([
+      "rmsNorm",
+      "linear",
+      "activate",
+      "selectColumns",
+      "linearRows",
+      "glu",
+      "linearColumns",
+      "add",
+    ]);
+    const printed = printProgram(rewritten);
+    expect(printed).toContain("gate.activated[T,160] = silu(gate)");
+    expect(printed).toContain("neurons = selectColumns(gate.activated, top 40 of 160)");
+    expect(printed).toContain("linearRows(normed, neurons, layers.0.feedForward.up[160,64])");
+  });
+
+  test("up pruning: up stays dense, gate is read by rows after it", () => {
+    const rewritten = rewriteColumns(program, neuronRecipe("up", 0.25));
+    expect(kindsOfLayer(rewritten)).toEqual([
+      "rmsNorm",
+      "linear",
+      "selectColumns",
+      "linearRows",
+      "glu",
+      "linearColumns",
+      "add",
+    ]);
+    expect(printProgram(rewritten)).toContain(
+      "linearRows(normed, neurons, layers.1.feedForward.gate[160,64])",
+    );
+  });
+
+  test("bytes of neurons: (1 + 2 rho) / 3 of the feed-forward; measured shares count for thresholds", () => {
+    const model = {
+      weightBytes: (w: { rows: number; columns: number }) => w.rows * w.columns,
+      keyValueElementBytes: 2,
+      attended: 1,
+    };
+    const norms = 2 * 64;
+    const reads = (recipe: ColumnRecipe) =>
+      countCost(rewriteColumns(program, recipe), model).reads.byKind.feedForward - norms;
+    expect(reads(neuronRecipe("gate", 0.25))).toBeCloseTo((2 * 3 * 64 * 160 * (1 + 2 * 0.25)) / 3, 6);
+    expect(reads(neuronRecipe("up", 1))).toBe(2 * 3 * 64 * 160);
+    const choice = { kind: "thresholds" as const, thresholds: [0.1, 0.2], shares: [0.5, 0.25] };
+    expect(
+      reads({ method: "dynamic-input-pruning", version: 1, neurons: { by: "gate", choice } }),
+    ).toBeCloseTo(64 * 160 * (2 + 2 * 0.5 + 2 * 0.25), 6);
+  });
+
+  test("refuses neurons together with columns of the same matrices, and shares for other layers", () => {
+    const both = { ...neuronRecipe("gate", 0.5), glu: { kind: "density" as const, density: 0.5 } };
+    expect(() => rewriteColumns(program, both)).toThrow(/neurons by gate and columns of the same matrices/);
+    expect(() => rewriteColumns(rewriteColumns(program, dipRecipe(0.5)), neuronRecipe("up", 0.5))).toThrow(
+      /no place for a choice of neurons by up/,
+    );
+    const choice = { kind: "thresholds" as const, thresholds: [0.1, 0.2], shares: [0.5] };
+    const recipe = {
+      method: "dynamic-input-pruning" as const,
+      version: 1 as const,
+      neurons: { by: "gate" as const, choice },
+    };
+    expect(() => rewriteColumns(program, recipe)).toThrow(
+      /shares of neurons, expected one for each of 2 layers/,
+    );
+  });
+
   test("refuses programs without a place for it, and thresholds for other layers", () => {
     const once = rewriteColumns(program, dipRecipe(0.5));
     expect(() => rewriteColumns(once, dipRecipe(0.5))).toThrow(UnsupportedError);
@@ -93,6 +161,19 @@ describe("the validator", () => {
     const at = rewritten.ops.findIndex(({ kind }) => kind === "linearColumns");
     const ops = rewritten.ops.toSpliced(at - 1, 1);
     expect(() => validateProgram({ ...rewritten, ops })).toThrow(/selection input.columns is not of normed/);
+  });
+});
+
+describe("the validator on neurons", () => {
+  test("refuses columns of another choice than the gated unit's", () => {
+    const rewritten = rewriteColumns(program, neuronRecipe("gate", 0.5));
+    const at = rewritten.ops.findIndex(({ kind }) => kind === "selectColumns");
+    const op = rewritten.ops[at];
+    if (op.kind !== "selectColumns") throw new Error("expected a choice");
+    // Chosen from the activated values of a gate that has been written again since.
+    const gate = rewritten.ops[at - 2];
+    const ops = rewritten.ops.toSpliced(at + 1, 0, gate);
+    expect(() => validateProgram({ ...rewritten, ops })).toThrow(/selection neurons is not of/);
   });
 });
 

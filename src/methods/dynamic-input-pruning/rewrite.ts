@@ -1,16 +1,18 @@
 /**
  * Replaces linears by a choice of columns and a product over the chosen ones (Dynamic Input Pruning, arXiv 2412.01380,
- * Eq. 7-8; thresholds as in TEAL). Works on any program whose layers name their weights as the families do; gate and up
+ * Eq. 7-8; thresholds as in TEAL), or by a choice of neurons (gate and up pruning, CATS). Works on any program whose layers name their weights as the families do; gate and up
  * that read the same input share one choice and are read together.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ColumnPart, Selection, SelectionRule } from "../../program/column-ops.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
+import { activationOf, canChoose, chooseNeurons, findGatedUnits, type GatedUnit } from "../gated-units.ts";
 import { keptCount } from "./densities.ts";
 import type { ColumnChoice, ColumnRecipe } from "./recipe.ts";
 
-type Site = "input" | "glu" | "attentionInput" | "attended";
+/** A place in a layer whose linears share one choice of columns. */
+export type Site = "input" | "glu" | "attentionInput" | "attended";
 
 /** Which choice a weight's input falls under, by the weight's name in the program. */
 const SITES: Readonly<Record<string, Site>> = {
@@ -32,11 +34,12 @@ const MAX_PARTS = 2;
  */
 export function rewriteColumns(program: Program, recipe: ColumnRecipe): Program {
   const found = new Set<Site>();
+  const source = recipe.neurons === undefined ? program : prune(program, recipe, recipe.neurons);
   const ops: Op[] = [];
-  for (let i = 0; i < program.ops.length; ) {
-    const group = linearsOfOneInput(program.ops, i, recipe);
+  for (let i = 0; i < source.ops.length; ) {
+    const group = linearsOfOneInput(source.ops, i, recipe);
     if (group === undefined) {
-      ops.push(program.ops[i++]);
+      ops.push(source.ops[i++]);
       continue;
     }
     found.add(group.site);
@@ -47,7 +50,7 @@ export function rewriteColumns(program: Program, recipe: ColumnRecipe): Program 
     const choice = recipe[site];
     if (choice === undefined) continue;
     if (!found.has(site)) throw noPlace(program, site);
-    if (choice.kind === "thresholds") checkLayers(program, site, choice.thresholds.length);
+    checkLayers(program, site, choice, layerCount(program));
   }
   return validateProgram({ ...program, ops });
 }
@@ -73,7 +76,8 @@ function linearsOfOneInput(ops: readonly Op[], first: number, recipe: ColumnReci
   return { site: start.site, layer: start.layer, choice, linears };
 }
 
-function siteOf(op: Op): { op: LinearOp; site: Site; layer: number } | undefined {
+/** The linear and where it stands, where a choice could apply to it. */
+export function siteOf(op: Op): { op: LinearOp; site: Site; layer: number } | undefined {
   if (op.kind !== "linear") return undefined;
   const match = /^layers\.(\d+)\.(.+)$/.exec(op.weight.name);
   const site = match === null ? undefined : SITES[match[2]];
@@ -102,8 +106,55 @@ function selectionOf(site: Site, layer: number, choice: ColumnChoice, x: Buffer)
     const rule: SelectionRule = { kind: "topK", count: keptCount(choice.density, x.width) };
     return { name, width: x.width, rule };
   }
-  const rule: SelectionRule = { kind: "threshold", threshold: choice.thresholds[layer] };
-  return { name: `layers.${layer}.${name}`, width: x.width, rule };
+  return { name: `layers.${layer}.${name}`, width: x.width, rule: thresholdRule(choice, layer) };
+}
+
+function thresholdRule(choice: Extract<ColumnChoice, { kind: "thresholds" }>, layer: number): SelectionRule {
+  const share = choice.shares?.[layer];
+  const threshold = choice.thresholds[layer];
+  return share === undefined ? { kind: "threshold", threshold } : { kind: "threshold", threshold, share };
+}
+
+/** Gate pruning, up pruning and CATS: every layer's neurons by what gate or up gives. */
+function prune(
+  program: Program,
+  recipe: ColumnRecipe,
+  { by, choice }: NonNullable<ColumnRecipe["neurons"]>,
+): Program {
+  if (recipe.input !== undefined || recipe.glu !== undefined) {
+    throw new UnsupportedError(
+      `${program.name}: the recipe chooses neurons by ${by} and columns of the same matrices, expected one of them - leave out input and glu, or neurons`,
+    );
+  }
+  const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, by));
+  if (units.length === 0) {
+    throw new UnsupportedError(
+      `${program.name}: no place for a choice of neurons by ${by}, expected a gated feed-forward of plain linears - another method has replaced it, or the model has none`,
+    );
+  }
+  checkLayers(program, "neurons", choice, layerCount(program));
+  const replaced = new Map(units.flatMap((unit) => prunedUnit(program, unit, by, choice)));
+  return { ...program, ops: program.ops.flatMap((op, i) => replaced.get(i) ?? [op]) };
+}
+
+function prunedUnit(program: Program, unit: GatedUnit, by: "gate" | "up", choice: ColumnChoice) {
+  const { width } = (program.ops[unit.gate] as LinearOp).out;
+  const rule: SelectionRule =
+    choice.kind === "density"
+      ? { kind: "topK", count: keptCount(choice.density, width) }
+      : thresholdRule(choice, unit.layer);
+  const name = choice.kind === "density" ? "neurons" : `layers.${unit.layer}.neurons`;
+  const selection: Selection = { name, width, rule };
+  const choose = ({ out }: LinearOp): readonly Op[] => {
+    if (by === "up") return [{ kind: "selectColumns", x: out, out: selection }];
+    const activated: Buffer = { ...out, name: `${out.name}.activated` }; // [T, F]
+    const activation = activationOf(program, unit);
+    return [
+      { kind: "activate", x: out, out: activated, activation },
+      { kind: "selectColumns", x: activated, out: selection },
+    ];
+  };
+  return chooseNeurons(program, unit, { by, selection, choose });
 }
 
 function noPlace(program: Program, site: Site): UnsupportedError {
@@ -113,11 +164,20 @@ function noPlace(program: Program, site: Site): UnsupportedError {
   );
 }
 
-function checkLayers(program: Program, site: Site, given: number): void {
-  const layers = program.ops.reduce((count, op) => Math.max(count, (siteOf(op)?.layer ?? -1) + 1), 0);
-  if (given !== layers) {
+/** Layers that a recipe's thresholds must cover, those without linears of a site included. */
+export function layerCount(program: Program): number {
+  return program.ops.reduce((count, op) => Math.max(count, (siteOf(op)?.layer ?? -1) + 1), 0);
+}
+
+function checkLayers(program: Program, site: Site | "neurons", choice: ColumnChoice, layers: number): void {
+  if (choice.kind !== "thresholds") return;
+  for (const [what, { length }] of Object.entries({
+    thresholds: choice.thresholds,
+    shares: choice.shares ?? choice.thresholds,
+  })) {
+    if (length === layers) continue;
     throw new UnsupportedError(
-      `${program.name}: thresholds of ${site}, expected one for each of ${layers} layers, got ${given}`,
+      `${program.name}: ${what} of ${site}, expected one for each of ${layers} layers, got ${length}`,
     );
   }
 }

@@ -5,23 +5,14 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { Selection } from "../../program/column-ops.ts";
-import { buffersWritten } from "../../program/dataflow.ts";
-import type { Activation, GluOp, LinearOp, Op, Program } from "../../program/program.ts";
+import type { Activation, Op, Program } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
+import { activationOf, canChoose, chooseNeurons, findGatedUnits, type GatedUnit } from "../gated-units.ts";
 import type { ProSparseRecipe } from "./recipe.ts";
-
-/** A gated feed-forward: indices of its ops in the program. */
-interface FeedForward {
-  readonly layer: number;
-  readonly gate: number;
-  readonly up: number;
-  readonly glu: number;
-  readonly down: number;
-}
 
 /** Throws UnsupportedError for activations that are never exactly zero and for layers that another method has replaced. */
 export function rewriteNeurons(program: Program, recipe: ProSparseRecipe): Program {
-  const units = findFeedForwards(program);
+  const units = skippableUnits(program);
   const replaced = new Map<number, readonly Op[]>();
   for (const { layer, liveShare } of recipe.layers) {
     const unit = units.find((candidate) => candidate.layer === layer);
@@ -37,49 +28,33 @@ export function rewriteNeurons(program: Program, recipe: ProSparseRecipe): Progr
 
 /** Layers whose neurons could be skipped. Throws UnsupportedError when the activation is never exactly zero. */
 export function sparseLayers(program: Program): number[] {
-  const units = findFeedForwards(program);
+  const units = skippableUnits(program);
   if (units.length === 0) {
     throw new UnsupportedError(
       `${program.name}: has no gated feed-forward of plain linears left, expected one whose neurons can be skipped - skip neurons before compress tender, and instead of compress dip`,
     );
   }
-  for (const { glu } of units) gateThreshold(program, (program.ops[glu] as GluOp).activation);
+  for (const unit of units) gateThreshold(program, activationOf(program, unit));
   return units.map(({ layer }) => layer);
 }
 
-function sparseOps(
-  program: Program,
-  { layer, gate, up, glu, down }: FeedForward,
-  liveShare: number,
-): [number, readonly Op[]][] {
-  const [gateOp, upOp, unit, downOp] = [gate, up, glu, down].map((i) => program.ops[i]) as [
-    LinearOp,
-    LinearOp,
-    GluOp,
-    LinearOp,
-  ];
-  const threshold = gateThreshold(program, unit.activation);
+function skippableUnits(program: Program): GatedUnit[] {
+  return findGatedUnits(program).filter((unit) => canChoose(program, unit, "gate"));
+}
+
+function sparseOps(program: Program, unit: GatedUnit, liveShare: number) {
+  const threshold = gateThreshold(program, activationOf(program, unit));
+  const { width } = (program.ops[unit.glu] as Extract<Op, { kind: "glu" }>).out;
   const selection: Selection = {
-    name: `layers.${layer}.neurons`,
-    width: unit.out.width,
+    name: `layers.${unit.layer}.neurons`,
+    width,
     rule: { kind: "gate", threshold, share: liveShare },
   };
-  const choose: Op = { kind: "selectColumns", x: gateOp.out, out: selection };
-  const rows: Op = { kind: "linearRows", x: upOp.x, selection, weight: upOp.weight, out: upOp.out };
-  const { x, weight, bias, out } = downOp;
-  const columns: Op = { kind: "linearColumns", x, selection, parts: [{ weight, bias, out }] };
-  // The choice follows the gate, whichever of gate and up stands first.
-  return gate < up
-    ? [
-        [gate, [gateOp, choose]],
-        [up, [rows]],
-        [down, [columns]],
-      ]
-    : [
-        [up, []],
-        [gate, [gateOp, choose, rows]],
-        [down, [columns]],
-      ];
+  return chooseNeurons(program, unit, {
+    by: "gate",
+    selection,
+    choose: (gate) => [{ kind: "selectColumns", x: gate.out, out: selection }],
+  });
 }
 
 function gateThreshold(program: Program, activation: Activation): number {
@@ -88,25 +63,4 @@ function gateThreshold(program: Program, activation: Activation): number {
   throw new UnsupportedError(
     `${program.name}: the feed-forward activation is ${activation.kind}, expected relu or fatrelu, whose zeros can be skipped exactly - train with skim train prosparse, or use compress dip`,
   );
-}
-
-function findFeedForwards({ ops }: Program): FeedForward[] {
-  return ops.flatMap((op, glu): FeedForward[] => {
-    if (op.kind !== "glu") return [];
-    const gate = lastWriter(ops, op.gate.name, glu);
-    const up = lastWriter(ops, op.up.name, glu);
-    const down = ops.findIndex(
-      (later, i) => i > glu && later.kind === "linear" && later.x.name === op.out.name,
-    );
-    const [gateOp, upOp] = [ops[gate], ops[up]];
-    if (gateOp?.kind !== "linear" || upOp?.kind !== "linear" || down < 0) return [];
-    if (gateOp.x.name !== upOp.x.name || upOp.bias !== undefined) return [];
-    const layer = /^layers\.(\d+)\.feedForward\.gate$/.exec(gateOp.weight.name)?.[1];
-    return layer === undefined ? [] : [{ layer: Number(layer), gate, up, glu, down }];
-  });
-}
-
-/** Index of the last op before `end` that writes a buffer, -1 when none does. */
-function lastWriter(ops: readonly Op[], name: string, end: number): number {
-  return ops.slice(0, end).findLastIndex((op) => buffersWritten(op).some((buffer) => buffer.name === name));
 }

@@ -1,0 +1,167 @@
+/** `skim compress cats` and `skim compress teal`: columns chosen by thresholds that a calibration text gives. */
+import type { Command } from "commander";
+import type { ModelFile } from "../formats/model-file.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { calibrateThresholds, type ThresholdSite } from "../methods/dynamic-input-pruning/calibration.ts";
+import { keptForDensity } from "../methods/dynamic-input-pruning/densities.ts";
+import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
+import { cutSegments } from "../methods/tender/calibration.ts";
+import { nodePlatform } from "../platform/node.ts";
+import type { Program } from "../program/program.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
+import { feedForwardWeights } from "./compress-dip.ts";
+import { InterruptedError } from "./failure.ts";
+import { withInterrupt } from "./interrupt.ts";
+import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import { writeWithRecipe } from "./recipe-folder.ts";
+import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
+
+interface ThresholdFlags {
+  readonly model: string;
+  readonly text: string;
+  readonly density: number;
+  readonly segments: number;
+  readonly threads?: number;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+interface Method {
+  readonly name: "cats" | "teal";
+  readonly description: string;
+  readonly densityText: string;
+  readonly explanation: string;
+  readonly sites: readonly ThresholdSite[];
+  /** Share of the magnitudes that a density keeps. */
+  readonly keptFor: (density: number) => number;
+}
+
+const CATS: Method = {
+  name: "cats",
+  description: "read only the neurons whose activated gate reaches a threshold (CATS)",
+  densityText: "share of the feed-forward weights to read, from 1/3",
+  explanation: `Gate stays dense; rows of up and columns of down are read for neurons whose |activation(gate)| reaches the layer's
+threshold.`,
+  sites: ["neurons"],
+  keptFor: (density) => keptForDensity("cats", density),
+};
+
+const TEAL: Method = {
+  name: "teal",
+  description: "read only the columns whose input reaches a threshold, in all linears (TEAL)",
+  densityText: "share of the weights of attention and feed-forward to read",
+  explanation: `The inputs of query, key, value, of the attention's output, of gate, up and of down are compared with thresholds of
+their layer. All have the same level; TEAL's search for a level of each is not done.`,
+  sites: ["input", "glu", "attentionInput", "attended"],
+  keptFor: (density) => density,
+};
+
+/** Tokens per segment of the text. */
+const SEGMENT = 256;
+
+export function addThresholdCommands(group: Command, terminal: Terminal): void {
+  for (const method of [CATS, TEAL]) addThresholdCommand(group, terminal, method);
+}
+
+function addThresholdCommand(group: Command, terminal: Terminal, method: Method): void {
+  const examples = `
+Examples:
+  $ skim compress ${method.name} --model ./SmolLM-135M --text sample.txt --density 0.6 --out smollm-${method.name}
+
+${method.explanation}
+Thresholds are the quantiles of the magnitudes on the text, evaluated densely, so --density holds on average and
+every token reads what it reads. Prompts are read densely. Nothing is removed from the weights.`;
+  group
+    .command(method.name)
+    .description(method.description)
+    .addHelpText("after", examples)
+    .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
+    .requiredOption("--text <file>", "text like what the model will see")
+    .requiredOption("--density <share>", method.densityText, realNumber(0, 1))
+    .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 64)
+    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .requiredOption("--out <folder>", "folder to write; must not exist")
+    .option("--json", "print one JSON object")
+    .action((flags: ThresholdFlags) => compress(terminal, method, flags));
+}
+
+async function compress(terminal: Terminal, method: Method, flags: ThresholdFlags): Promise<void> {
+  const kept = method.keptFor(flags.density);
+  const text = await readTextFlag(flags.text, "--text");
+  await withInterrupt(async (signal) => {
+    const file = await openModelFile(nodePlatform(), flags.model);
+    try {
+      const { program } = await loadRecipeProgram(file);
+      // What it cannot be applied to is said before the calibration runs.
+      rewriteColumns(
+        program,
+        recipeOf(method, () => ({ kind: "density", density: kept })),
+      );
+      const recipe = await calibrate(terminal, method, flags, { file, program, text, kept, signal });
+      await writeWithRecipe(terminal, file, recipe, flags.out, signal);
+      const density = feedForwardWeights(rewriteColumns(program, recipe)) / feedForwardWeights(program);
+      if (flags.json === true) printJson(terminal, { out: flags.out, recipe, density });
+      else {
+        printNote(
+          terminal,
+          `wrote ${flags.out}: on the text a token reads ${(100 * density).toFixed(2)} % of the feed-forward weights on average`,
+        );
+      }
+    } catch (error) {
+      throw signal.aborted ? new InterruptedError() : error;
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+interface Calibrated {
+  readonly file: ModelFile;
+  readonly program: Program;
+  readonly text: string;
+  readonly kept: number;
+  readonly signal: AbortSignal;
+}
+
+async function calibrate(
+  terminal: Terminal,
+  { sites, ...method }: Method,
+  flags: ThresholdFlags,
+  { file, program, text, kept, signal }: Calibrated,
+): Promise<ColumnRecipe> {
+  const platform = nodePlatform();
+  const tokenizer = await loadTokenizer(file);
+  const segments = cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
+    segmentTokens: Math.min(SEGMENT, program.contextLength),
+    chunkRows: undefined,
+    maxSegments: flags.segments,
+    bosId: tokenizer.bosId,
+  });
+  const progress = startProgress(terminal, "calibrating", "tokens");
+  const thresholds = await calibrateThresholds(platform, file, program, {
+    sites,
+    kept,
+    segments,
+    threads: flags.threads ?? platform.coreCount,
+    signal,
+    onProgress: (done, total) => progress.update(done, total),
+  }).finally(() => progress.end());
+  return recipeOf({ sites, ...method }, (site) => {
+    const choice = thresholds.get(site);
+    if (choice === undefined) throw new Error(`calibration: no thresholds of ${site}`);
+    return choice;
+  });
+}
+
+type Choice = NonNullable<ColumnRecipe["input"]>;
+
+function recipeOf({ name, sites }: Method, choiceOf: (site: ThresholdSite) => Choice): ColumnRecipe {
+  if (name === "cats") return catsRecipe(choiceOf("neurons"));
+  const choices = Object.fromEntries(sites.map((site) => [site, choiceOf(site)]));
+  return { method: "dynamic-input-pruning", version: 1, ...choices };
+}

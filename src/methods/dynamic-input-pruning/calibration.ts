@@ -1,0 +1,157 @@
+/**
+ * Thresholds that keep a wanted share of activations on calibration text: CATS (arXiv 2404.08763) on the activated gate,
+ * TEAL (arXiv 2408.14690) on the inputs of all linears, one level for all layers. A threshold is the smallest magnitude among
+ * the kept share over all tokens and channels of a layer, rounded down to the 11 significant bits of fp16.
+ * Invariant: magnitudes are counted by their leading bits, so that memory does not grow with the text and the share that a
+ * threshold kept is known exactly.
+ */
+import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
+import type { ModelFile } from "../../formats/model-file.ts";
+import type { Platform } from "../../platform/types.ts";
+import type { Buffer, Op, Program } from "../../program/program.ts";
+import { activationOf, findGatedUnits } from "../gated-units.ts";
+import type { ColumnChoice } from "./recipe.ts";
+import { layerCount, type Site, siteOf } from "./rewrite.ts";
+
+export type ThresholdSite = Site | "neurons";
+type Thresholds = Extract<ColumnChoice, { kind: "thresholds" }>;
+
+export interface ThresholdPlan {
+  /** Where thresholds are wanted; `neurons` are the activated gates. */
+  readonly sites: readonly ThresholdSite[];
+  /** Share of the magnitudes to keep, 0 to 1. */
+  readonly kept: number;
+  /** Token ids of each segment, evaluated densely from an empty context. */
+  readonly segments: readonly (readonly number[])[];
+  readonly threads: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
+}
+
+/** Tokens per step: bounds the memory for the copies of all activations. */
+const STEP_TOKENS = 32;
+/** Bits of an f32 below those that are counted: 8 of the exponent and 10 of the fraction remain. */
+const DROPPED_BITS = 13;
+
+/** Thresholds of every site, per layer; 0 for layers without that site. Errors of running the model. */
+export async function calibrateThresholds(
+  platform: Platform,
+  file: ModelFile,
+  program: Program,
+  plan: ThresholdPlan,
+): Promise<ReadonlyMap<ThresholdSite, Thresholds>> {
+  const { segments, threads, signal, onProgress } = plan;
+  const observed = observeMagnitudes(program, new Set(plan.sites));
+  const longest = Math.max(...segments.map(({ length }) => length));
+  const executor = await createWasmExecutor(platform, observed.program, file, {
+    threads,
+    limits: { contextLength: longest, slots: 1, stepTokens: Math.min(STEP_TOKENS, longest) },
+    keyValueFormat: "f32",
+    weightFormat: "auto",
+    simd: "auto",
+    onProgress: undefined,
+  });
+  const histograms = observed.copies.map(() => new MagnitudeHistogram());
+  try {
+    const total = segments.reduce((sum, { length }) => sum + length, 0);
+    let done = 0;
+    for (const segment of segments) {
+      for (let first = 0; first < segment.length; first += STEP_TOKENS) {
+        const tokens = Int32Array.from(segment.slice(first, first + STEP_TOKENS));
+        const positions = tokens.map((_, row) => first + row);
+        const [slots, outputs] = [new Int32Array(tokens.length), new Int32Array()];
+        await executor.step({ tokens, positions, slots, outputs, prompt: true }, signal);
+        for (const [i, { copy }] of observed.copies.entries()) {
+          histograms[i].add(executor.readBuffer(copy, tokens.length));
+        }
+        done += tokens.length;
+        onProgress?.(done, total);
+      }
+    }
+  } finally {
+    await executor.dispose();
+  }
+  const results = new Map<ThresholdSite, { kind: "thresholds"; thresholds: number[]; shares: number[] }>();
+  for (const site of plan.sites) {
+    const layers = layerCount(program);
+    const none = () => new Array<number>(layers).fill(0);
+    results.set(site, { kind: "thresholds", thresholds: none(), shares: none() });
+  }
+  for (const [i, { site, layer }] of observed.copies.entries()) {
+    const result = results.get(site);
+    const { threshold, share } = histograms[i].thresholdFor(plan.kept);
+    if (result === undefined) continue;
+    result.thresholds[layer] = threshold;
+    result.shares[layer] = share;
+  }
+  return results;
+}
+
+interface ObservedSite {
+  readonly site: ThresholdSite;
+  readonly layer: number;
+  /** Copy that survives the step. */
+  readonly copy: Buffer;
+}
+
+/** The program with a copy of what each site's choice would compare. */
+function observeMagnitudes(
+  program: Program,
+  sites: ReadonlySet<ThresholdSite>,
+): { readonly program: Program; readonly copies: readonly ObservedSite[] } {
+  const copies: ObservedSite[] = [];
+  const observe = (site: ThresholdSite, layer: number, x: Buffer): Buffer => {
+    const copy: Buffer = { ...x, name: `observed ${site} ${layer}` };
+    copies.push({ site, layer, copy });
+    return copy;
+  };
+  const units = sites.has("neurons") ? findGatedUnits(program) : [];
+  const ops = program.ops.flatMap((op, i): Op[] => {
+    const unit = units.find(({ gate }) => gate === i);
+    const found = siteOf(op);
+    const around: Op[] = [op];
+    if (found !== undefined && sites.has(found.site) && !copies.some(isOf(found))) {
+      const { x } = found.op;
+      around.unshift({ kind: "scale", x, out: observe(found.site, found.layer, x), factor: 1 });
+    }
+    if (unit !== undefined && op.kind === "linear") {
+      const activation = activationOf(program, unit);
+      around.push({ kind: "activate", x: op.out, out: observe("neurons", unit.layer, op.out), activation });
+    }
+    return around;
+  });
+  return { program: { ...program, ops }, copies };
+}
+
+function isOf(wanted: { readonly site: Site; readonly layer: number }): (known: ObservedSite) => boolean {
+  return ({ site, layer }) => site === wanted.site && layer === wanted.layer;
+}
+
+/** Counts of magnitudes by the leading bits of their f32 pattern, which order as the magnitudes do. */
+export class MagnitudeHistogram {
+  readonly #counts = new Uint32Array(2 ** (31 - DROPPED_BITS));
+  #total = 0;
+
+  add(values: Float32Array): void {
+    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+    for (let i = 0; i < bits.length; i++) this.#counts[(bits[i] & 0x7fffffff) >>> DROPPED_BITS]++;
+    this.#total += bits.length;
+  }
+
+  /** The largest threshold that keeps at least this share of what was counted, and the share that it keeps. */
+  thresholdFor(kept: number): { readonly threshold: number; readonly share: number } {
+    const wanted = kept * this.#total;
+    let count = 0;
+    for (let bin = this.#counts.length - 1; bin >= 0; bin--) {
+      count += this.#counts[bin];
+      if (this.#counts[bin] > 0 && count >= wanted) {
+        return { threshold: lowerEdge(bin), share: count / this.#total };
+      }
+    }
+    return { threshold: 0, share: this.#total === 0 ? 0 : count / this.#total };
+  }
+}
+
+function lowerEdge(bin: number): number {
+  return new Float32Array(Uint32Array.of(bin << DROPPED_BITS).buffer)[0];
+}
