@@ -69,10 +69,8 @@ export function tenderActivations({ codeBits, quantizer }: TenderLinearOp): Acti
   return codeBits === 4 && largest <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
 }
 
-/** Bytes of a panel of 8-bit weights, for the widest 4-bit matrix that batches unpack into one. */
+/** Bytes of a panel of 16-bit weights, for the widest matrix that batches widen into one. */
 export function panelScratchBytes(program: Program): number {
-  const widths = program.ops.map((op) =>
-    op.kind === "tenderLinear" && op.codeBits === 4 ? blocks(op.codes.columns) : 0,
-  );
-  return Math.max(0, ...widths) * T8_BLOCK_BYTES;
+  const widths = program.ops.map((op) => (op.kind === "tenderLinear" ? blocks(op.codes.columns) : 0));
+  return Math.max(0, ...widths) * 2 * T8_BLOCK_BYTES;
 }

@@ -76,7 +76,7 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
   }
   const scratch = address(p, 15) + <usize>thread * address(p, 16);
   const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
-  if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
   else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);

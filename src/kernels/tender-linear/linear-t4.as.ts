@@ -3,7 +3,7 @@
 // -8 * sum(x'), starts every accumulator. A 16-bit lane holds four nibbles: shifts by 0, 4, 8 and 12 bring out the
 // pairs of columns in the order that the activations have.
 import { T4_BLOCK_BYTES, TENDER_HEADER_BYTES } from "../linear/layout.as";
-import { offsetOf, tender_linear_t8_t16_tile, tenderFinish } from "./linear-t8.as";
+import { multiplyWidened, offsetOf, tenderFinish } from "./linear-t8.as";
 
 const LOW_NIBBLE = memory.data<u32>([0x000f000f, 0x000f000f, 0x000f000f, 0x000f000f], 16);
 
@@ -64,14 +64,15 @@ export function tender_linear_t4_t16_row(
   }
 }
 
-/** One panel as signed bytes in the order of t8; 8 columns of 8 rows are 32 bytes here and 64 there. */
+/** One panel as 16-bit lanes in the order of t8; 8 columns of 8 rows are 32 bytes here and 128 there. */
 // @ts-ignore: decorator
 @inline function unpackPanel(w: usize, panelBytes: usize, target: usize, mask: v128): void {
-  const eight = i8x16.splat(8);
+  const eight = i16x8.splat(8);
   for (const end = w + panelBytes; w < end; w += 32) {
     let v0 = v128.load(w), v1 = v128.load(w, 16);
-    for (const pairsEnd = target + 64; target < pairsEnd; target += 16) {
-      v128.store(target, i8x16.sub(i8x16.narrow_i16x8_u(v128.and(v0, mask), v128.and(v1, mask)), eight));
+    for (const pairsEnd = target + 128; target < pairsEnd; target += 32) {
+      v128.store(target, i16x8.sub(v128.and(v0, mask), eight));
+      v128.store(target, i16x8.sub(v128.and(v1, mask), eight), 16);
       v0 = i16x8.shr_u(v0, 4);
       v1 = i16x8.shr_u(v1, 4);
     }
@@ -80,8 +81,7 @@ export function tender_linear_t4_t16_row(
 
 /**
  * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is unpacked once into the thread's scratch
- * (8 * columns bytes, which stay in its cache) and then multiplied as 8-bit weights: taking nibbles apart again for
- * every tile would cost more than the products.
+ * (16 * columns bytes): taking nibbles apart again for every tile would cost more than the products.
  */
 export function tender_linear_t4_t16_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,
@@ -92,6 +92,6 @@ export function tender_linear_t4_t16_tile(
   for (let panel = <usize>first; panel < <usize>last; panel++) {
     const at = panel << 5;
     unpackPanel(weights + panel * panelBytes, panelBytes, scratch, mask);
-    tender_linear_t8_t16_tile(scratch, 0, 1, columns, x, tiles, out + at, outStride, rowScales + at, offset + at, offsetStride);
+    multiplyWidened(scratch, panelBytes << 2, x, tiles, out + at, outStride, rowScales + at, offset + at, offsetStride);
   }
 }

@@ -1,6 +1,7 @@
 // 8-bit weights with a scale per row times pre-shifted 16-bit activations: i32 accumulation across all columns, nothing
-// but integers in the loop, one float multiply per output. Decoding reads two panels in turns, batches keep four tokens
-// in registers; why loops stay rolled is told in ../linear/linear-q8.as.ts. Equal bit for bit with the reference.
+// but integers in the loop, one float multiply per output. Decoding reads two panels in turns. Batches widen each panel
+// to 16 bits once and keep four tokens in registers; README.md has what else was tried, and why loops stay rolled is told
+// in ../linear/linear-q8.as.ts. Equal bit for bit with the reference.
 import { T8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
 /** f32(sum) * (activation scale * row scale) + offset, four rows. */
@@ -63,42 +64,61 @@ export function tender_linear_t8_t16_row(
   }
 }
 
-/** out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. */
+/** One panel [stored columns, 8] of signed bytes as 16-bit lanes, twice the bytes. */
+// @ts-ignore: decorator
+@inline function widenPanel(w: usize, panelBytes: usize, target: usize): void {
+  for (const end = w + panelBytes; w < end; w += 16) {
+    v128.store(target, v128.load8x8_s(w));
+    v128.store(target, v128.load8x8_s(w, 8), 16);
+    target += 32;
+  }
+}
+
+/**
+ * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is widened once into the thread's scratch
+ * (16 * columns bytes): sign extension in the loop would cost every tile two of its eighteen vector operations.
+ */
 export function tender_linear_t8_t16_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,
-  offset: usize, offsetStride: usize,
+  offset: usize, offsetStride: usize, scratch: usize,
 ): void {
   const panelBytes = (<usize>columns >> 5) * T8_BLOCK_BYTES;
   for (let panel = <usize>first; panel < <usize>last; panel++) {
-    const panelStart = weights + panel * panelBytes;
-    const s = rowScales + (panel << 5), o = offset + (panel << 5);
-    let to = out + (panel << 5);
-    let xp = x;
-    for (let tile = 0; tile < tiles; tile++) {
-      let a00 = i32x4.splat(0), a01 = i32x4.splat(0), a10 = i32x4.splat(0), a11 = i32x4.splat(0);
-      let a20 = i32x4.splat(0), a21 = i32x4.splat(0), a30 = i32x4.splat(0), a31 = i32x4.splat(0);
-      const header = xp;
-      xp += TENDER_HEADER_BYTES;
-      let w = panelStart;
-      for (const end = w + panelBytes; w < end; w += 16) {
-        const w0 = v128.load8x8_s(w), w1 = v128.load8x8_s(w, 8);
-        let xv = v128.load32_splat(xp);
-        a00 = i32x4.add(a00, i32x4.dot_i16x8_s(w0, xv));
-        a01 = i32x4.add(a01, i32x4.dot_i16x8_s(w1, xv));
-        xv = v128.load32_splat(xp, 4);
-        a10 = i32x4.add(a10, i32x4.dot_i16x8_s(w0, xv));
-        a11 = i32x4.add(a11, i32x4.dot_i16x8_s(w1, xv));
-        xv = v128.load32_splat(xp, 8);
-        a20 = i32x4.add(a20, i32x4.dot_i16x8_s(w0, xv));
-        a21 = i32x4.add(a21, i32x4.dot_i16x8_s(w1, xv));
-        xv = v128.load32_splat(xp, 12);
-        a30 = i32x4.add(a30, i32x4.dot_i16x8_s(w0, xv));
-        a31 = i32x4.add(a31, i32x4.dot_i16x8_s(w1, xv));
-        xp += 16;
-      }
-      finishTile(to, outStride, header, s, o, offsetStride, a00, a01, a10, a11, a20, a21, a30, a31);
-      to += TILE * outStride;
+    const at = panel << 5;
+    widenPanel(weights + panel * panelBytes, panelBytes, scratch);
+    multiplyWidened(scratch, panelBytes << 1, x, tiles, out + at, outStride, rowScales + at, offset + at, offsetStride);
+  }
+}
+
+/** out[t, 0 .. 8) for `tiles` tiles of TILE tokens: one panel of 16-bit weights. */
+export function multiplyWidened(
+  panel: usize, panelBytes: usize, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize, offset: usize,
+  offsetStride: usize,
+): void {
+  for (let tile = 0; tile < tiles; tile++) {
+    let a00 = i32x4.splat(0), a01 = i32x4.splat(0), a10 = i32x4.splat(0), a11 = i32x4.splat(0);
+    let a20 = i32x4.splat(0), a21 = i32x4.splat(0), a30 = i32x4.splat(0), a31 = i32x4.splat(0);
+    const header = x;
+    x += TENDER_HEADER_BYTES;
+    let w = panel;
+    for (const end = w + panelBytes; w < end; w += 32) {
+      const w0 = v128.load(w), w1 = v128.load(w, 16);
+      let xv = v128.load32_splat(x);
+      a00 = i32x4.add(a00, i32x4.dot_i16x8_s(w0, xv));
+      a01 = i32x4.add(a01, i32x4.dot_i16x8_s(w1, xv));
+      xv = v128.load32_splat(x, 4);
+      a10 = i32x4.add(a10, i32x4.dot_i16x8_s(w0, xv));
+      a11 = i32x4.add(a11, i32x4.dot_i16x8_s(w1, xv));
+      xv = v128.load32_splat(x, 8);
+      a20 = i32x4.add(a20, i32x4.dot_i16x8_s(w0, xv));
+      a21 = i32x4.add(a21, i32x4.dot_i16x8_s(w1, xv));
+      xv = v128.load32_splat(x, 12);
+      a30 = i32x4.add(a30, i32x4.dot_i16x8_s(w0, xv));
+      a31 = i32x4.add(a31, i32x4.dot_i16x8_s(w1, xv));
+      x += 16;
     }
+    finishTile(out, outStride, header, rowScales, offset, offsetStride, a00, a01, a10, a11, a20, a21, a30, a31);
+    out += TILE * outStride;
   }
 }
 
