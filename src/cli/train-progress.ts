@@ -3,6 +3,7 @@
  * elsewhere, and the run's log beside the model: one JSON object per update and validation.
  */
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { ResourceError } from "../errors.ts";
 import type { StepReport } from "../training/trainer.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -62,7 +63,15 @@ export class TrainProgress {
   }
 
   #append(entry: object): void {
-    appendFileSync(this.#log, `${JSON.stringify(entry)}\n`);
+    try {
+      appendFileSync(this.#log, `${JSON.stringify(entry)}\n`);
+    } catch (cause) {
+      const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+      throw new ResourceError(
+        `${this.#log}: cannot be written (${code}) - make room and add --resume; the last checkpoint is kept`,
+        { cause },
+      );
+    }
   }
 }
 

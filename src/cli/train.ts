@@ -46,6 +46,7 @@ import {
   trainerSettings,
 } from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
+import { TRAINING_REPORT, writeTrainingReport } from "./train-report.ts";
 import { addTrimCommand } from "./train-trim.ts";
 
 const CHECKPOINT = "training.checkpoint";
@@ -60,7 +61,8 @@ Examples:
 
 Documents of a text are separated by <|endoftext|>. Lines of a .jsonl file are {"prompt": ..., "answer": ...}; only
 answers are learned. Ctrl-C saves a checkpoint; --resume with the same flags continues as if nothing had happened.
---out gets the model (the best on --valid, or the last), ${LOG} and ${CHECKPOINT}.`;
+--out gets the model (the best on --valid, or the last), ${LOG}, ${TRAINING_REPORT} (curves) and
+${CHECKPOINT}.`;
 
 export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
@@ -202,7 +204,8 @@ async function trainModel(
       `activations ${(executor.activationBytes / 1e6).toFixed(0)} MB`,
   );
   const startedAt = performance.now();
-  const progress = new TrainProgress(terminal, path.join(flags.out, LOG), flags.steps, state);
+  const log = path.join(flags.out, LOG);
+  const progress = new TrainProgress(terminal, log, flags.steps, state);
   const result = await withInterrupt((signal) =>
     train(
       executor,
@@ -219,6 +222,13 @@ async function trainModel(
       signal,
     ).finally(() => progress.end()),
   );
+  await writeTrainingReport(flags.out, log, {
+    data: path.basename(flags.data),
+    "trained parameters": `${(parameters / 1e6).toFixed(2)} M`,
+    "micro-batch, per update": `${flags.batch} x ${flags.context} tokens, ${flags.accumulate}`,
+    seed: String(flags.seed),
+    end: result.reason,
+  });
   report(terminal, flags, result, (performance.now() - startedAt) / 1000, parameters);
 }
 

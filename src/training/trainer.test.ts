@@ -2,14 +2,18 @@
  * A tiny model trained for seconds on generated text: the loss falls to a stated bound near the text's entropy, a resumed
  * run repeats an uninterrupted one bit for bit, any number of threads gives the same losses, runs end as they should.
  */
-import { afterEach, describe, expect, test } from "vitest";
-import { NumericError, OptionError } from "../errors.ts";
+import { existsSync, symlinkSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NumericError, OptionError, ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
 import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";
 import { openHuggingFaceFolder } from "../formats/huggingface-folder.ts";
 import { loadProgram } from "../models/registry.ts";
 import { memoryFolder, memorySink, memorySource } from "../platform/memory.ts";
-import { nodePlatform } from "../platform/node.ts";
+import { createFileSink, nodePlatform } from "../platform/node.ts";
 import { differentiate } from "../program/differentiate.ts";
 import { f32 } from "../quantization/f32.ts";
 import { logProbability } from "../session/logits.ts";
@@ -229,6 +233,42 @@ describe("ends", () => {
     const running = train(executor, data(), [], { ...SETTINGS, checkpointEvery: 2 }, freshState(""), broken);
     await expect(running).rejects.toThrow(NumericError);
     expect(hooks.states.map(({ step }) => step)).toEqual([2]);
+  });
+});
+
+describe.runIf(existsSync("/dev/full"))("a full disk", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "skim-full-"));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  test("ends with an error; the last checkpoint is kept and continues the run", async () => {
+    const [target, whole, after] = [path.join(folder, "checkpoint"), recorder(), recorder()];
+    await train(await makeExecutor(), data(), [], SETTINGS, freshState("run"), whole);
+    const executor = await makeExecutor();
+    const hooks: TrainerHooks = {
+      ...recorder(),
+      // Bytes written under the checkpoint's temporary name find no room from update 4 on.
+      onStep: ({ step }) => {
+        if (step === 4) symlinkSync("/dev/full", `${target}.${process.pid}.partial`);
+      },
+      saveCheckpoint: async (state) => writeCheckpoint(await createFileSink(target), executor, state),
+    };
+    const settings = { ...SETTINGS, checkpointEvery: 2 };
+    const running = train(executor, data(), [], settings, freshState("run"), hooks);
+    await expect(running).rejects.toThrow(ResourceError);
+    await expect(running).rejects.toThrow(/checkpoint.*cannot be (written|completed) \(ENOSPC\)/);
+    expect(await readdir(folder)).toEqual(["checkpoint"]);
+
+    const opened = await nodePlatform().open(target);
+    if (!("file" in opened)) throw new Error("no file");
+    const resumed = await makeExecutor();
+    const state = await readCheckpoint(opened.file, resumed, "run");
+    await opened.file.close();
+    expect(state.step).toBe(2);
+    await train(resumed, data(), [], SETTINGS, state, after);
+    expect(after.reports).toEqual(whole.reports.slice(2));
   });
 });
 

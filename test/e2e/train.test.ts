@@ -64,8 +64,12 @@ describe("skim train", () => {
       "tokenizer.json",
       "tokenizer_config.json",
       "training-log.jsonl",
+      "training-report.html",
       "training.checkpoint",
     ]);
+    const html = await readFile(path.join(whole, "training-report.html"), "utf8");
+    expect(html).toContain("24, 3072");
+    expect(html).toContain(`at step ${summary.best.step}`);
     const run = await skim([
       "run",
       "--model",

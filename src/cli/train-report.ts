@@ -1,0 +1,19 @@
+/** The report of `skim train`: written beside the model from the run's log when a run ends or is stopped. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { type LogEntry, type RunFacts, trainingReportHtml } from "../report/training-report.ts";
+import { createFileSink } from "../platform/node.ts";
+import { writeCompletely } from "../formats/tensor-source.ts";
+
+export const TRAINING_REPORT = "training-report.html";
+
+/** Writes the report of the run in `folder` from its log; the file appears complete or not at all. */
+export async function writeTrainingReport(folder: string, log: string, facts: RunFacts): Promise<void> {
+  const entries = readFileSync(log, "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as LogEntry);
+  const html = trainingReportHtml(`Training of ${path.basename(path.resolve(folder))}`, entries, facts);
+  const sink = await createFileSink(path.join(folder, TRAINING_REPORT));
+  await writeCompletely(sink, () => sink.write(new TextEncoder().encode(html)));
+}
