@@ -38,6 +38,9 @@ export interface TrainFlags {
   readonly checkpointEvery: number;
   readonly validTokens: number;
   readonly patience?: number;
+  readonly teacher?: string;
+  readonly teacherWeight: number;
+  readonly temperature: number;
   readonly loraRank?: number;
   readonly loraAlpha?: number;
   readonly loraTargets?: readonly AdapterTarget[];
@@ -63,6 +66,9 @@ const SHAPE_FLAGS = [
 
 export function addTrainFlags(command: Command): Command {
   return addLoopFlags(addShapeFlags(addDataFlags(command)))
+    .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
+    .option("--teacher-weight <w>", "with --teacher: its share of the loss", realNumber(1e-6, 1), 1)
+    .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
     .option(
       "--lora-rank <r>",
       "train adapters of this rank beside the weights (LoRA), merged when saved",
@@ -155,6 +161,10 @@ export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): a
   }
   if (flags.loraRank !== undefined && flags.model === undefined && flags.resume !== true) {
     throw new UsageError("train: --lora-rank tunes a model - add --model");
+  }
+  const ofTeacher = ["teacherWeight", "temperature"] as const;
+  if (flags.teacher === undefined && ofTeacher.some((name) => command.getOptionValueSource(name) === "cli")) {
+    throw new UsageError("train: --teacher-weight and --temperature say nothing without --teacher");
   }
   if (flags.model === undefined && flags.resume !== true) return;
   const given = SHAPE_FLAGS.find((name) => command.getOptionValueSource(name) === "cli");

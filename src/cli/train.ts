@@ -47,6 +47,7 @@ import {
 } from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
 import { TRAINING_REPORT, writeTrainingReport } from "./train-report.ts";
+import { loadTeacher } from "./train-teacher.ts";
 import { addTrimCommand } from "./train-trim.ts";
 
 const CHECKPOINT = "training.checkpoint";
@@ -57,6 +58,7 @@ Examples:
   $ skim train --data books.txt --valid held-out.txt --out tales --layers 8 --width 256 --steps 5000
   $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --learning-rate 1e-4 --steps 200
   $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --lora-rank 8 --steps 200
+  $ skim train --teacher ./SmolLM-360M --model ./SmolLM-135M --data books.txt --out taught --teacher-weight 0.5
   $ skim train --data books.txt --valid held-out.txt --out tales --steps 5000 --resume
 
 Documents of a text are separated by <|endoftext|>. Lines of a .jsonl file are {"prompt": ..., "answer": ...}; only
@@ -156,8 +158,13 @@ function createExecutor(
   flags: TrainFlags,
   method: TrainingMethod,
 ): Promise<WasmTraining> {
-  const trainable = flags.loraRank === undefined ? undefined : isAdapterWeight;
-  const options = { recompute: flags.recompute, ...(trainable && { trainable }), ...method.differentiate };
+  const { recompute, teacher, temperature } = flags;
+  const options = {
+    recompute,
+    ...(flags.loraRank !== undefined && { trainable: isAdapterWeight }),
+    ...(teacher !== undefined && { distillation: { temperature } }),
+    ...method.differentiate,
+  };
   return createWasmTraining(platform, differentiate(program, options), {
     threads: flags.threads ?? platform.coreCount,
     limits: { rows: flags.batch * flags.context, sequenceLength: flags.context },
@@ -192,7 +199,14 @@ async function trainModel(
   const validation =
     method.keepLast === true ? [] : await readValidationData(flags, tokenizer, encoder, spans);
   const l1 = method.l1?.(executor.program);
-  const settings = { ...trainerSettings(flags), ...(l1 && { l1 }) };
+  const { vocabularySize } = executor.program;
+  const loaded = await loadTeacher(terminal, platform, flags, { name: file.name, vocabularySize, tokenizer });
+  await using teaching = loaded && { ...loaded, [Symbol.asyncDispose]: loaded.dispose };
+  const settings = {
+    ...trainerSettings(flags),
+    ...(l1 && { l1 }),
+    ...(teaching && { teacher: teaching.teacher }),
+  };
   const open = (name: string) => createFileSink(path.join(flags.out, name));
   const run = fingerprint(flags, settings, `${data.fingerprint}${method.run ?? ""}`);
   const state = await startState(platform, training, flags, run);
@@ -262,7 +276,12 @@ function fingerprint(flags: TrainFlags, settings: TrainerSettings, data: string)
   const { steps, warmup, learningRate, accumulation, weightDecay, clip } = settings;
   const options = adapterOptions(flags);
   const adapters = options === undefined ? "" : `, adapters ${JSON.stringify(options)}`;
-  return `${data}, steps ${steps}, warm-up ${warmup}, learning rate ${learningRate}, accumulation ${accumulation}, weight decay ${weightDecay}, clip ${clip}${adapters}`;
+  const { teacher, teacherWeight, temperature } = flags;
+  const taught =
+    teacher === undefined
+      ? ""
+      : `, teacher ${path.basename(path.resolve(teacher))} weight ${teacherWeight} temperature ${temperature}`;
+  return `${data}, steps ${steps}, warm-up ${warmup}, learning rate ${learningRate}, accumulation ${accumulation}, weight decay ${weightDecay}, clip ${clip}${adapters}${taught}`;
 }
 
 function report(

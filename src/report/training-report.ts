@@ -11,6 +11,8 @@ export type LogEntry =
   | {
       readonly step: number;
       readonly loss: number;
+      /** Distance to the teacher; absent in logs of runs before there were teachers. */
+      readonly teacher?: number;
       readonly l1: number;
       readonly gradientNorm: number;
       readonly learningRate: number;
@@ -70,6 +72,14 @@ export function trainingReportHtml(title: string, log: readonly LogEntry[], fact
         curve(({ tokensPerSecond }) => tokensPerSecond),
       ),
     ]),
+    updates.some(({ teacher }) => teacher !== undefined && teacher > 0)
+      ? section("Distance to the teacher, nats per predicted token", [
+          single(
+            "distance",
+            curve(({ teacher }) => teacher ?? 0),
+          ),
+        ])
+      : "",
     updates.some(({ l1 }) => l1 > 0)
       ? section("Sum of |x| of penalised activations, per token", [
           single(

@@ -7,6 +7,7 @@ import { NumericError } from "../errors.ts";
 import type { TrainingBatch, TrainingExecutor } from "../executors/training/training-executor.ts";
 import { advance, type BatchSource } from "./batches.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
+import type { Teacher } from "./teacher.ts";
 import type { TrainingState } from "./training-state.ts";
 
 export interface TrainerSettings extends Schedule {
@@ -27,6 +28,8 @@ export interface TrainerSettings extends Schedule {
   readonly until?: number;
   /** Factor at a step of the L1 penalty, for programs that have one: of the sum of |x| per token. */
   readonly l1?: (step: number) => number;
+  /** For programs that distil. */
+  readonly teacher?: Teacher;
 }
 
 /** One update. */
@@ -34,6 +37,8 @@ export interface StepReport {
   readonly step: number;
   /** Mean over predicted tokens, in nats, before the update. */
   readonly loss: number;
+  /** Mean distance to the teacher over the same tokens; 0 without one. */
+  readonly teacher: number;
   /** Sum of |x| of penalised activations, per token. */
   readonly l1: number;
   readonly gradientNorm: number;
@@ -83,7 +88,7 @@ export async function train(
     state = await update(executor, data, settings, state, hooks);
     const isLast = state.step === end;
     if (validation.length > 0 && (isLast || state.step % settings.evaluateEvery === 0)) {
-      state = await validate(executor, validation, state, hooks);
+      state = await validate(executor, validation, settings.teacher, state, hooks);
     }
     if (state.step % settings.checkpointEvery === 0) await checkpoint();
   }
@@ -92,15 +97,16 @@ export async function train(
   return { reason: state.step < end ? "early stop" : "done", state };
 }
 
-/** Mean loss over all predicted tokens of `batches`, in nats. */
+/** Mean loss over all predicted tokens of `batches`, in nats; programs that distil need their teacher. */
 export async function meanLoss(
   executor: TrainingExecutor,
   batches: readonly TrainingBatch[],
+  teacher?: Teacher,
 ): Promise<number> {
   let sum = 0;
   let count = 0;
   for (const batch of batches) {
-    sum += (await executor.evaluate(batch)).target;
+    sum += (await executor.evaluate((await teacher?.teach(batch)) ?? batch)).target;
     count += batch.targets.length;
   }
   return sum / count;
@@ -122,16 +128,20 @@ async function update(
   }
   const count = batches.reduce((sum, { targets }) => sum + targets.length, 0);
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
-  const weights = { target: 1 / count, teacher: 0, l1: (settings.l1?.(step) ?? 0) / tokens };
+  const taught = settings.teacher?.weight ?? 0;
+  const l1Weight = (settings.l1?.(step) ?? 0) / tokens;
+  const weights = { target: (1 - taught) / count, teacher: taught / count, l1: l1Weight };
   let loss = 0;
+  let teacher = 0;
   let l1 = 0;
   for (const batch of batches) {
-    const losses = await executor.accumulate(batch, weights);
+    const losses = await executor.accumulate((await settings.teacher?.teach(batch)) ?? batch, weights);
     loss += losses.target / count;
+    teacher += losses.teacher / count;
     l1 += losses.l1 / tokens;
   }
   const gradientNorm = await executor.gradientNorm();
-  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+  if (!Number.isFinite(loss + teacher) || !Number.isFinite(gradientNorm)) {
     throw new NumericError(
       `training: step ${step} has loss ${loss} and gradient norm ${gradientNorm} - lower the learning rate; the last checkpoint is kept`,
     );
@@ -141,17 +151,18 @@ async function update(
   const { beta1, beta2, epsilon, weightDecay } = settings;
   await executor.update({ learningRate, beta1, beta2, epsilon, weightDecay, step, gradientScale });
   const next = { ...state, step, cursor, tokens: state.tokens + tokens };
-  hooks.onStep?.({ step, loss, l1, gradientNorm, learningRate, tokens: next.tokens });
+  hooks.onStep?.({ step, loss, teacher, l1, gradientNorm, learningRate, tokens: next.tokens });
   return next;
 }
 
 async function validate(
   executor: TrainingExecutor,
   validation: readonly TrainingBatch[],
+  teacher: Teacher | undefined,
   state: TrainingState,
   hooks: TrainerHooks,
 ): Promise<TrainingState> {
-  const loss = await meanLoss(executor, validation);
+  const loss = await meanLoss(executor, validation, teacher);
   const isBest = state.best === null || loss < state.best.loss;
   hooks.onEvaluation?.(state.step, loss, isBest);
   if (isBest) await hooks.saveModel();

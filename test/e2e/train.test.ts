@@ -158,7 +158,34 @@ describe("skim train", () => {
     expect(a.equals(b)).toBe(true);
   });
 
+  it("learns from a teacher, in the teacher's vocabulary alone", async () => {
+    const [master, pupil, other] = ["master", "pupil", "other"].map((name) => path.join(folder, name));
+    const make = ["train", "--data", text, ...SHAPE, ...LOOP];
+    const made = await skim([...make, "--steps", "60", "--out", master]);
+    expect(made.code, made.stderr).toBe(0);
+    const start = ["train", "--data", text, "--tokenizer", master, "--layers", "1", "--width", "32"];
+    const flags = [...start, "--heads", "4", "--context", "32", ...LOOP, "--teacher", master];
+    const taught = await skim([...flags, "--valid", valid, "--out", pupil]);
+    expect(taught.code, taught.stderr).toBe(0);
+    expect(taught.stderr).toMatch(/teacher: .* of weights/);
+    const distances = (await readFile(path.join(pupil, "training-log.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).teacher)
+      .filter((distance) => distance !== undefined);
+    expect(distances).toHaveLength(24);
+    expect(distances[23]).toBeLessThan(0.5 * distances[0]);
+    expect(await readFile(path.join(pupil, "training-report.html"), "utf8")).toContain("to the teacher");
+
+    const stranger = await skim([...make, "--vocabulary", "290", "--teacher", master, "--out", other]);
+    expect(stranger.code).toBe(2);
+    expect(stranger.stderr).toMatch(
+      /^skim: .*master: the teacher has a vocabulary of 300, expected the student's 290 - /m,
+    );
+  });
+
   it.each([
+    ["a weight without a teacher", ["--data", "TEXT", "--teacher-weight", "0.5"], 2, /without --teacher/],
     ["adapters of nothing", ["--data", "TEXT", "--lora-rank", "4"], 2, /tunes a model - add --model/],
     [
       "targets without a rank",
