@@ -12,6 +12,8 @@ import {
   rotaryTables,
   STAGING_BYTES,
 } from "../../src/executors/wasm/memory-plan.ts";
+import { tenderActivations } from "../../src/executors/wasm/tender-layout.ts";
+import type { ActivationLayout } from "../../src/executors/wasm/weight-layout.ts";
 import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";
 import type { CaseStep, KernelCase } from "../../src/kernels/kernel-case.ts";
 import { programBuffers, programCaches } from "../../src/program/dataflow.ts";
@@ -126,11 +128,9 @@ export class MemoryGuard {
 
   *#preparedRanges(rows: number): Generator<[start: number, bytes: number]> {
     for (const [name, area] of this.#plan.prepared) {
-      const users = [...this.#plan.weights.values()].filter(
-        ({ layout }) => layout?.activations.name === name,
-      );
-      const rowBytes = users.map(({ weight, layout }) => layout?.activations.rowBytes(weight.columns) ?? 0);
-      const tileBytes = users.map(({ weight, layout }) => layout?.activations.tileBytes(weight.columns) ?? 0);
+      const users = this.#preparedUsers().filter(({ activations }) => activations.name === name);
+      const rowBytes = users.map(({ activations, columns }) => activations.rowBytes(columns));
+      const tileBytes = users.map(({ activations, columns }) => activations.tileBytes(columns));
       if (rows === 1) {
         for (let thread = 0; thread < this.#threads; thread++) {
           yield [area.rows + thread * area.rowStride, Math.max(...rowBytes)];
@@ -139,6 +139,17 @@ export class MemoryGuard {
         yield [area.tiles, (Math.max(...tileBytes) * rows) / TILE_TOKENS];
       }
     }
+  }
+
+  /** Kinds and widths of the activations that linears read; tenderLinear's depend on its quantizer as well. */
+  #preparedUsers(): { readonly activations: ActivationLayout; readonly columns: number }[] {
+    const stored = [...this.#plan.weights.values()].flatMap(({ weight, layout }) =>
+      layout === undefined ? [] : [{ activations: layout.activations, columns: weight.columns }],
+    );
+    const quantized = this.#case.program.ops.flatMap((op) =>
+      op.kind === "tenderLinear" ? [{ activations: tenderActivations(op), columns: op.codes.columns }] : [],
+    );
+    return [...stored, ...quantized];
   }
 
   /** The exact elements of the keys (panels of 8 positions) and values (rows) of the step's positions. */

@@ -1,0 +1,169 @@
+/**
+ * Case rows of tenderLinear: both widths of codes with every kind of activations they meet, odd shapes, chunks of rows,
+ * offsets, and accumulators that end just below 2^31 on either side.
+ * Invariant: integers leave no excuse, so every bound is 0.
+ */
+import type { ActivationQuantizer } from "../../program/program.ts";
+import { i4 } from "../../quantization/i4.ts";
+import { i8 } from "../../quantization/i8.ts";
+import { CaseBuilder, INPUT_COUNT, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import type { KernelCase } from "../kernel-case.ts";
+
+/** Ranges found per token, up to `limit`. */
+interface PerToken {
+  readonly limit: number;
+}
+
+/** Static ranges in `groups` channel groups, with or without channel bias. */
+interface Static {
+  readonly limit: number;
+  readonly groups: number;
+  readonly chunks: number;
+  readonly bias: boolean;
+}
+
+interface Setting {
+  readonly codeBits: 4 | 8;
+  readonly activations: PerToken | Static;
+  readonly kernel: "t8_t16" | "t4_t16" | "t4_t8";
+}
+
+const SETTINGS: readonly Setting[] = [
+  { codeBits: 8, activations: { limit: 127, groups: 9, chunks: 1, bias: true }, kernel: "t8_t16" },
+  { codeBits: 8, activations: { limit: 7, groups: 13, chunks: 3, bias: false }, kernel: "t8_t16" },
+  { codeBits: 8, activations: { limit: 127 }, kernel: "t8_t16" },
+  { codeBits: 4, activations: { limit: 127, groups: 8, chunks: 3, bias: true }, kernel: "t4_t16" },
+  { codeBits: 4, activations: { limit: 20000 }, kernel: "t4_t16" },
+  { codeBits: 4, activations: { limit: 7, groups: 5, chunks: 3, bias: true }, kernel: "t4_t8" },
+  { codeBits: 4, activations: { limit: 127, groups: 1, chunks: 1, bias: false }, kernel: "t4_t8" },
+  { codeBits: 4, activations: { limit: 127 }, kernel: "t4_t8" },
+];
+
+const SHAPES = [
+  [1, 2],
+  [7, 34],
+  [8, 32],
+  [17, 172],
+  [40, 38],
+] as const;
+
+/** Positions that share a range, so that a step of five tokens sees three chunks. */
+const CHUNK_ROWS = 2;
+
+export function tenderLinearCases(): readonly KernelCase[] {
+  return [
+    ...SETTINGS.flatMap((setting) => SHAPES.map((shape, i) => shapeCase(setting, shape, i % 2 === 0))),
+    // 1040 * 127 * 2^7 * 127 and 9362 * 32767 * 7: one column more would pass 2^31 - 1.
+    boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponent: 7 }),
+    boundCase("t4_t16", { codeBits: 4, columns: 9362, limit: 32767, exponent: 0 }),
+    boundCase("t4_t8", { codeBits: 4, columns: 1030, limit: 127, exponent: 0 }),
+  ];
+}
+
+function names(kernel: Setting["kernel"]) {
+  return { decode: `tender_linear_${kernel}_row`, batch: `tender_linear_${kernel}_tile` };
+}
+
+function shapeCase(
+  { codeBits, activations, kernel }: Setting,
+  [rows, columns]: readonly [number, number],
+  hasOffset: boolean,
+): KernelCase {
+  const builder = new CaseBuilder(
+    `tenderLinear W${codeBits} ${JSON.stringify(activations)} [${rows}, ${columns}]`,
+  );
+  const random = (stream: string, count: number) => builder.random(stream, count);
+  const quantizer = buildQuantizer(builder, activations, columns);
+  const chunks = quantizer.kind === "static" ? quantizer.chunks : 1;
+  const x = builder.input("x", inputRows(random, columns), columns);
+  const out = tokenBuffer("out", rows);
+  const most = codeBits === 8 ? 127 : 7;
+  const codes = random("codes", rows * columns).map((value) =>
+    Math.max(-most, Math.min(most, Math.round((value * most) / 2))),
+  );
+  builder.test({
+    kind: "tenderLinear",
+    x,
+    codes: builder.matrix("codes", rows, columns, codeBits === 8 ? i8 : i4, codes),
+    codeBits,
+    scales: builder.vector("scales", random("scales", rows).map(Math.abs)),
+    offset: hasOffset ? builder.vector("offset", random("offset", chunks * rows)) : undefined,
+    quantizer,
+    out,
+  });
+  const steps = statelessSteps();
+  return builder.finish(out, { kernel: names(kernel), bound: 0, steps });
+}
+
+function buildQuantizer(
+  builder: CaseBuilder,
+  activations: PerToken | Static,
+  columns: number,
+): ActivationQuantizer {
+  if (!("groups" in activations)) return { kind: "dynamic", name: "per token", limit: activations.limit };
+  const { limit, groups, chunks, bias } = activations;
+  const exponents = builder
+    .random("exponents", chunks * columns)
+    .map((value) => Math.min(groups - 1, Math.floor(Math.abs(value) * groups)));
+  return {
+    kind: "static",
+    name: "input",
+    limit,
+    maxExponent: groups - 1,
+    chunks,
+    chunkRows: CHUNK_ROWS,
+    bias: bias ? builder.vector("bias", builder.random("bias", chunks * columns)) : undefined,
+    exponents: builder.vector("exponents", exponents),
+    scales: builder.vector(
+      "input scales",
+      Float32Array.from({ length: chunks }, (_, chunk) => (3 + chunk) / 2 ** (groups - 1) / limit),
+    ),
+  };
+}
+
+/** All codes as large as they get: rows of largest, smallest and alternating weights, tokens of either sign. */
+function boundCase(
+  kernel: Setting["kernel"],
+  given: {
+    readonly codeBits: 4 | 8;
+    readonly columns: number;
+    readonly limit: number;
+    readonly exponent: number;
+  },
+): KernelCase {
+  const { codeBits, columns, limit, exponent } = given;
+  const rows = 17;
+  const builder = new CaseBuilder(`tenderLinear ${kernel} at the accumulator's bound`);
+  const most = codeBits === 8 ? 127 : 7;
+  const codes = Float32Array.from({ length: rows * columns }, (_, i) => {
+    const row = Math.floor(i / columns);
+    return row % 3 === 0 ? most : row % 3 === 1 ? -most : i % 2 === 0 ? most : -most;
+  });
+  const inputs = Float32Array.from({ length: INPUT_COUNT * columns }, (_, i) => {
+    const token = Math.floor(i / columns);
+    return token % 3 === 0 ? 1e6 : token % 3 === 1 ? -1e6 : i % 2 === 0 ? 1e6 : -1e6;
+  });
+  const x = builder.input("x", inputs, columns);
+  const out = tokenBuffer("out", rows);
+  builder.test({
+    kind: "tenderLinear",
+    x,
+    codes: builder.matrix("codes", rows, columns, codeBits === 8 ? i8 : i4, codes),
+    codeBits,
+    scales: builder.vector("scales", new Float32Array(rows).fill(1)),
+    offset: undefined,
+    quantizer: {
+      kind: "static",
+      name: "input",
+      limit,
+      maxExponent: exponent,
+      chunks: 1,
+      chunkRows: 1,
+      bias: undefined,
+      exponents: builder.vector("exponents", new Float32Array(columns).fill(exponent)),
+      scales: builder.vector("input scales", Float32Array.of(1)),
+    },
+    out,
+  });
+  return builder.finish(out, { kernel: names(kernel), bound: 0, steps: statelessSteps() });
+}
