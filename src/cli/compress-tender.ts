@@ -1,11 +1,14 @@
 /** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ModelFile } from "../formats/model-file.ts";
 import { writeModelFolder } from "../formats/folder-writer.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
 import { maxGroups } from "../methods/tender/codes.ts";
-import { prepareTender } from "../methods/tender/prepare.ts";
+import { type Prepared, prepareTender } from "../methods/tender/prepare.ts";
+import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-search.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
+import type { Platform } from "../platform/types.ts";
 import { wholeNumber } from "./arguments.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -21,7 +24,7 @@ interface TenderFlags {
   readonly weightBits?: 4 | 8;
   readonly groups?: number;
   readonly chunkRows?: number;
-  readonly rounding: "up" | "down";
+  readonly rounding: "up" | "down" | "search";
   readonly channelBias: boolean;
   readonly head: boolean;
   readonly context: number;
@@ -68,8 +71,11 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
     )
     .option("--chunk-rows <n>", "positions that share ranges (default: all)", wholeNumber(1))
     .addOption(
-      new Option("--rounding <way>", "whether group ranges cover the calibration or clip to finer scales")
-        .choices(["up", "down"])
+      new Option(
+        "--rounding <way>",
+        "group ranges cover the calibration (up), clip to finer scales (down), or whatever loses less on the first segment",
+      )
+        .choices(["up", "down", "search"])
         .default("up"),
     )
     .option("--no-channel-bias", "do not centre channels before quantizing")
@@ -87,6 +93,7 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
 }
 
 async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
+  const settings = readSettings(flags);
   const text = await readTextFlag(flags.text, "--text");
   const platform = nodePlatform();
   await withInterrupt(async (signal) => {
@@ -107,8 +114,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         onProgress: (done, total) => calibrating.update(done, total),
       }).finally(() => calibrating.end());
       const quantizing = startProgress(terminal, "quantizing", "weights");
-      const settings = readSettings(flags);
-      const result = await compressTender(file, prepared.program, prepared.inputs, prepared.calibration, {
+      const { result, losses } = await quantize(platform, file, prepared, flags, {
         ...settings,
         calibration: prepared.facts,
         signal,
@@ -123,6 +129,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
       const summary = {
         out: flags.out,
         ...result.recipe.settings,
+        ...(losses && { roundingLosses: losses }),
         calibration: prepared.facts,
         sourceBytes: file.tensorBytes,
         bytes: result.file.tensorBytes,
@@ -144,7 +151,26 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
   });
 }
 
-function readSettings(flags: TenderFlags): Omit<TenderOptions, "calibration" | "signal" | "onProgress"> {
+/** The setting that was asked for, or the better of both roundings and what each lost. */
+async function quantize(
+  platform: Platform,
+  file: ModelFile,
+  prepared: Prepared,
+  flags: TenderFlags,
+  options: Omit<TenderOptions, "rounding">,
+): Promise<Omit<RoundingSearch, "losses"> & { readonly losses: RoundingSearch["losses"] | undefined }> {
+  const { program, inputs, calibration } = prepared;
+  const { rounding } = flags;
+  if (rounding === "search") {
+    return searchRounding(platform, file, prepared, options, flags.threads ?? platform.coreCount);
+  }
+  const result = await compressTender(file, program, inputs, calibration, { ...options, rounding });
+  return { result, losses: undefined };
+}
+
+function readSettings(
+  flags: TenderFlags,
+): Omit<TenderOptions, "rounding" | "calibration" | "signal" | "onProgress"> {
   const weightBits = flags.weightBits ?? (flags.bits === 4 ? 4 : 8);
   const groups = flags.groups ?? DEFAULT_GROUPS[flags.bits];
   const most = flags.bits === 16 ? 1 : maxGroups(flags.bits);
@@ -158,12 +184,16 @@ function readSettings(flags: TenderFlags): Omit<TenderOptions, "calibration" | "
       "compress tender: --chunk-rows means nothing with --bits 16, whose ranges are found per token",
     );
   }
+  if (flags.bits === 16 && flags.rounding === "search") {
+    throw new UsageError(
+      "compress tender: --rounding search means nothing with --bits 16, whose ranges are found per token",
+    );
+  }
   return {
     activationBits: flags.bits,
     weightBits,
     groups,
     chunkRows: flags.chunkRows,
-    rounding: flags.rounding,
     channelBias: flags.channelBias,
     headBits: flags.head ? 8 : undefined,
   };

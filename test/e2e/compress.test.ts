@@ -84,6 +84,17 @@ describe("skim compress tender", () => {
     expect(inspection.formats.map(({ name }: { name: string }) => name)).toContain("I4");
   });
 
+  test("searches for the rounding that loses less", async () => {
+    const outcome = await tender("searched", "--bits", "8", "--rounding", "search", "--json");
+    expect(outcome.code).toBe(0);
+    const { rounding, roundingLosses } = JSON.parse(outcome.stdout);
+    expect(rounding).toBe(roundingLosses.down < roundingLosses.up ? "down" : "up");
+    const pointless = await tender("pointless", "--bits", "16", "--rounding", "search");
+    expect(pointless).toMatchObject({ code: 2 });
+    expect(pointless.stderr).toContain("--rounding search means nothing with --bits 16");
+    expect(existsSync(path.join(folder, "pointless"))).toBe(false);
+  });
+
   test("says what is wrong in one line and leaves nothing behind", async () => {
     const empty = path.join(folder, "empty.txt");
     const short = path.join(folder, "short.txt");

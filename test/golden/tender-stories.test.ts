@@ -11,6 +11,7 @@ import { loadProgram } from "../../src/models/registry.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import { compressTender, type TenderOptions, type TenderResult } from "../../src/methods/tender/compress.ts";
 import { prepareTender } from "../../src/methods/tender/prepare.ts";
+import { searchRounding } from "../../src/methods/tender/rounding-search.ts";
 import type { Program } from "../../src/program/program.ts";
 import { dataPath, describeWithData } from "../shared-data.ts";
 import { executorOptions, meanNll, plantOutliers, referenceLogits, stepOf, W8A8 } from "../tender-models.ts";
@@ -70,6 +71,28 @@ describeWithData("Tender on stories260K", () => {
     const tender = await nllOf(planted, { groups: 9 });
     expect(perTensor - FLOAT_NLL).toBeGreaterThan(0.5);
     expect(Math.abs(tender - FLOAT_NLL)).toBeLessThan(0.02);
+  });
+
+  test("the rounding search keeps what loses less on the first segment", async () => {
+    const prepared = await prepareTender(nodePlatform(), file, text, {
+      chunkRows: undefined,
+      segmentTokens: 512,
+      maxSegments: 8,
+      threads: 1,
+    });
+    for (const activationBits of [8, 4] as const) {
+      const options = { ...W8A8, activationBits, calibration: prepared.facts };
+      const { result, losses } = await searchRounding(nodePlatform(), file, prepared, options, 1);
+      const segment = [...prepared.firstSegment];
+      for (const rounding of ["up", "down"] as const) {
+        const { inputs, calibration } = prepared;
+        const made = await compressTender(file, program, inputs, calibration, { ...options, rounding });
+        const nll = meanNll(await referenceLogits(made.program, made.file, segment), segment, 512);
+        expect(Math.abs(nll - losses[rounding])).toBeLessThan(2e-3);
+      }
+      expect(losses.up).not.toBe(losses.down);
+      expect(result.recipe.settings.rounding).toBe(losses.down < losses.up ? "down" : "up");
+    }
   });
 
   test("4-bit weights with 16-, 8- and 4-bit activations", async () => {

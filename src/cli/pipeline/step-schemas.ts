@@ -137,7 +137,10 @@ const tender = z
       .describe("bits of weights"),
     groups: count("most channel groups"),
     chunkRows: count("positions that share ranges"),
-    rounding: z.enum(["up", "down"]).optional().describe("group ranges cover the calibration or clip"),
+    rounding: z
+      .enum(["up", "down", "search"])
+      .optional()
+      .describe("group ranges cover the calibration, clip, or whatever loses less"),
     channelBias: z.boolean().optional().describe("centre channels before quantizing"),
     head: z.boolean().optional().describe("quantize the output head too"),
     context: z.int().min(2).optional().describe("tokens per calibration segment"),

@@ -32,6 +32,8 @@ export interface Prepared {
   readonly program: Program;
   readonly inputs: readonly ObservedInput[];
   readonly calibration: Calibration;
+  /** Tokens of the first calibration segment, on which roundings are compared. */
+  readonly firstSegment: readonly number[];
   readonly facts: NonNullable<TenderRecipe["calibration"]>;
 }
 
@@ -77,7 +79,7 @@ export async function prepareTender(
     });
     const tokens = segments.reduce((sum, segment) => sum + segment.length, 0);
     const facts = { textSha256: await sha256(text), tokens, segments: segments.length, segmentTokens };
-    return { program, inputs: observed.inputs, calibration, facts };
+    return { program, inputs: observed.inputs, calibration, firstSegment: segments[0], facts };
   } finally {
     await executor.dispose();
   }
