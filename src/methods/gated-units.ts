@@ -33,8 +33,71 @@ export function findGatedUnits({ ops }: Program): GatedUnit[] {
   });
 }
 
+/** Indices of the ops of a gated feed-forward that another method reads by chosen columns of its inputs. */
+export interface ColumnUnit {
+  readonly layer: number;
+  readonly glu: number;
+  /** The choice of columns of down, where there is one. */
+  readonly choice: number | undefined;
+  readonly down: number;
+}
+
+/** Units of which gate and up are computed for every neuron and some linear reads chosen columns, layer by layer. */
+export function findColumnUnits({ ops }: Program): ColumnUnit[] {
+  return ops.flatMap((op, glu): ColumnUnit[] => {
+    if (op.kind !== "glu") return [];
+    const sources = [op.gate, op.up].map(({ name }) => ops[lastWriter(ops, name, glu)]?.kind);
+    if (!sources.every((kind) => kind === "linear" || kind === "linearColumns")) return [];
+    const reads = (later: Op, i: number) => i > glu && "x" in later && later.x.name === op.out.name;
+    const down = ops.findIndex(
+      (later, i) => reads(later, i) && (later.kind === "linear" || later.kind === "linearColumns"),
+    );
+    const product = ops[down];
+    if (product?.kind !== "linear" && product?.kind !== "linearColumns") return [];
+    const chosen = product.kind === "linearColumns";
+    if (chosen ? isLive(product.selection) : !sources.includes("linearColumns")) return [];
+    const weight = chosen ? product.parts[0].weight : product.weight;
+    const layer = /^layers\.(\d+)\.feedForward\.down$/.exec(weight.name)?.[1];
+    const choice = ops.findIndex((later, i) => reads(later, i) && later.kind === "selectColumns");
+    return layer === undefined
+      ? []
+      : [{ layer: Number(layer), glu, choice: chosen ? choice : undefined, down }];
+  });
+}
+
+/** Whether the open gates have had their say already. */
+function isLive({ rule, among }: Selection): boolean {
+  return rule.kind === "gate" || among !== undefined;
+}
+
+/** By index, the ops that replace those of a unit whose choice of down's columns stays within `live`. */
+export function narrowColumns(
+  { ops }: Program,
+  { glu, choice, down }: ColumnUnit,
+  live: Selection,
+): readonly (readonly [number, readonly Op[]])[] {
+  const unit = ops[glu] as GluOp;
+  const open: readonly Op[] = [{ kind: "selectColumns", x: unit.gate, out: live }, unit];
+  const product = ops[down];
+  const chooser = choice === undefined ? undefined : ops[choice];
+  if (chooser?.kind === "selectColumns" && choice !== undefined && product.kind === "linearColumns") {
+    const name = `${live.name}.${chooser.out.name}`;
+    const selection: Selection = { ...chooser.out, name, among: live };
+    return [
+      [glu, open],
+      [choice, [{ ...chooser, out: selection }]],
+      [down, [{ ...product, selection }]],
+    ];
+  }
+  const { x, weight, bias, out } = product as LinearOp;
+  return [
+    [glu, open],
+    [down, [{ kind: "linearColumns", x, selection: live, parts: [{ weight, bias, out }] }]],
+  ];
+}
+
 /** The activation of a unit. */
-export function activationOf({ ops }: Program, unit: GatedUnit): Activation {
+export function activationOf({ ops }: Program, unit: Pick<GatedUnit, "glu">): Activation {
   return (ops[unit.glu] as GluOp).activation;
 }
 

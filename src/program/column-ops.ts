@@ -25,6 +25,8 @@ export interface Selection {
   readonly name: string;
   readonly width: number;
   readonly rule: SelectionRule;
+  /** An earlier choice within which this one chooses: what it left out may not even have been computed. */
+  readonly among?: Selection;
 }
 
 /** out = the columns of x [1, width] that the selection's rule chooses. */
@@ -71,8 +73,9 @@ export interface LinearRowsOp {
 export type ColumnOp = SelectColumnsOp | LinearColumnsOp | LinearRowsOp;
 
 /** Share of the columns that a token reads; thresholds whose share nobody has measured count as all. */
-export function selectedShare({ rule, width }: Selection): number {
-  return rule.kind === "topK" ? rule.count / width : (rule.share ?? 1);
+export function selectedShare({ rule, width, among }: Selection): number {
+  const own = rule.kind === "topK" ? rule.count / width : (rule.share ?? 1);
+  return among === undefined ? own : Math.min(own, selectedShare(among));
 }
 
 export function columnWeights(op: ColumnOp): readonly Weight[] {
@@ -85,7 +88,8 @@ export function columnWeights(op: ColumnOp): readonly Weight[] {
 export function describeColumnOp(op: ColumnOp): string {
   if (op.kind === "selectColumns") {
     const { out, x } = op;
-    return `${out.name} = selectColumns(${x.name}, ${describeRule(out.rule)} of ${out.width})`;
+    const among = out.among === undefined ? "" : ` among ${out.among.name}`;
+    return `${out.name} = selectColumns(${x.name}, ${describeRule(out.rule)} of ${out.width}${among})`;
   }
   if (op.kind === "linearRows") {
     const { out, x, selection, weight } = op;
@@ -117,7 +121,11 @@ export function checkColumnOp(
   expectEqual("x rows", op.x.rows, "tokens", fail);
   if (op.kind === "selectColumns") {
     expectEqual("selection width", op.out.width, op.x.width, fail);
-    const { rule } = op.out;
+    const { rule, among } = op.out;
+    if (among !== undefined) {
+      expectEqual("width of the earlier choice", among.width, op.x.width, fail);
+      if (rule.kind === "gate") fail("chooses gates among chosen ones, which nothing needs");
+    }
     const valid =
       rule.kind === "topK"
         ? Number.isInteger(rule.count) && rule.count >= 0 && rule.count <= op.x.width

@@ -80,8 +80,6 @@ const NAMES = Object.keys(METHODS) as Method[];
 const REFUSED: Readonly<Record<string, RegExp>> = {
   "tender then dip": /no place for a choice of columns/,
   "tender then neurons": /no gated feed-forward of plain linears left/,
-  "neurons then dip": /no place for a choice of columns/,
-  "dip then neurons": /no gated feed-forward of plain linears left/,
   "tender then trim": /quantized by the method tender/,
 };
 
@@ -153,8 +151,8 @@ describe("ordered pairs", () => {
     expect(await compare(file, first === "spans" || second === "spans")).toBeLessThan(0.02);
   });
 
-  it("are twenty, five of them refused", () => {
-    expect([pairs.length, Object.keys(REFUSED).length]).toEqual([20, 5]);
+  it("are twenty, three of them refused", () => {
+    expect([pairs.length, Object.keys(REFUSED).length]).toEqual([20, 3]);
   });
 });
 
@@ -166,12 +164,12 @@ describe("a method at its neutral setting leaves the other's bits", () => {
     expect(firstDifference(await bitsOf(await METHODS.spans(file), "all"), await bitsOf(file))).toBe(-1);
   });
 
-  it.each(["trim", "spans"] as const)("%s, all columns kept", async (method) => {
+  it.each(["trim", "neurons", "spans"] as const)("%s, all columns kept", async (method) => {
     const file = await compose(method);
     expect(firstDifference(await bitsOf(dipAll(file)), await bitsOf(file))).toBe(-1);
   });
 
-  it.each(["trim", "spans"] as const)("%s, neurons skipped that are zero", async (method) => {
+  it.each(["trim", "dip", "spans"] as const)("%s, neurons skipped that are zero", async (method) => {
     const file = await compose(method);
     expect(firstDifference(await bitsOf(await METHODS.neurons(file)), await bitsOf(file))).toBe(-1);
   });
@@ -189,4 +187,11 @@ it("trimming takes the dropped sublayers' keys and values with it, whatever else
 it("four methods at once agree with the reference", { timeout: 30_000 }, async () => {
   expect(await compare(await compose("trim", "neurons", "tender", "spans"), true)).toBeLessThan(0.02);
   expect(await compare(await compose("trim", "dip", "tender", "spans"), true)).toBeLessThan(0.02);
+});
+
+it("all five at once agree with the reference, with live neurons on either side of columns", {
+  timeout: 60_000,
+}, async () => {
+  expect(await compare(await compose("trim", "dip", "neurons", "tender", "spans"), true)).toBeLessThan(0.02);
+  expect(await compare(await compose("trim", "neurons", "dip", "tender", "spans"), true)).toBeLessThan(0.02);
 });

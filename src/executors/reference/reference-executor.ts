@@ -14,7 +14,13 @@ import { linearRows } from "../../kernels/linear-rows/reference.ts";
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
 import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
-import { selectAbove, selectGates, selectTop } from "../../kernels/select-columns/reference.ts";
+import {
+  selectAbove,
+  selectAboveAmong,
+  selectGates,
+  selectTop,
+  selectTopAmong,
+} from "../../kernels/select-columns/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
 import {
@@ -24,7 +30,7 @@ import {
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
-import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp } from "../../program/column-ops.ts";
+import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp, Selection } from "../../program/column-ops.ts";
 import { knownTokens, programCaches } from "../../program/dataflow.ts";
 import type {
   AttentionOp,
@@ -244,17 +250,23 @@ export class ReferenceExecutor implements Executor {
   /** Prompts and steps of several tokens use every column; see program/column-ops.ts. */
   #choose(op: SelectColumnsOp, x: Float32Array, step: Step): Int32Array | "all" {
     if (step.tokens.length > 1 || step.prompt === true) return "all";
-    const { rule, width } = op.out;
+    const { rule, width, among } = op.out;
     const row = x.subarray(0, width);
     if (this.#chooser !== undefined) return this.#chooser(op, row, step.positions[0]);
     if (rule.kind === "gate") return selectGates(row, rule.threshold);
+    const earlier = among === undefined ? "all" : this.#chosen(among);
+    if (earlier !== "all") {
+      return rule.kind === "topK"
+        ? selectTopAmong(row, rule.count, earlier)
+        : selectAboveAmong(row, rule.threshold, earlier);
+    }
     return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
   }
 
   /** Where neurons were chosen, their rows; all rows otherwise. */
   async #runLinearRows(op: LinearRowsOp, step: Step, pacer: Pacer): Promise<void> {
     const { x, selection, weight, out } = op;
-    const chosen = found(this.#selections.get(selection.name), `selection ${selection.name}`);
+    const chosen = this.#chosen(selection);
     if (chosen === "all") {
       await this.#runLinear({ kind: "linear", x, weight, bias: undefined, out }, step, pacer);
       return;
@@ -267,7 +279,7 @@ export class ReferenceExecutor implements Executor {
   /** Where columns were chosen, by the chosen ones; densely otherwise. */
   async #runLinearColumns(op: LinearColumnsOp, step: Step, pacer: Pacer): Promise<void> {
     const { x, selection, parts } = op;
-    const chosen = found(this.#selections.get(selection.name), `selection ${selection.name}`);
+    const chosen = this.#chosen(selection);
     for (const { weight, bias, out } of parts) {
       if (chosen === "all") {
         await this.#runLinear({ kind: "linear", x, weight, bias, out }, step, pacer);
@@ -309,6 +321,10 @@ export class ReferenceExecutor implements Executor {
       attention(out, query, cache, step.slots, step.positions, shape, t, t + 1, step.visible);
       await pacer.pause();
     }
+  }
+
+  #chosen({ name }: Selection): Int32Array | "all" {
+    return found(this.#selections.get(name), `selection ${name}`);
   }
 
   #weight(name: string): Float32Array {

@@ -62,7 +62,9 @@ export function placeColumnAreas(
     const threadStride = 64 * Math.ceil(bytes / 64);
     return { address: space.take(threadStride * threads), threadStride };
   };
-  const widths = new Map(ops.map(({ selection }) => [selection.name, selection.width]));
+  // Of every choice that is made, also those that only narrow later ones.
+  const chosen = program.ops.flatMap((op) => (op.kind === "selectColumns" ? [op.out] : []));
+  const widths = new Map(chosen.map(({ name, width }) => [name, width]));
   const tile = Math.max(
     ...ops.map((op) => columnTileBytes(layoutOf(op, file, options), op.parts[0].weight.columns)),
   );

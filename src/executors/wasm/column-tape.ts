@@ -31,10 +31,11 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
     tape.kernels.push("none");
     return;
   }
-  const { rule } = op.out;
+  const { rule, among } = op.out;
   const { code, kernel } = SELECTIONS[rule.kind];
   const target = selectionArea(tape, op.out.name);
-  tape.kernels.push(kernel);
+  const earlier = among === undefined ? { address: 0, threadStride: 0 } : selectionArea(tape, among.name);
+  tape.kernels.push(among === undefined ? kernel : kernel.replace("_f32", "_among_f32"));
   tape.emit(
     layout.OP_SELECT_COLUMNS,
     [
@@ -45,6 +46,8 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
       rule.kind === "topK" ? rule.count : tape.float(rule.threshold),
       target.address,
       target.threadStride,
+      earlier.address,
+      earlier.threadStride,
     ],
     { reads: [tape.rowTouch(op.x)], writes: [] },
   );

@@ -52,6 +52,12 @@ export function linearColumnsCases(): readonly KernelCase[] {
     ...[0, 1e-21, 0.7, 2.5, 1e9].map((threshold) =>
       selectionCase("select_above_f32", { kind: "threshold", threshold }, 37),
     ),
+    ...[0, 1, 5, 36, 37].flatMap((kept) =>
+      [0, 0.4, 1e9].map((least) => selectionCase("select_top_among_f32", top(kept), 37, least)),
+    ),
+    ...[0, 0.7, 1e9].map((threshold) =>
+      selectionCase("select_above_among_f32", { kind: "threshold", threshold }, 37, 0.4),
+    ),
   ];
 }
 
@@ -99,15 +105,29 @@ function biasOf(builder: CaseBuilder, { name }: Storage, part: number, rows: num
   return part === 1 && name === "f32_f32" ? builder.vector("bias", builder.random("bias", rows)) : undefined;
 }
 
-/** The selection under test, seen through an identity matrix: the chosen inputs, and zeros. */
-function selectionCase(kernel: string, rule: SelectionRule, width: number): KernelCase {
-  const builder = new CaseBuilder(`selectColumns ${JSON.stringify(rule)} of ${width}`);
+/**
+ * The selection under test, seen through an identity matrix: the chosen inputs, and zeros. With `least` it chooses among
+ * the inputs of at least that magnitude.
+ */
+function selectionCase(kernel: string, rule: SelectionRule, width: number, least?: number): KernelCase {
+  const among = least === undefined ? "" : ` among those from ${least}`;
+  const builder = new CaseBuilder(`selectColumns ${JSON.stringify(rule)} of ${width}${among}`);
   const x = builder.input(
     "x",
     inputRows((stream, count) => builder.random(stream, count), width),
     width,
   );
-  const selection: Selection = { name: "chosen", width, rule };
+  const earlier: Selection | undefined =
+    least === undefined
+      ? undefined
+      : { name: "earlier", width, rule: { kind: "threshold", threshold: least } };
+  if (earlier !== undefined) builder.push({ kind: "selectColumns", x, out: earlier });
+  const selection: Selection = {
+    name: "chosen",
+    width,
+    rule,
+    ...(earlier === undefined ? {} : { among: earlier }),
+  };
   builder.test({ kind: "selectColumns", x, out: selection });
   const identity = new Float32Array(width * width);
   for (let i = 0; i < width; i++) identity[i * width + i] = 1;

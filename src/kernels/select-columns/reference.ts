@@ -25,10 +25,21 @@ export function selectTop(x: Values, count: number, preference?: CachedPreferenc
   return Int32Array.from(order.slice(0, count)).sort();
 }
 
+/** The `count` columns of largest |x| of those in `among`, which is ascending; ties go to the lower index. */
+export function selectTopAmong(x: Values, count: number, among: Int32Array): Int32Array {
+  return selectTop(Float64Array.from(among, (i) => x[i]), Math.min(count, among.length)).map((i) => among[i]);
+}
+
 /** The columns with |x| >= threshold, ascending by index; the threshold is compared as f32. */
 export function selectAbove(x: Values, threshold: number): Int32Array {
   const limit = Math.fround(threshold);
   return Int32Array.from(x.keys()).filter((i) => Math.abs(x[i]) >= limit);
+}
+
+/** Those in `among` with |x| >= threshold. */
+export function selectAboveAmong(x: Values, threshold: number, among: Int32Array): Int32Array {
+  const limit = Math.fround(threshold);
+  return among.filter((i) => Math.abs(x[i]) >= limit);
 }
 
 /** The gates that ReLU (threshold 0) or FATReLU lets through, and NaN, ascending by index; compared as f32. */

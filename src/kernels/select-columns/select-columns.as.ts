@@ -22,8 +22,10 @@ function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: 
   let p = target + 16;
   if (ties == 0) {
     for (let i = 0; i < width; i++) {
+      // Read first: the indices may take the place of the values.
+      const taken = <usize>(magnitude(x + (<usize>i << 2)) >= least) << 2;
       store<i32>(p, i);
-      p += <usize>(magnitude(x + (<usize>i << 2)) >= least) << 2;
+      p += taken;
     }
   } else {
     for (let i = 0; i < width; i++) {
@@ -62,6 +64,35 @@ export function select_top_f32(x: usize, width: i32, count: i32, target: usize):
   // Fewer than `count` lie above the tie at `low`. Where `high` never moved, the tie is a NaN of all ones.
   const above = high == 0x80000000 ? 0 : countAtLeast(x, width, <i32>high);
   collect(x, width, high == 0x80000000 ? i32.MAX_VALUE : <i32>high, <i32>low, count - above, target);
+}
+
+/** The `count` largest |x| of those in the choice `among`, ties by lower index. */
+export function select_top_among_f32(x: usize, among: usize, count: i32, target: usize): void {
+  const total = load<i32>(among), values = target + 16;
+  if (total <= count) {
+    memory.copy(target, among, 16 + (<usize>total << 2));
+    return;
+  }
+  for (let i: usize = 0; i < <usize>total; i++) {
+    store<i32>(values + (i << 2), load<i32>(x + (load<usize>(among + (i << 2), 16) << 2)));
+  }
+  // Places in `among` first, each written at or before the value it stands for; then what stands there.
+  select_top_f32(values, total, count, target);
+  for (let p = values, end = values + (<usize>load<i32>(target) << 2); p < end; p += 4) {
+    store<i32>(p, load<i32>(among + (load<usize>(p) << 2), 16));
+  }
+}
+
+/** All |x| >= threshold of those in the choice `among`. */
+export function select_above_among_f32(x: usize, among: usize, threshold: f32, target: usize): void {
+  const least = reinterpret<i32>(threshold);
+  let p = target + 16;
+  for (let at = among + 16, end = at + (<usize>load<i32>(among) << 2); at < end; at += 4) {
+    const i = load<usize>(at);
+    store<i32>(p, <i32>i);
+    p += <usize>(magnitude(x + (i << 2)) >= least) << 2;
+  }
+  store<i32>(target, <i32>((p - target - 16) >> 2));
 }
 
 /** All |x| >= threshold, which is not negative. */

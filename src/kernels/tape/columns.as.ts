@@ -12,16 +12,22 @@ import { BLOCK } from "../linear/layout.as";
 import { linear_bf16_f32_tile, linear_f16_f32_tile, linear_f32_f32_tile } from "../linear/linear-float.as";
 import { linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { SELECT_GATES, SELECT_TOP, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
-import { select_above_f32, select_gates_f32, select_top_f32 } from "../select-columns/select-columns.as";
+import {
+  select_above_among_f32, select_above_f32, select_gates_f32, select_top_among_f32, select_top_f32,
+} from "../select-columns/select-columns.as";
 import { address, real, shareOf, word } from "./words.as";
 
 // @ts-ignore: decorator
 @inline function elementBytes(format: i32): usize { return format == WEIGHT_F32 ? 4 : format == WEIGHT_Q8 ? 1 : 2; }
 
-/** rule, x, xThreadStride, width, count or threshold, target, targetThreadStride */
+/** rule, x, xThreadStride, width, count or threshold, target, targetThreadStride, earlier choice or 0, its thread stride */
 export function runSelectColumns(p: usize, thread: i32): void {
   const x = address(p, 3) + <usize>thread * address(p, 4), target = address(p, 7) + <usize>thread * address(p, 8);
-  if (word(p, 2) == SELECT_TOP) select_top_f32(x, word(p, 5), word(p, 6), target);
+  if (address(p, 9) != 0) {
+    const among = address(p, 9) + <usize>thread * address(p, 10);
+    if (word(p, 2) == SELECT_TOP) select_top_among_f32(x, among, word(p, 6), target);
+    else select_above_among_f32(x, among, real(p, 6), target);
+  } else if (word(p, 2) == SELECT_TOP) select_top_f32(x, word(p, 5), word(p, 6), target);
   else if (word(p, 2) == SELECT_GATES) select_gates_f32(x, word(p, 5), real(p, 6), target);
   else select_above_f32(x, word(p, 5), real(p, 6), target);
 }

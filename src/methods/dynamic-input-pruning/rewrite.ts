@@ -37,6 +37,13 @@ export function rewriteColumns(program: Program, recipe: ColumnRecipe): Program 
   const source = recipe.neurons === undefined ? program : prune(program, recipe, recipe.neurons);
   const ops: Op[] = [];
   for (let i = 0; i < source.ops.length; ) {
+    const narrowed = chooseAmongLive(source.ops[i], recipe);
+    if (narrowed !== undefined) {
+      found.add("glu");
+      ops.push(...narrowed);
+      i++;
+      continue;
+    }
     const group = linearsOfOneInput(source.ops, i, recipe);
     if (group === undefined) {
       ops.push(source.ops[i++]);
@@ -97,6 +104,26 @@ function chosenLinears({ site, layer, choice, linears }: Group): readonly Op[] {
     parts.push({ weight, bias, out });
   }
   return [...ops, { kind: "linearColumns", x, selection, parts }];
+}
+
+/**
+ * Down of a feed-forward whose open gates have chosen its neurons already (ProSparse): the choice for it is made among those,
+ * as nothing else has been computed. Gate, if it still is a plain linear, gets its columns as anywhere.
+ */
+function chooseAmongLive(op: Op, { glu }: ColumnRecipe): readonly Op[] | undefined {
+  if (op.kind !== "linearColumns" || glu === undefined || op.selection.rule.kind !== "gate") return undefined;
+  const layer = /^layers\.(\d+)\.feedForward\.down$/.exec(op.parts[0].weight.name)?.[1];
+  if (layer === undefined) return undefined;
+  const own = selectionOf("glu", Number(layer), glu, op.x);
+  const selection: Selection = {
+    ...own,
+    name: `${op.selection.name}.${own.name}`,
+    among: op.selection,
+  };
+  return [
+    { kind: "selectColumns", x: op.x, out: selection },
+    { ...op, selection },
+  ];
 }
 
 /** Layers with the same rule share a name, and with it the memory for the indices. */
