@@ -1,9 +1,11 @@
 /**
- * Llama 1, 2, 3 and models of the same shape (SmolLM, TinyLlama, Mistral files in GGUF).
+ * Llama 1, 2, 3 and models of the same shape (SmolLM, TinyLlama, Mistral files in GGUF; ReluLLaMA and ProSparse-LLaMA, whose
+ * SparseLlamaForCausalLM is Llama with relu or fatrelu).
  * Sources: transformers' modeling_llama.py and configuration_llama.py; llama.cpp architecture `llama`.
  * GGUF files store query and key rows permuted so that rotary pairs are neighbours; folders keep halves.
  */
 import * as z from "zod";
+import { FormatError } from "../errors.ts";
 import type { HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";
 import { ProgramBuilder } from "../program/builder.ts";
 import type { Program } from "../program/program.ts";
@@ -31,7 +33,11 @@ import { type BiasRule, WeightTable } from "./weight-table.ts";
 const llamaSchema = baseSchema.extend({
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
+  architectures: z.array(z.string()).nullish(),
 });
+
+/** Llama with another activation than its own, which config.json must therefore name. */
+const SPARSE_CLASS = "SparseLlamaForCausalLM";
 
 interface LlamaParameters extends HyperParameters {
   readonly attentionBias: BiasRule;
@@ -41,7 +47,7 @@ interface LlamaParameters extends HyperParameters {
 export const llama: ModelFamily = {
   name: "llama",
   ggufArchitectures: ["llama"],
-  modelTypes: ["llama"],
+  modelTypes: ["llama", "sparsellama"],
   async load(file, contextLength): Promise<LoadedModel> {
     const parameters = await readParameters(file, contextLength);
     checkConsistency(file.name, parameters);
@@ -59,6 +65,11 @@ async function readParameters(file: ModelFile, contextLength: number | undefined
 
 function readFolder(file: HuggingFaceModelFile, contextLength: number | undefined): LlamaParameters {
   const config = parseConfig(file, llamaSchema);
+  if (config.architectures?.includes(SPARSE_CLASS) && file.config.hidden_act === undefined) {
+    throw new FormatError(
+      `${file.name}: config.json key hidden_act: expected the activation of ${SPARSE_CLASS}, relu or fatrelu, got nothing - it does not run with Llama's silu, take it from the model's page`,
+    );
+  }
   const defaults = { family: "llama", tiedHead: false };
   return {
     ...readHuggingFaceParameters(file, config, defaults, contextLength),

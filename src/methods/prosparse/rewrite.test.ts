@@ -6,7 +6,10 @@ import { buildProgram } from "../../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
 import { syntheticShape } from "../../models/synthetic/shape.ts";
 import { countCost } from "../../program/accounting.ts";
+import type { Program } from "../../program/program.ts";
 import { printProgram } from "../../program/printer.ts";
+import { freeRecipe } from "../dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "../dynamic-input-pruning/rewrite.ts";
 import { rewriteNeurons, sparseLayers } from "./rewrite.ts";
 import { withActivation } from "./sparsity.ts";
 
@@ -86,6 +89,66 @@ describe("rewrite", async () => {
       (program) => countCost(program, model).reads.byKind.feedForward - norms,
     );
     expect(exact / dense).toBeCloseTo((1 + 2 * 0.25) / 3, 6);
+  });
+
+  const dip = (input?: number, glu?: number) => freeRecipe(input, glu);
+  const chosenOps = (program: Program) =>
+    printProgram(program)
+      .split("\n")
+      .filter((line) => /linearRows|linearColumns|selectColumns/.test(line))
+      .map((line) => line.trim());
+
+  it("behind chosen columns, gate and up stay as they are read and down's choice is made among the live", () => {
+    const lines = chosenOps(rewriteNeurons(rewriteColumns(relu, dip(0.5, 0.25)), recipe(0)));
+    expect(lines).toHaveLength(9);
+    expect(lines[1]).toMatch(/linearColumns.*feedForward\.gate.*feedForward\.up/);
+    expect(lines[2]).toMatch(/layers\.0\.neurons = .*x > 0 of 160/);
+    expect(lines[3]).toMatch(/layers\.0\.neurons\.glu\.columns = .*top 40 of 160 among layers\.0\.neurons/);
+    expect(lines[4]).toMatch(/linearColumns\(.*layers\.0\.neurons\.glu\.columns/);
+    expect(lines.slice(5).join("\n")).not.toMatch(/neurons/);
+    // Without a choice for down the live neurons are it.
+    const alone = chosenOps(rewriteNeurons(rewriteColumns(relu, dip(0.5)), recipe(0, 1)));
+    expect(alone).toHaveLength(8);
+    expect(alone[3]).toMatch(/linearColumns\(.*layers\.0\.neurons, layers\.0\.feedForward\.down/);
+  });
+
+  it("before chosen columns, up stays with the live neurons and gate is read by columns", () => {
+    const lines = chosenOps(rewriteColumns(rewriteNeurons(relu, recipe(0, 1)), dip(0.5, 0.25)));
+    expect(lines).toHaveLength(12);
+    expect(lines[0]).toMatch(/input\.columns = .*top 32 of 64/);
+    expect(lines[1]).toMatch(/linearColumns.*feedForward\.gate/);
+    expect(lines[1]).not.toMatch(/feedForward\.up/);
+    expect(lines[2]).toMatch(/layers\.0\.neurons = .*x > 0 of 160/);
+    expect(lines[3]).toMatch(/linearRows\(.*layers\.0\.neurons, layers\.0\.feedForward\.up/);
+    expect(lines[4]).toMatch(/top 40 of 160 among layers\.0\.neurons/);
+  });
+
+  it("counts the bytes of both, the smaller share where two choices meet", () => {
+    const model = {
+      weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
+      keyValueElementBytes: 0,
+      attended: 1,
+    };
+    const reads = (program: Program) => countCost(program, model).reads.byKind.feedForward - 2 * 64;
+    const matrices = 2 * 64 * 160;
+    expect(reads(rewriteNeurons(rewriteColumns(relu, dip(0.5, 0.75)), recipe(0, 1)))).toBeCloseTo(
+      matrices * (0.5 + 0.5 + 0.25),
+      6,
+    );
+    expect(reads(rewriteColumns(rewriteNeurons(relu, recipe(0, 1)), dip(0.5, 0.125)))).toBeCloseTo(
+      matrices * (0.5 + 0.25 + 0.125),
+      6,
+    );
+  });
+
+  it("skips neurons once", () => {
+    for (const once of [
+      rewriteNeurons(rewriteColumns(relu, dip(0.5, 0.5)), recipe(0, 1)),
+      rewriteNeurons(rewriteColumns(relu, dip(0.5)), recipe(0, 1)),
+      rewriteColumns(rewriteNeurons(relu, recipe(0, 1)), dip(0.5, 0.5)),
+    ]) {
+      expect(() => sparseLayers(once)).toThrow(/no gated feed-forward of plain linears left/);
+    }
   });
 
   it("refuses what is never exactly zero, and what it cannot find", () => {

@@ -68,11 +68,7 @@ function sparseOps(program: Program, unit: GatedUnit, liveShare: number) {
 }
 
 /** The neurons whose gate is open. */
-function liveNeurons(
-  program: Program,
-  unit: Pick<GatedUnit, "layer" | "glu">,
-  liveShare: number,
-): Selection {
+function liveNeurons(program: Program, unit: Pick<GatedUnit, "layer" | "glu">, liveShare: number): Selection {
   const threshold = gateThreshold(program, activationOf(program, unit));
   const { width } = (program.ops[unit.glu] as Extract<Op, { kind: "glu" }>).out;
   return {
