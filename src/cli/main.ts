@@ -12,6 +12,7 @@ import { addDataCommand } from "./data.ts";
 import { addEvalCommand } from "./eval.ts";
 import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
+import { addReportCommand } from "./report.ts";
 import { addRunCommand } from "./run.ts";
 import { addSimulateCommand } from "./simulate.ts";
 import { addStartCommand } from "./start.ts";
@@ -58,6 +59,7 @@ function buildCommand(terminal: Terminal): Command {
   addSynthCommand(program, terminal);
   addTrainCommand(program, terminal);
   addDataCommand(program, terminal);
+  addReportCommand(program, terminal);
   addStartCommand(program, terminal);
   return program;
 }

@@ -1,7 +1,7 @@
 /** The report of `skim train`: written beside the model from the run's log when a run ends or is stopped. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type LogEntry, type RunFacts, trainingReportHtml } from "../report/training-report.ts";
+import type { LogEntry, RunFacts } from "../report/training-report.ts";
 import { createFileSink } from "../platform/node.ts";
 import { writeCompletely } from "../formats/tensor-source.ts";
 
@@ -13,6 +13,7 @@ export async function writeTrainingReport(folder: string, log: string, facts: Ru
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as LogEntry);
+  const { trainingReportHtml } = await import("../report/training-report.ts");
   const html = trainingReportHtml(`Training of ${path.basename(path.resolve(folder))}`, entries, facts);
   const sink = await createFileSink(path.join(folder, TRAINING_REPORT));
   await writeCompletely(sink, () => sink.write(new TextEncoder().encode(html)));

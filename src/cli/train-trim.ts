@@ -22,7 +22,6 @@ import type { TrimSettings, TrimWorld } from "../methods/trimllm/trim-world.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { formatByName } from "../quantization/registry.ts";
-import { trimReportHtml } from "../report/trim-report.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
 import { ExampleBatches } from "../training/example-batches.ts";
@@ -212,6 +211,7 @@ function makeWorld(
 async function report(terminal: Terminal, flags: TrimFlags, state: TrimState): Promise<void> {
   const title = `${path.basename(flags.model)} on ${path.basename(flags.data)}`;
   const file = path.join(flags.out, REPORT);
+  const { trimReportHtml } = await import("../report/trim-report.ts");
   await writeFile(file, trimReportHtml(title, state));
   const { chosen, test } = state;
   const model = path.join(flags.out, `size-${String(chosen?.round ?? 0).padStart(2, "0")}`);

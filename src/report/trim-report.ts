@@ -1,6 +1,7 @@
 /** A trimming run as one HTML file: the plot of its sizes, a table of them, and what the choice went by. */
 import type { TrimState } from "../methods/trimllm/trim-state.ts";
-import { escapeText, paretoSvg } from "./pareto-plot.ts";
+import { escapeText, htmlPage, htmlTable } from "./page.ts";
+import { paretoSvg } from "./pareto-figure.ts";
 
 /** The file; `title` names the model and the data. At least one size must be measured. */
 export function trimReportHtml(title: string, state: TrimState): string {
@@ -14,7 +15,7 @@ export function trimReportHtml(title: string, state: TrimState): string {
       name: String(index),
       cost: result.size.readBytes / 1e6,
       quality: hasOptions ? 100 * result.validation.accuracy : Math.exp(result.validation.meanNll),
-      marked: index === state.chosen?.round,
+      ...(index === state.chosen?.round ? { ring: "chosen on validation" } : {}),
     })),
     {
       title,
@@ -48,20 +49,13 @@ export function trimReportHtml(title: string, state: TrimState): string {
     "KV bytes per position",
     "speed bound",
   ];
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>${escapeText(title)}</title>
-<style>body{font-family:sans-serif;max-width:70rem;margin:2rem auto}table{border-collapse:collapse}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #ddd}</style>
-<h1>${escapeText(title)}</h1>
-<p>${escapeText(summary(state, hasOptions))}</p>
-${svg}
-<table><tr>${head.map((cell) => `<th>${escapeText(cell)}</th>`).join("")}</tr>
-${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`).join("\n")}
-</table>
-<p>The speed bound is bytes read by size 0 over bytes read, without keys and values: more than that no kernel can gain.</p>
-</html>
-`;
+  return htmlPage(
+    title,
+    `<p>${escapeText(summary(state, hasOptions))}</p>
+<figure>${svg}</figure>
+${htmlTable(head, rows)}
+<p class="note">The speed bound is bytes read by size 0 over bytes read, without keys and values: more than that no kernel can gain.</p>`,
+  );
 }
 
 function summary({ chosen, end, test, trained, deletions, untuned }: TrimState, hasOptions: boolean): string {

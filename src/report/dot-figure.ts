@@ -1,0 +1,154 @@
+/**
+ * Named lines with a dot per series along one axis, in groups: ratios within a run, bytes, accuracies. A bar instead of a dot
+ * is what was promised or allowed rather than measured.
+ */
+import * as Plot from "@observablehq/plot";
+import {
+  BAR,
+  drawPlot,
+  FAINT,
+  FONT_SIZE,
+  GRID,
+  HALO,
+  legendMarks,
+  SERIES_COLOURS,
+  textWidth,
+} from "./plot-svg.ts";
+
+export interface DotSeries {
+  readonly name: string;
+  readonly symbol: "dot" | "ring" | "bar";
+}
+
+export interface DotLine {
+  readonly name: string;
+  /** A value per series, undefined where there is none. */
+  readonly values: readonly (number | undefined)[];
+}
+
+export interface DotGroup {
+  readonly name: string;
+  readonly lines: readonly DotLine[];
+}
+
+export interface DotOptions {
+  readonly title: string;
+  readonly xLabel: string;
+  readonly series: readonly DotSeries[];
+  /** A value to compare with, drawn across all lines. */
+  readonly rule?: number;
+  readonly log?: boolean;
+  /** Ends of the axis; from 0, or from the least value where it is logarithmic. */
+  readonly domain?: readonly [number, number];
+  readonly format: (value: number) => string;
+}
+
+const WIDTH = 800;
+const LINE_HEIGHT = 22;
+const [RIGHT, TOP, BOTTOM] = [64, 44, 44];
+
+interface Mark {
+  readonly key: string;
+  readonly value: number;
+  readonly title: string;
+}
+
+/** The drawing; there must be a line. */
+export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string {
+  // Every line and every group's heading has a place of its own on the vertical axis.
+  const keys = groups.flatMap((group, g) => [`${g}`, ...group.lines.map((_, i) => `${g}/${i}`)]);
+  const lines = groups.flatMap(({ lines }, g) => lines.map((line, i) => ({ ...line, key: `${g}/${i}` })));
+  const headings = groups.map(({ name }, g) => ({ key: `${g}`, name }));
+  const marginLeft = Math.min(330, 24 + Math.max(...lines.map(({ name }) => textWidth(name))));
+  const values = lines.flatMap(({ values }) => values.filter((value) => value !== undefined));
+  return drawPlot(options.title, {
+    width: WIDTH,
+    height: TOP + BOTTOM + keys.length * LINE_HEIGHT,
+    marginLeft,
+    marginRight: RIGHT,
+    marginTop: TOP,
+    marginBottom: BOTTOM,
+    x: { type: options.log === true ? "log" : "linear", domain: options.domain ?? domainOf(values, options) },
+    y: { type: "band", domain: keys, axis: null },
+    marks: [
+      Plot.gridX({ stroke: GRID, strokeOpacity: 1 }),
+      Plot.axisX({
+        tickSize: 0,
+        label: options.xLabel,
+        labelAnchor: "center",
+        labelArrow: "none",
+        ticks: 6,
+        tickFormat: (value: number) => String(Number(value.toPrecision(3))),
+      }),
+      ...(options.rule === undefined
+        ? []
+        : [Plot.ruleX([options.rule], { stroke: FAINT, strokeWidth: 1.2 })]),
+      Plot.text(headings, {
+        y: "key",
+        text: "name",
+        frameAnchor: "left",
+        textAnchor: "start",
+        dx: -marginLeft,
+        dy: 3,
+        fontWeight: 600,
+        ...HALO,
+      }),
+      Plot.text(lines, {
+        y: "key",
+        text: "name",
+        frameAnchor: "left",
+        textAnchor: "end",
+        dx: -10,
+        fill: "var(--text)",
+      }),
+      ...options.series.flatMap((series, s) => seriesMarks(series, s, marksOf(lines, series, s, options))),
+      Plot.text(
+        lines.map(({ key, values: [value] }) => ({ key, value })),
+        {
+          y: "key",
+          frameAnchor: "right",
+          textAnchor: "end",
+          dx: RIGHT - 4,
+          text: ({ value }: { value: number | undefined }) =>
+            value === undefined ? "" : options.format(value),
+          fill: SERIES_COLOURS[0],
+          fontSize: FONT_SIZE - 1,
+        },
+      ),
+      ...legendMarks(
+        options.series.map(({ name, symbol }, s) => ({ text: name, colour: colourOf(s), symbol })),
+        24 - marginLeft,
+      ),
+    ],
+  });
+}
+
+function marksOf(
+  lines: readonly (DotLine & { key: string })[],
+  series: DotSeries,
+  index: number,
+  { format }: DotOptions,
+): Mark[] {
+  return lines.flatMap(({ key, name, values }) => {
+    const value = values[index];
+    return value === undefined ? [] : [{ key, value, title: `${name}, ${series.name}: ${format(value)}` }];
+  });
+}
+
+function seriesMarks({ symbol }: DotSeries, index: number, marks: readonly Mark[]): Plot.Markish[] {
+  const place = { x: "value", y: "key", title: "title" } as const;
+  const colour = colourOf(index);
+  if (symbol === "bar") return [Plot.dot(marks, { ...place, symbol: BAR, fill: colour, r: 7 })];
+  if (symbol === "ring") return [Plot.dot(marks, { ...place, stroke: colour, strokeWidth: 2, r: 4.5 })];
+  return [Plot.dot(marks, { ...place, fill: colour, r: 5 })];
+}
+
+function colourOf(series: number): string {
+  return SERIES_COLOURS[series % SERIES_COLOURS.length];
+}
+
+function domainOf(values: readonly number[], { log, rule }: DotOptions): [number, number] {
+  const all = rule === undefined ? values : [...values, rule];
+  const most = Math.max(...all);
+  return log === true ? [Math.min(...all) / 1.08, most * 1.08] : [0, most * 1.05];
+}

@@ -1,0 +1,35 @@
+/** What a figure of the report is: a drawing, what it says, its numbers, and the rows that they come from. */
+import type { RowOrigin } from "../result-rows.ts";
+
+export interface Figure {
+  /** As `skim report --figure` names it. */
+  readonly name: string;
+  readonly title: string;
+  readonly svg: string;
+  /** What is drawn, what may be compared, and what is left out. */
+  readonly caption: string;
+  readonly rows: readonly RowOrigin[];
+  readonly table: { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
+}
+
+/** Words of a row that measured random weights of a shape. */
+export const RANDOM_WEIGHTS = "Random weights of the named shapes: speed, no quality.";
+
+export function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(2);
+}
+
+/** The value of a flag in a row's command, or "" where the command does not have it. */
+export function flagOf(row: RowOrigin, flag: string): string {
+  return new RegExp(`--${flag} (\\S+)`).exec(row.command ?? "")?.[1] ?? "";
+}
+
+/** Values by key, in the order in which keys first occur. */
+export function groupBy<Value>(
+  values: readonly Value[],
+  key: (value: Value) => string,
+): Map<string, Value[]> {
+  const groups = new Map<string, Value[]>();
+  for (const value of values) groups.set(key(value), [...(groups.get(key(value)) ?? []), value]);
+  return groups;
+}

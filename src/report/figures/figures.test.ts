@@ -1,0 +1,126 @@
+/** Figures show what rows say: bounds from bytes, texts kept apart, what is not drawn named. */
+import { expect, test } from "vitest";
+import { readResultRows, type ResultRows } from "../result-rows.ts";
+import { memoryFigure } from "./memory.ts";
+import { sensitivityFigures, sparsityFigure } from "./layers.ts";
+import { variantFigures } from "./quality.ts";
+import { speedFigure } from "./speed.ts";
+
+const ORIGIN = {
+  date: "2026-01-01",
+  commit: "0123456789abcdef",
+  modified: false,
+  machine: { cpu: "a cpu", cores: 2, os: "an os", node: "20.0.0" },
+};
+
+function read(...rows: object[]): ResultRows {
+  const lines = rows.map((row) => JSON.stringify({ ...ORIGIN, ...row }));
+  return readResultRows([{ name: "rows.jsonl", text: lines.join("\n") }]);
+}
+
+function variants(characters: number, ...models: [name: string, perplexity: number, bytes: number][]) {
+  return {
+    schema: "variants/1",
+    command: `node bench/variants.mjs --text held-out.txt --characters ${characters} ${models.map(([name]) => name).join(" ")}`,
+    protocol: "hf",
+    threads: 2,
+    variants: models.map(([name, perplexity, bytesPerToken], i) => ({
+      name,
+      model: "m",
+      options: { name },
+      perplexity,
+      tokensScored: characters / 4,
+      weightBytes: 1e6,
+      bytesPerToken,
+      decode: { tokensPerSecond: 100 },
+      ratioToFirst: 1 + i,
+    })),
+  };
+}
+
+test("variants on one text share a drawing, those on another do not", () => {
+  const figures = variantFigures(
+    read(
+      variants(1000, ["other", 9, 1e6], ["other-q8", 10, 5e5]),
+      variants(4000, ["dense", 10, 6e6], ["broken", 40, 1e6]),
+      variants(4000, ["dense", 11, 6e6], ["q8", 10.5, 3e6]),
+    ),
+  );
+  expect(figures.map(({ name, rows }) => [name, rows.length])).toEqual([
+    ["quality", 2],
+    ["quality-2", 1],
+  ]);
+  expect(figures[0].table.rows.map(([name, perplexity]) => [name, perplexity])).toEqual([
+    ["dense", "11.00"],
+    ["broken", "40.00"],
+    ["q8", "10.50"],
+  ]);
+  expect(figures[0].svg).not.toContain(">broken<");
+  expect(figures[0].caption).toContain(
+    "Not drawn, beyond 1.5 times the best perplexity: broken (40.0 at 1.00 MB)",
+  );
+});
+
+test("speeds are ratios of one run beside the bound by bytes", () => {
+  const [figure] = speedFigure(
+    read(variants(4000, ["dense", 10, 6e6], ["q8", 10, 3e6]), {
+      schema: "columns/1",
+      model: { file: "shape.gguf" },
+      roofline: { gigabytesPerSecond: 50 },
+      settings: [
+        { density: null, bytesPerToken: 1000, decode: { tokensPerSecond: 10 }, ratioToDense: 1 },
+        { density: 0.5, bytesPerToken: 625, decode: { tokensPerSecond: 12 }, ratioToDense: 1.2 },
+      ],
+    }),
+  );
+  expect(figure.table.rows).toEqual([
+    ["columns (DIP), shape.gguf: density 0.5", "1.20", "1.60"],
+    ["variants, times dense: q8", "2.00", "2.00"],
+  ]);
+  expect(figure.svg).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test("memory is drawn where only offloaded models were measured", () => {
+  const offload = {
+    schema: "offload/1",
+    model: "big",
+    name: "lru",
+    budget: "2GB",
+    decodeTokensPerSecond: 1,
+    fileBytesPerToken: 1e9,
+    promptFileBytes: 4e9,
+    peakMemoryBytes: 1.5e9,
+  };
+  expect(memoryFigure(read(offload))[0].table.rows).toEqual([
+    ["big, lru, budget 2GB", "1.50", "", "", "4.00"],
+  ]);
+  expect(memoryFigure(read())).toEqual([]);
+});
+
+test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
+  const [sparsity] = sparsityFigure(
+    read({
+      schema: "prosparse/1",
+      base: { model: "m" },
+      runs: [{ name: "relu", perplexity: 9, x1: { chosen: { layers: [0.5, 0.75] } } }],
+    }),
+  );
+  expect(sparsity.table.rows).toEqual([["relu", "9.00", "50.0", "75.0"]]);
+  const [sensitivity] = sensitivityFigures(
+    read({
+      schema: "sensitivity/1",
+      model: "m",
+      command: "node bench/sensitivity.mjs --text t.txt",
+      perplexity: 10,
+      units: [
+        { layer: 0, kind: "attention", perplexity: 15 },
+        { layer: 0, kind: "mlp", perplexity: 200 },
+        { layer: 1, kind: "mlp", perplexity: 12 },
+      ],
+    }),
+  );
+  expect(sensitivity.table.rows).toEqual([
+    ["layer 0", "1.50", "20.00"],
+    ["layer 1", "", "1.20"],
+  ]);
+});

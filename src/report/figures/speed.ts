@@ -1,0 +1,154 @@
+/**
+ * Speed as ratios within one run: methods beside the dense model with the bound that bytes set, and skim beside llama.cpp.
+ * Invariant: no drawing compares speeds of different runs; machines drift.
+ */
+import { type DotGroup, dotSvg } from "../dot-figure.ts";
+import type { ResultRows, RowOrigin } from "../result-rows.ts";
+import { type Figure, RANDOM_WEIGHTS } from "./figure.ts";
+
+const ratio = (value: number) => value.toFixed(2);
+const percent = (share: number) => `${Math.round(100 * share)} %`;
+
+/** Methods beside the model that does without them. */
+export function speedFigure(rows: ResultRows): Figure[] {
+  const measured = [
+    ...columnGroups(rows),
+    ...neuronGroups(rows),
+    ...spanGroups(rows),
+    ...variantGroups(rows),
+  ];
+  if (measured.length === 0) return [];
+  const groups = measured.map(({ group }) => group);
+  const title = "Decode speed of methods, times the dense model in the same run";
+  return [
+    {
+      name: "speed",
+      title,
+      svg: dotSvg(groups, {
+        title,
+        xLabel: "times the speed of the run's dense model",
+        series: [
+          { name: "measured", symbol: "dot" },
+          { name: "what bytes alone would allow", symbol: "bar" },
+        ],
+        rule: 1,
+        format: ratio,
+      }),
+      caption: `Medians of interleaved rounds; every group is one run and its ratios compare within it. The bar is bytes read by the dense model over bytes read: a dot left of it pays for choosing, arithmetic or waiting, one right of it saves arithmetic as well. ${RANDOM_WEIGHTS} Variants of small models fit into the processor's caches, where bytes bound little.`,
+      rows: measured.map(({ row }) => row),
+      table: tableOf(groups, ["measured", "by bytes"]),
+    },
+  ];
+}
+
+interface Measured {
+  readonly group: DotGroup;
+  readonly row: RowOrigin;
+}
+
+function columnGroups(rows: ResultRows): Measured[] {
+  return rows.of("columns/1").map((row) => {
+    const dense = row.settings.find(({ density }) => density === null);
+    return {
+      row,
+      group: {
+        name: `columns (DIP), ${row.model.file}`,
+        lines: row.settings
+          .filter(({ density }) => density !== null)
+          .map(({ density, ratioToDense, bytesPerToken }) => ({
+            name: `density ${density}`,
+            values: [ratioToDense, dense && dense.bytesPerToken / bytesPerToken],
+          })),
+      },
+    };
+  });
+}
+
+function neuronGroups(rows: ResultRows): Measured[] {
+  return rows.of("neurons/1").map((row) => ({
+    row,
+    group: {
+      name: `neurons (ProSparse, exact), ${row.model.file}`,
+      lines: [{ name: `${percent(row.liveShare)} of the neurons live`, values: [row.ratio, row.ceiling] }],
+    },
+  }));
+}
+
+function spanGroups(rows: ResultRows): Measured[] {
+  return rows.of("spans/1").map((row) => ({
+    row,
+    group: {
+      name: `tokens (spans), ${row.model.file}${row.sequences > 1 ? `, ${row.sequences} sequences` : ""}`,
+      lines: row.results
+        .filter(({ share }) => share !== null)
+        .map(({ context, share, ratioToFull, bound }) => ({
+          name: `${percent(share ?? 1)} of ${context} positions`,
+          values: [ratioToFull, bound],
+        })),
+    },
+  }));
+}
+
+function variantGroups(rows: ResultRows): Measured[] {
+  return rows
+    .of("variants/1")
+    .filter(({ variants }) => variants.length > 1)
+    .map((row) => {
+      const [first, ...others] = row.variants;
+      return {
+        row,
+        group: {
+          name: `variants, times ${first.name}`,
+          lines: others.map(({ name, ratioToFirst, bytesPerToken }) => ({
+            name,
+            values: [ratioToFirst, first.bytesPerToken / bytesPerToken],
+          })),
+        },
+      };
+    });
+}
+
+/** skim beside llama.cpp on the same file, processes in turns. */
+export function peersFigure(rows: ResultRows): Figure[] {
+  const used = rows.of("peers/1");
+  if (used.length === 0) return [];
+  const groups = used.map(({ model, tests }) => ({
+    name: model.file,
+    lines: tests.map(({ name, skim, llamaCpp }) => ({
+      name: `${name}: ${skim.tokensPerSecond.median.toFixed(1)} tok/s${skim.rooflineShare === undefined ? "" : `, ${percent(skim.rooflineShare)} of roofline`}`,
+      values: [llamaCpp.ratio],
+    })),
+  }));
+  const title = "Speed of skim, times llama.cpp on the same file in the same run";
+  return [
+    {
+      name: "peers",
+      title,
+      svg: dotSvg(groups, {
+        title,
+        xLabel: "times the speed of llama.cpp, both with the same number of threads",
+        series: [{ name: `skim / llama.cpp (${used[used.length - 1].llamaCpp.package})`, symbol: "dot" }],
+        rule: 1,
+        format: ratio,
+      }),
+      caption: `pp: tokens of a prompt; tg: decoded tokens, @ d: behind so many positions. Medians, rounds in turns. The roofline is what the same threads read per second in the same run. ${RANDOM_WEIGHTS}`,
+      rows: used,
+      table: tableOf(groups, ["ratio"]),
+    },
+  ];
+}
+
+function tableOf(groups: readonly DotGroup[], columns: readonly string[]): Figure["table"] {
+  return {
+    head: ["", ...columns],
+    rows: groups.flatMap(({ name, lines }) =>
+      lines.map((line) => [
+        `${name}: ${line.name}`,
+        ...columns.map((_, i) => {
+          const value = line.values[i];
+          return value === undefined ? "" : ratio(value);
+        }),
+      ]),
+    ),
+  };
+}

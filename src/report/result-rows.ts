@@ -1,0 +1,242 @@
+/**
+ * Rows of bench/results as the report reads them: the fields that figures draw, checked; bench/results/README.md explains
+ * all fields. Of measurements that were repeated the newest counts.
+ * Invariant: a row is read completely or refused with its file and line; rows of other schemas are counted, not dropped
+ * unseen.
+ */
+import { z } from "zod";
+import { FormatError } from "../errors.ts";
+
+const speed = z.object({ tokensPerSecond: z.number() });
+const medianSpeed = z.object({ tokensPerSecond: z.object({ median: z.number() }) });
+const roofline = z.object({ gigabytesPerSecond: z.number() });
+const modelFile = z.object({ file: z.string() });
+
+/** What every row says of itself. */
+const origin = {
+  date: z.string(),
+  commit: z.string(),
+  modified: z.boolean(),
+  command: z.string().optional(),
+  machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }),
+};
+
+const schemas = {
+  "variants/1": z.object({
+    ...origin,
+    protocol: z.string(),
+    threads: z.number(),
+    variants: z
+      .array(
+        z.object({
+          name: z.string(),
+          model: z.string(),
+          options: z.record(z.string(), z.unknown()),
+          perplexity: z.number(),
+          tokensScored: z.number(),
+          weightBytes: z.number(),
+          bytesPerToken: z.number(),
+          decode: speed,
+          ratioToFirst: z.number(),
+        }),
+      )
+      .min(1),
+  }),
+  "quantization/1": z.object({
+    ...origin,
+    model: z.string(),
+    protocol: z.string(),
+    rows: z.array(
+      z.object({
+        scheme: z.string(),
+        runs: z.enum(["engine", "emulated"]),
+        perplexity: z.number(),
+        bytesPerToken: z.number(),
+      }),
+    ),
+  }),
+  "trimllm/1": z.object({
+    ...origin,
+    runs: z.array(
+      z.object({
+        name: z.string(),
+        sizes: z.array(
+          z.object({
+            dropped: z.array(z.string()),
+            validation: z.object({ questions: z.number(), accuracy: z.number(), chance: z.number() }),
+            size: z.object({ readBytes: z.number() }),
+          }),
+        ),
+        chosen: z.object({ round: z.number(), speedBound: z.number(), speedRatio: z.number() }),
+      }),
+    ),
+  }),
+  "calc/1": z.object({
+    ...origin,
+    models: z.array(
+      z.object({
+        name: z.string(),
+        spans: z.string(),
+        levels: z.array(
+          z.object({
+            level: z.number(),
+            problems: z.number(),
+            exact: z.number(),
+            all: z.object({ read: z.number(), inAll: z.number() }),
+          }),
+        ),
+      }),
+    ),
+  }),
+  "prosparse/1": z.object({
+    ...origin,
+    base: z.object({ model: z.string() }),
+    runs: z.array(
+      z.object({
+        name: z.string(),
+        perplexity: z.number(),
+        x1: z.object({ chosen: z.object({ layers: z.array(z.number()) }) }),
+      }),
+    ),
+  }),
+  "sensitivity/1": z.object({
+    ...origin,
+    model: z.string(),
+    perplexity: z.number(),
+    units: z.array(z.object({ layer: z.number(), kind: z.string(), perplexity: z.number() })),
+  }),
+  "peers/1": z.object({
+    ...origin,
+    model: z.object({ file: z.string(), fileBytes: z.number() }),
+    skim: z.object({ peakMemoryBytes: z.number(), weightBytes: z.number() }),
+    llamaCpp: z.object({ peakMemoryBytes: z.number(), package: z.string() }),
+    tests: z.array(
+      z.object({
+        name: z.string(),
+        skim: z.object({ ...medianSpeed.shape, rooflineShare: z.number().optional() }),
+        llamaCpp: z.object({ ...medianSpeed.shape, ratio: z.number() }),
+      }),
+    ),
+  }),
+  "columns/1": z.object({
+    ...origin,
+    model: modelFile,
+    roofline,
+    settings: z.array(
+      z.object({
+        density: z.number().nullable(),
+        bytesPerToken: z.number(),
+        decode: speed,
+        ratioToDense: z.number(),
+      }),
+    ),
+  }),
+  "neurons/1": z.object({
+    ...origin,
+    model: modelFile,
+    liveShare: z.number(),
+    ceiling: z.number(),
+    ratio: z.number(),
+  }),
+  "spans/1": z.object({
+    ...origin,
+    model: modelFile,
+    sequences: z.number(),
+    results: z.array(
+      z.object({
+        context: z.number(),
+        share: z.number().nullable(),
+        ratioToFull: z.number(),
+        bound: z.number(),
+      }),
+    ),
+  }),
+  "offload/1": z.object({
+    ...origin,
+    machine: origin.machine,
+    model: z.string(),
+    name: z.string(),
+    budget: z.string(),
+    decodeTokensPerSecond: z.number(),
+    fileBytesPerToken: z.number(),
+    promptFileBytes: z.number(),
+    peakMemoryBytes: z.number(),
+  }),
+} as const;
+
+export type RowSchema = keyof typeof schemas;
+export type ResultRow<Schema extends RowSchema> = z.infer<(typeof schemas)[Schema]> & {
+  readonly schema: Schema;
+};
+/** Any row, as far as captions need it. */
+export type RowOrigin = z.infer<z.ZodObject<typeof origin>> & { readonly schema: string };
+
+export interface ResultRows {
+  /** The rows of a schema, oldest first. */
+  of<Schema extends RowSchema>(schema: Schema): ResultRow<Schema>[];
+  /** Rows of schemas that no figure draws, by schema. */
+  readonly undrawn: ReadonlyMap<string, number>;
+}
+
+/** Reads the lines of `files`; FormatError names the line that is no row. */
+export function readResultRows(
+  files: readonly { readonly name: string; readonly text: string }[],
+): ResultRows {
+  const rows: RowOrigin[] = [];
+  const undrawn = new Map<string, number>();
+  for (const { name, text } of files) {
+    for (const [index, line] of text.split("\n").entries()) {
+      if (line.trim() === "") continue;
+      const row = parseRow(`${name}:${index + 1}`, line);
+      if (typeof row === "string") undrawn.set(row, (undrawn.get(row) ?? 0) + 1);
+      else rows.push(row);
+    }
+  }
+  const newest = keepNewest(rows);
+  return {
+    of<Schema extends RowSchema>(schema: Schema) {
+      return newest.filter((row): row is ResultRow<Schema> => row.schema === schema);
+    },
+    undrawn,
+  };
+}
+
+/** The row, or the name of its schema where no figure draws it. */
+function parseRow(place: string, line: string): RowOrigin | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw new FormatError(`${place}: the line is no JSON - rows are appended whole, restore the file`, {
+      cause: error,
+    });
+  }
+  const head = z.object({ schema: z.string() }).safeParse(value);
+  if (!head.success) {
+    throw new FormatError(`${place}: the row has no schema, expected a name such as variants/1`);
+  }
+  const { schema } = head.data;
+  if (!Object.hasOwn(schemas, schema)) return schema;
+  const parsed = schemas[schema as RowSchema].safeParse(value);
+  if (parsed.success) return { ...parsed.data, schema };
+  const [issue] = parsed.error.issues;
+  throw new FormatError(
+    `${place}: ${schema} row, ${issue.path.join(".")}: ${issue.message} - see bench/results/README.md`,
+  );
+}
+
+/** Of rows whose commands differ in how often they measured only, the newest; by date. */
+function keepNewest(rows: readonly RowOrigin[]): RowOrigin[] {
+  const latest = new Map<string, RowOrigin>();
+  for (const row of rows.toSorted((a, b) => (a.date < b.date ? -1 : 1))) {
+    latest.set(subjectOf(row), row);
+  }
+  return [...latest.values()];
+}
+
+function subjectOf(row: RowOrigin): string {
+  const command = row.command?.replaceAll(/ --(?:rounds|repeats|repetitions|tokens) \S+/g, "");
+  // Rows of offload/1 hold one setting each and name it.
+  const setting = "name" in row ? String(row.name) : "";
+  return `${row.schema} ${command ?? ""} ${setting}`;
+}
