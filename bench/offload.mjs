@@ -68,21 +68,25 @@ function measure({ density, policy, gamma }) {
     ],
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   );
-  const { timing, reads, columns, finishReason } = JSON.parse(output);
+  const {
+    timing,
+    reads,
+    columns: { hitRate, file },
+    finishReason,
+  } = JSON.parse(output);
   if (finishReason !== "length")
     throw new Error(`offload: the run ended with ${finishReason}, expected length`);
   return {
     decodeTokensPerSecond: timing.decodeTokensPerSecond,
-    hitRate: columns.hitRate,
-    fileBytesPerToken: columns.fileBytesPerToken,
+    hitRate,
+    fileBytesPerToken: file.bytesPerToken,
     memoryBytesPerToken: reads.bytesPerToken,
-    fileGigabytesPerSecond:
-      (columns.fileBytesPerToken * timing.decodeTokensPerSecond) / 1e9 / columns.waitingShare,
-    waitingShare: columns.waitingShare,
+    fileGigabytesPerSecond: (file.bytesPerToken * flags.tokens) / 1e6 / file.waitingMs,
+    waitingShare: file.waitingMs / timing.decodeMs,
     prefillMs: timing.prefillMs,
-    promptFileBytes: columns.promptFileBytes,
-    peakMemoryBytes: columns.peakMemoryBytes,
-    pageCacheBypassed: columns.direct,
+    promptFileBytes: file.promptBytes,
+    peakMemoryBytes: file.peakMemoryBytes,
+    pageCacheBypassed: file.direct,
   };
 }
 

@@ -4,12 +4,20 @@ import { type BenchmarkReport, runBenchmark } from "../evaluation/benchmark.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Model } from "../session/model.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
+import {
+  addColumnFlags,
+  type ColumnFlags,
+  columnLines,
+  columnReport,
+  loadWithColumns,
+  notePageCache,
+} from "./column-flags.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { addModelFlags } from "./model-flags.ts";
 import { formatSize, formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 
-interface BenchFlags extends ModelFlags {
+interface BenchFlags extends ColumnFlags {
   readonly promptTokens: number[];
   readonly generatedTokens: number[];
   readonly depth: number[];
@@ -31,7 +39,7 @@ export function addBenchCommand(program: Command, terminal: Terminal): void {
     .command("bench")
     .description("measure speed, bytes per token and the memory roofline")
     .addHelpText("after", EXAMPLES);
-  addModelFlags(command)
+  addColumnFlags(addModelFlags(command))
     .option("--prompt-tokens <n,...>", "lengths of the pp tests", wholeNumbers(1), [512])
     .option("--generated-tokens <n,...>", "lengths of the tg tests", wholeNumbers(1), [128])
     .option("--depth <n,...>", "positions filled before each test", wholeNumbers(0), [0])
@@ -43,7 +51,7 @@ export function addBenchCommand(program: Command, terminal: Terminal): void {
 async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
   const platform = nodePlatform();
   const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
-  await using model = await loadFromFlags(terminal, flags, longest);
+  await using model = await loadWithColumns(terminal, flags, longest);
   await withInterrupt(async (signal) => {
     const report = await runBenchmark(model, {
       promptTokens: flags.promptTokens,
@@ -69,8 +77,14 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
       peakMemoryBytes: platform.peakMemoryBytes(),
       runtime: platform.runtime,
     };
-    if (flags.json === true) printJson(terminal, summary);
-    else printReport(terminal, summary, report);
+    const columns = columnReport(model, flags);
+    notePageCache(terminal, columns);
+    if (flags.json === true) {
+      printJson(terminal, { ...summary, ...(columns && { columns }) });
+      return;
+    }
+    printReport(terminal, summary, report);
+    if (columns !== undefined) printLine(terminal, columnLines(columns));
   });
 }
 

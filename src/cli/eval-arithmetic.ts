@@ -8,14 +8,22 @@ import {
   evaluateArithmetic,
   type ReadShare,
 } from "../evaluation/arithmetic.ts";
+import {
+  addColumnFlags,
+  type ColumnFlags,
+  columnLines,
+  columnReport,
+  loadWithColumns,
+  notePageCache,
+} from "./column-flags.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { addModelFlags } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
 import { formatTable, printJson, printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
-interface ArithmeticFlags extends ModelFlags {
+interface ArithmeticFlags extends ColumnFlags {
   readonly data: string;
   readonly spans: "follow" | "ignore";
   readonly json?: boolean;
@@ -43,7 +51,7 @@ export function addArithmeticCommand(group: Command, terminal: Terminal): void {
     .command("arithmetic")
     .description("exact answers and attention reads on arithmetic expressions")
     .addHelpText("after", EXAMPLES);
-  addModelFlags(command)
+  addColumnFlags(addModelFlags(command))
     .requiredOption("--data <file>", "JSONL of skim data arithmetic")
     .addOption(
       new Option("--spans <way>", "follow what the model states, or ignore it and read everything")
@@ -56,7 +64,7 @@ export function addArithmeticCommand(group: Command, terminal: Terminal): void {
 
 async function evaluate(terminal: Terminal, flags: ArithmeticFlags): Promise<void> {
   const problems = parseProblems(flags.data, await readTextFlag(flags.data, "--data"));
-  await using model = await loadFromFlags(terminal, flags);
+  await using model = await loadWithColumns(terminal, flags);
   await withInterrupt(async (signal) => {
     const progress = startProgress(terminal, "computing", "expressions");
     const reports = await evaluateArithmetic(model, problems, {
@@ -69,8 +77,14 @@ async function evaluate(terminal: Terminal, flags: ArithmeticFlags): Promise<voi
         throw signal.aborted ? new InterruptedError() : error;
       })
       .finally(() => progress.end());
-    if (flags.json === true) printJson(terminal, { spans: flags.spans, levels: reports });
-    else printLine(terminal, formatTable(HEADER, reports.map(row)));
+    const columns = columnReport(model, flags);
+    notePageCache(terminal, columns);
+    if (flags.json === true) {
+      printJson(terminal, { spans: flags.spans, levels: reports, ...(columns && { columns }) });
+      return;
+    }
+    printLine(terminal, formatTable(HEADER, reports.map(row)));
+    if (columns !== undefined) printLine(terminal, columnLines(columns));
   });
 }
 

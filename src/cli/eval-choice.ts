@@ -3,14 +3,22 @@ import type { Command } from "commander";
 import { FormatError } from "../errors.ts";
 import { encodeQuestion, parseQuestions, questionLength } from "../evaluation/choice-questions.ts";
 import { answerQuestions } from "../evaluation/multiple-choice.ts";
+import {
+  addColumnFlags,
+  type ColumnFlags,
+  columnLines,
+  columnReport,
+  loadWithColumns,
+  notePageCache,
+} from "./column-flags.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { addModelFlags, loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { addModelFlags } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
 import { printJson, printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
-interface ChoiceFlags extends ModelFlags {
+interface ChoiceFlags extends ColumnFlags {
   readonly data: string;
   readonly json?: boolean;
 }
@@ -29,7 +37,7 @@ export function addChoiceCommand(group: Command, terminal: Terminal): void {
     .command("choice")
     .description("accuracy on multiple-choice questions")
     .addHelpText("after", EXAMPLES);
-  addModelFlags(command)
+  addColumnFlags(addModelFlags(command))
     .requiredOption("--data <file>", "JSONL with prompt, options and answer")
     .option("--json", "print one JSON object")
     .action((flags: ChoiceFlags) => evaluate(terminal, flags));
@@ -37,7 +45,7 @@ export function addChoiceCommand(group: Command, terminal: Terminal): void {
 
 async function evaluate(terminal: Terminal, flags: ChoiceFlags): Promise<void> {
   const texts = parseQuestions(flags.data, await readTextFlag(flags.data, "--data"));
-  await using model = await loadFromFlags(terminal, flags);
+  await using model = await loadWithColumns(terminal, flags);
   const all = texts.map((text) => encodeQuestion(text, model.tokenizer));
   const questions = all.filter((question) => questionLength(question) <= model.contextLength);
   const tooLong = all.length - questions.length;
@@ -64,12 +72,15 @@ async function evaluate(terminal: Terminal, flags: ChoiceFlags): Promise<void> {
         throw signal.aborted ? new InterruptedError() : error;
       })
       .finally(() => progress.end());
-    if (flags.json === true) return printJson(terminal, { ...report, tooLong });
+    const columns = columnReport(model, flags);
+    notePageCache(terminal, columns);
+    if (flags.json === true) return printJson(terminal, { ...report, tooLong, ...(columns && { columns }) });
     const percent = (share: number) => (100 * share).toFixed(2);
     printLine(terminal, `accuracy   ${percent(report.accuracy)} % +- ${percent(report.standardError)}`);
     printLine(terminal, `per byte   ${percent(report.normalizedAccuracy)} %`);
     printLine(terminal, `chance     ${percent(report.chance)} %`);
     printLine(terminal, `mean NLL   ${report.meanNll.toFixed(6)} nats per token of right options`);
     printLine(terminal, `questions  ${report.questions}, ${tooLong} longer than the context left out`);
+    if (columns !== undefined) printLine(terminal, columnLines(columns));
   });
 }

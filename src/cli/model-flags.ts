@@ -1,7 +1,6 @@
 /** The flags of every command that loads a model, and the loading itself with progress on stderr. */
 import { type Command, Option } from "commander";
 import { nodePlatform } from "../platform/node.ts";
-import type { ColumnStore } from "../executors/column-store.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
@@ -66,15 +65,15 @@ export function addEngineFlags(command: Command): Command {
     .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1));
 }
 
-/**
- * Loads the model; `contextLength` is what the command needs where --context does not say. `columnStore` stays the
- * caller's to close.
- */
+/** Where columns come from: a file, which stays the caller's to close, or memory with caches that are preferred. */
+export type ColumnSource = Pick<EngineOptions, "columnStore" | "columnCache">;
+
+/** Loads the model; `contextLength` is what the command needs where --context does not say. */
 export async function loadFromFlags(
   terminal: Terminal,
   flags: ModelFlags,
   contextLength?: number,
-  columnStore?: ColumnStore,
+  columns: ColumnSource = {},
 ): Promise<Model> {
   const progress = startProgress(terminal, "loading");
   try {
@@ -91,7 +90,7 @@ export async function loadFromFlags(
         executor: flags.executor,
         threads: flags.threads,
         simd: flags.simd,
-        columnStore,
+        ...columns,
         onProgress: (done, total) => progress.update(done, total),
       },
     });

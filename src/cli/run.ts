@@ -1,11 +1,18 @@
 /** `skim run`: one prompt in, its continuation or answer out, as it is made. */
 import type { Command } from "commander";
-import { nodePlatform } from "../platform/node.ts";
 import type { Generation } from "../session/generation.ts";
 import type { GenerationResult, Piece } from "../session/generation-record.ts";
 import type { Model } from "../session/model.ts";
 import { wholeNumber } from "./arguments.ts";
-import { addColumnFlags, type ColumnFlags, loadWithColumns } from "./column-flags.ts";
+import {
+  addColumnFlags,
+  type ColumnFlags,
+  type ColumnReport,
+  columnLines,
+  columnReport,
+  loadWithColumns,
+  notePageCache,
+} from "./column-flags.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { addGenerationFlags, type GenerationFlags, generationOptions } from "./generation-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -25,6 +32,8 @@ const EXAMPLES = `
 Examples:
   $ skim run --model llama.gguf --prompt "Why is the sky blue?"
   $ skim run --model story.gguf --raw --prompt "Once upon a time" --temperature 0 --max-tokens 200
+  $ skim run --model llama.gguf --density 0.5 --gamma 0.2 --prompt "Once"       choose what a cache would hold
+  $ skim run --model llama.gguf --columns llama.columns --memory-budget 2GB --density 0.5 --prompt "Once"
   $ cat letter.txt | skim run --model ./Qwen3-0.6B --system "Summarize in one sentence." --json
 
 A model with a chat template answers the prompt as a message; with --raw, or without a template, it continues the text.
@@ -68,17 +77,11 @@ export async function run(terminal: Terminal, flags: RunFlags): Promise<void> {
       : model.generate(prompt, options);
     const pieces = await stream(terminal, generation, flags.json === true);
     const result = await generation.result();
-    const fetched = fetchReport(model, result);
+    const columns = columnReport(model, flags);
     if (flags.json === true) {
-      const columns = fetched === undefined ? {} : { columns: fetched };
-      printJson(terminal, { ...toJson(result, pieces, flags.logprobs), ...columns });
-    } else printSummary(terminal, result, fetched);
-    if (fetched?.direct === false) {
-      printNote(
-        terminal,
-        "note: columns were read through the page cache, so some came from memory and not from disk",
-      );
-    }
+      printJson(terminal, { ...toJson(result, pieces, flags.logprobs), ...(columns && { columns }) });
+    } else printSummary(terminal, result, columns);
+    notePageCache(terminal, columns);
     if (result.finishReason === "aborted") throw new InterruptedError();
   });
 }
@@ -139,34 +142,7 @@ function toJson(result: GenerationResult, pieces: readonly Piece[], logprobs: nu
   };
 }
 
-/** What a run with --columns read from the file. */
-interface FetchReport {
-  /** Share of the chosen columns that were in memory. */
-  readonly hitRate: number;
-  readonly fileBytesPerToken: number;
-  readonly promptFileBytes: number;
-  /** Share of the decoding time spent waiting for columns. */
-  readonly waitingShare: number;
-  readonly direct: boolean;
-  readonly peakMemoryBytes: number;
-}
-
-/** Undefined without a column file. The model must have served this generation alone. */
-function fetchReport(model: Model, { tokenIds, timing }: GenerationResult): FetchReport | undefined {
-  const counts = model.executor.fetchCounts?.();
-  if (counts === undefined) return undefined;
-  const tokens = Math.max(1, tokenIds.length - 1);
-  return {
-    hitRate: counts.chosen > 0 ? counts.hits / counts.chosen : 0,
-    fileBytesPerToken: counts.generationBytes / tokens,
-    promptFileBytes: counts.promptBytes,
-    waitingShare: timing.decodeMs > 0 ? counts.generationMs / timing.decodeMs : 0,
-    direct: counts.direct,
-    peakMemoryBytes: nodePlatform().peakMemoryBytes(),
-  };
-}
-
-function printSummary(terminal: Terminal, result: GenerationResult, fetched: FetchReport | undefined): void {
+function printSummary(terminal: Terminal, result: GenerationResult, columns: ColumnReport | undefined): void {
   const { timing, reads, tokenIds, promptTokenIds, finishReason, seed } = result;
   printNote(
     terminal,
@@ -175,12 +151,7 @@ function printSummary(terminal: Terminal, result: GenerationResult, fetched: Fet
       `${formatSize(reads.bytesPerToken)} read per token; ${finishReason}; seed ${seed}]`,
   );
   printSpans(terminal, result.spans);
-  if (fetched === undefined) return;
-  printNote(
-    terminal,
-    `[columns: ${(100 * fetched.hitRate).toFixed(1)} % were in memory, ${formatSize(fetched.fileBytesPerToken)} per token from the file; ` +
-      `peak memory ${formatSize(fetched.peakMemoryBytes)}]`,
-  );
+  if (columns !== undefined) printNote(terminal, `[${columnLines(columns)}]`);
 }
 
 function printSpans(terminal: Terminal, spans: GenerationResult["spans"]): void {

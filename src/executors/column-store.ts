@@ -54,7 +54,9 @@ export interface FetchPlan {
 
 /** What was read since the executor was made; columns of a prompt's tokens are all read and not looked up. */
 export interface FetchCounts {
-  /** Generated tokens' choices, and how many of the chosen columns were in memory. */
+  /** Generated tokens. */
+  readonly tokens: number;
+  /** Their choices, and how many of the chosen columns were in memory. */
   readonly chosen: number;
   readonly hits: number;
   /** Bytes from the file, for generated tokens and for prompts. */

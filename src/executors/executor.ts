@@ -3,6 +3,7 @@
  * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
  */
 import type { ReadBytes } from "../program/accounting.ts";
+import type { CacheCounts, CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import type { ColumnStore, FetchCounts } from "./column-store.ts";
 import type { Interval } from "../program/intervals.ts";
 import type { Program } from "../program/program.ts";
@@ -58,6 +59,8 @@ export interface Executor {
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes;
   /** What was read from a column store since the executor was made; undefined without one. */
   fetchCounts?(): FetchCounts | undefined;
+  /** What found the caches of `columnCache` since the executor was made; undefined without them. */
+  cacheCounts?(): CacheCounts | undefined;
   /** Frees workers and memory; idempotent. */
   dispose(): Promise<void>;
 }
@@ -73,5 +76,7 @@ export interface ExecutorOptions {
   readonly simd: "auto" | "relaxed" | "plain";
   /** Columns that stay in a file and are brought on demand, for models larger than the memory. */
   readonly columnStore?: ColumnStore | undefined;
+  /** Caches that choices of columns prefer, with all columns in memory (DIP-CA); one sequence at a time. */
+  readonly columnCache?: CacheSettings | undefined;
   readonly onProgress: ((loadedBytes: number, totalBytes: number) => void) | undefined;
 }

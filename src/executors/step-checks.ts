@@ -4,7 +4,9 @@
  */
 import { OptionError } from "../errors.ts";
 import { MOST_INTERVALS } from "../kernels/layout.ts";
-import type { ExecutorLimits, Step } from "./executor.ts";
+import { cachedChoices } from "../methods/dynamic-input-pruning/cached-columns.ts";
+import type { Program } from "../program/program.ts";
+import type { ExecutorLimits, ExecutorOptions, Step } from "./executor.ts";
 
 /** Throws OptionError naming the first limit that is not a whole number above 0. */
 export function checkLimits(limits: ExecutorLimits): void {
@@ -13,6 +15,29 @@ export function checkLimits(limits: ExecutorLimits): void {
       throw new OptionError(`executor limit ${name}: expected a whole number above 0, got ${value}`);
     }
   }
+}
+
+/** Throws where column caches are asked for and cannot be: see `cachedChoices`; sequences would share them. */
+export function checkColumnCache(
+  program: Program,
+  { columnCache, columnStore, limits }: ExecutorOptions,
+): void {
+  if (columnCache === undefined) return;
+  cachedChoices(program, columnCache);
+  if (columnStore !== undefined) {
+    throw new OptionError(
+      `${columnStore.name}: has caches of its own, expected no others - set its gamma and policy instead`,
+    );
+  }
+  checkOneSequence(columnCache.gamma, limits);
+}
+
+/** Where what is in memory decides about the text, sequences must not share it. */
+export function checkOneSequence(gamma: number, { slots }: ExecutorLimits): void {
+  if (gamma === 1 || slots === 1) return;
+  throw new OptionError(
+    `gamma: expected 1 with ${slots} sequences at once, got ${gamma} - what is in memory decides about the text, and sequences share it`,
+  );
 }
 
 /** Throws OptionError naming the first token, position, slot or output row that is out of range. */

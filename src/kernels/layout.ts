@@ -125,11 +125,29 @@ export const OP_COLUMN_SUMS = 34;
 export const OP_FETCH_COLUMNS = 35;
 export const OP_LINEAR_ROWS = 36;
 export const OP_LINEAR_ROWS_TILE = 37;
+export const OP_CHOOSE_CACHED = 38;
 
 // Rules of selection.
 export const SELECT_TOP = 0;
 export const SELECT_ABOVE = 1;
 export const SELECT_GATES = 2;
+
+// What a choice that prefers cached columns keeps (select-columns/choose-cached.as.ts), by byte offset. Setting the
+// position to MOST_POSITION begins a new sequence.
+/** Position of the last token, and tokens of the sequence so far. */
+export const CHOICE_POSITION = 0;
+export const CHOICE_TOKEN = 4;
+export const CHOICE_RESIDENTS = 8;
+export const CHOICE_RANDOM = 12;
+/** i64 counts since the executor was made. */
+export const CHOICE_CHOSEN = 16;
+export const CHOICE_HITS = 24;
+export const CHOICE_HEADER_BYTES = 64;
+export const MOST_POSITION = 0x7fffffff;
+
+// What such a cache evicts first.
+export const POLICY_LRU = 0;
+export const POLICY_LFU = 1;
 
 // Byte offsets in the block through which the engine asks the readers for columns that are not in memory. Words that
 // somebody waits on have cache lines of their own.

@@ -8,7 +8,7 @@ import type { FetchPlan } from "../executors/column-store.ts";
 import { FETCH_OK, FETCH_REQUEST, FETCH_RESPONSE, FETCH_STATUS } from "../kernels/layout.ts";
 import type { BlockingFile, WorkerPort } from "../platform/types.ts";
 import { COUNT_NAMES, ColumnServer } from "./column-server.ts";
-import type { CausalPolicy } from "./eviction.ts";
+import type { CausalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
 import { ReadQueue } from "./read-queue.ts";
 
 /** First and only message to a reader. */

@@ -9,7 +9,7 @@ import { selectTop } from "../kernels/select-columns/reference.ts";
 import { normalValues } from "../models/synthetic/random.ts";
 import type { BlockingFile } from "../platform/types.ts";
 import { COUNT_NAMES, ColumnServer } from "./column-server.ts";
-import type { CausalPolicy } from "./eviction.ts";
+import type { CausalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
 import { createQueueState, ReadQueue } from "./read-queue.ts";
 
 const COLUMNS = 40;

@@ -12,13 +12,9 @@ import {
   ColumnSelector,
   NO_PREFERENCE,
 } from "../methods/dynamic-input-pruning/column-selection.ts";
-import { uniformGenerator } from "../models/synthetic/random.ts";
-import { ColumnCache } from "./column-cache.ts";
-import { type CausalPolicy, causalPolicy } from "./eviction.ts";
+import { ColumnCache, cacheRandom } from "../methods/dynamic-input-pruning/column-cache.ts";
+import { type CausalPolicy, causalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
 import type { ReadQueue } from "./read-queue.ts";
-
-/** Columns kept of a choice that exceeds the slots are drawn; every run draws the same. */
-const CACHE_SEED = 1;
 
 interface SiteState {
   readonly site: FetchSite;
@@ -31,6 +27,7 @@ interface SiteState {
 
 /** Counts as numbers of a shared array, in this order. */
 export const COUNT_NAMES = [
+  "tokens",
   "chosen",
   "hits",
   "generationBytes",
@@ -71,7 +68,7 @@ export class ColumnServer {
       selectors.set(columns, shared);
       // A cache that keeps nothing has no slots; its policy has nothing to decide.
       const eviction = causalPolicy(policy === "none" ? "lru" : policy, columns);
-      return { site, cache: new ColumnCache(columns, site.slots, eviction, createRandom), ...shared };
+      return { site, cache: new ColumnCache(columns, site.slots, eviction, cacheRandom), ...shared };
     });
   }
 
@@ -97,6 +94,7 @@ export class ColumnServer {
       if (!complete) this.#withdraw(state);
     }
     this.#count(all ? "promptBytes" : "generationBytes", this.#queue.bytes);
+    if (!all && index === 0) this.#count("tokens", 1);
     if (!all) this.#count("generationMs", performance.now() - startedAt);
   }
 
@@ -146,9 +144,4 @@ export class ColumnServer {
     cache.reset();
     new Int32Array(this.#memory, site.selection, 1)[0] = 0;
   }
-}
-
-function createRandom() {
-  const uniform = uniformGenerator(CACHE_SEED);
-  return { nextUint32: () => uniform() * 2 ** 32 };
 }

@@ -24,7 +24,7 @@ import {
 } from "./column-reader.ts";
 import { COUNT_NAMES } from "./column-server.ts";
 import { fileOps } from "./column-writer.ts";
-import type { CausalPolicy } from "./eviction.ts";
+import type { CausalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
 import { createQueueState } from "./read-queue.ts";
 
 export interface ColumnStoreOptions {
@@ -178,8 +178,8 @@ class WorkerReaders implements ColumnReaders {
 
   counts(): FetchCounts {
     const values = new Float64Array(this.#message.report, 0, COUNT_NAMES.length);
-    const [chosen, hits, generationBytes, promptBytes, generationMs] = values;
-    return { chosen, hits, generationBytes, promptBytes, generationMs, direct: this.#direct };
+    const [tokens, chosen, hits, generationBytes, promptBytes, generationMs] = values;
+    return { tokens, chosen, hits, generationBytes, promptBytes, generationMs, direct: this.#direct };
   }
 
   failure(): Error | undefined {

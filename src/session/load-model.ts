@@ -105,6 +105,7 @@ async function createExecutor(
     weightFormat: model.weightFormat ?? "auto",
     simd: engine.simd ?? "auto",
     columnStore: engine.columnStore,
+    columnCache: engine.columnCache,
     onProgress: engine.onProgress,
   };
   if (engine.columnStore !== undefined && engine.executor === "reference") {

@@ -6,6 +6,8 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { ColumnStore } from "../executors/column-store.ts";
+import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
+import { CAUSAL_POLICIES } from "../methods/dynamic-input-pruning/eviction.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** What is loaded, and how it is stored. */
@@ -41,6 +43,11 @@ export interface EngineOptions {
   readonly slots?: number | undefined;
   /** Columns that stay in a file, for models larger than the memory (offload/); wasm executor only. */
   readonly columnStore?: ColumnStore | undefined;
+  /**
+   * Cache-aware pruning (DIP-CA) with all weights in memory: choices of columns prefer what a cache of `share` of them would
+   * hold. Needs a density; one sequence at a time unless gamma is 1, which changes nothing but the counts.
+   */
+  readonly columnCache?: CacheSettings | undefined;
   /** Called while weights are loaded. */
   readonly onProgress?: ((loadedBytes: number, totalBytes: number) => void) | undefined;
 }
@@ -111,6 +118,9 @@ const engineSchema = z.strictObject({
   stepTokens: count.max(8192).optional(),
   slots: count.max(1024).optional(),
   columnStore: z.custom<ColumnStore>((value) => typeof value === "object" && value !== null).optional(),
+  columnCache: z
+    .strictObject({ gamma: fraction, policy: z.enum(CAUSAL_POLICIES), share: fraction })
+    .optional(),
   onProgress: z.custom<EngineOptions["onProgress"]>((value) => typeof value === "function").optional(),
 });
 

@@ -4,7 +4,7 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -60,15 +60,50 @@ describe("skim run --columns", () => {
         ...["--density", "0.5", "--columns", columns, "--memory-budget", budget],
       );
       expect(tokenIds).toEqual(expected.tokenIds);
-      expect(fetched.fileBytesPerToken).toBeGreaterThan(1e6);
-      expect(fetched.peakMemoryBytes).toBeLessThan(Number.parseInt(budget, 10) * 1e6 + OVERHEAD_BYTES);
+      expect(fetched.file.bytesPerToken).toBeGreaterThan(1e6);
+      expect(fetched.file.peakMemoryBytes).toBeLessThan(Number.parseInt(budget, 10) * 1e6 + OVERHEAD_BYTES);
     }
+  }, 60_000);
+
+  test("run, eval and bench take the same flags, with columns in a file and in memory", async () => {
+    const text = path.join(folder, "text.txt");
+    await writeFile(text, "once upon a time there was a text that nobody wanted to read");
+    const memory = ["--density", "0.5", "--gamma", "0.3", "--cache-policy", "lru"];
+    const file = [...memory, "--columns", columns, "--memory-budget", "200MB"];
+    const evaluate = ["eval", "perplexity", "--protocol", "hf", "--context", "16", "--text", text];
+    const bench = ["bench", "--prompt-tokens", "4", "--generated-tokens", "3", "--repetitions", "1"];
+    for (const command of [
+      ["run", ...RUN],
+      [...evaluate, "--json"],
+      [...bench, "--json"],
+    ]) {
+      const inMemory = JSON.parse(await skim(...command, "-m", model, ...memory)).columns;
+      expect(inMemory).toMatchObject({ gamma: 0.3, policy: "lru", share: 0.5 });
+      expect(inMemory.hitRate).toBeGreaterThan(0.3);
+      const fetched = JSON.parse(await skim(...command, "-m", model, ...file)).columns;
+      expect(fetched).toMatchObject({ gamma: 0.3, policy: "lru" });
+      expect(fetched.hitRate).toBeGreaterThan(0);
+      expect(fetched.file.bytesPerToken).toBeGreaterThan(1e6);
+    }
+  }, 60_000);
+
+  test("gamma 1 gives the tokens of plain choices and says what a cache would have held", async () => {
+    const plain = await generate("--density", "0.5");
+    const { tokenIds, columns: cached } = await generate("--density", "0.5", "--cache-share", "0.25");
+    expect(tokenIds).toEqual(plain.tokenIds);
+    expect(cached).toMatchObject({ gamma: 1, policy: "lfu", share: 0.25 });
+    expect(cached.hitRate).toBeGreaterThan(0.05);
   }, 60_000);
 
   test("says what is wrong with flags in one line", async () => {
     for (const [flags, message] of [
       [["--columns", columns, "--density", "0.5"], /--columns needs --memory-budget/],
-      [["--gamma", "0.5"], /--gamma means nothing without --columns/],
+      [["--gamma", "0.5"], /gamma: the model has no columns to choose from/],
+      [["--memory-budget", "1GB"], /--memory-budget means nothing without --columns/],
+      [
+        ["--columns", columns, "--memory-budget", "200MB", "--density", "0.5", "--cache-share", "0.5"],
+        /--cache-share means nothing with --columns/,
+      ],
       [["--columns", columns, "--memory-budget", "200MB"], /ask for a density/],
       [
         ["--columns", columns, "--memory-budget", "5MB", "--density", "1"],

@@ -29,6 +29,7 @@ import {
   quantizeStatic,
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
+import { CachedColumns, type CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp, Selection } from "../../program/column-ops.ts";
 import { knownTokens, programCaches } from "../../program/dataflow.ts";
@@ -44,7 +45,7 @@ import type {
 import { validateProgram } from "../../program/validator.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../../quantization/float16.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
-import { checkLimits, checkStep } from "../step-checks.ts";
+import { checkColumnCache, checkLimits, checkStep } from "../step-checks.ts";
 import { Pacer } from "./pacer.ts";
 import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
 
@@ -65,6 +66,7 @@ export async function createReferenceExecutor(
 ): Promise<ReferenceExecutor> {
   checkLimits(options.limits);
   validateProgram(program);
+  checkColumnCache(program, options);
   return new ReferenceExecutor(program, options, await loadWeights(program, file, options));
 }
 
@@ -73,9 +75,6 @@ export type OpObserver = (op: Op, read: (buffer: Buffer) => Float32Array) => voi
 
 /** By weight name: what a linear's input x [rows, width] is replaced with, in an array of its own. */
 export type InputSubstitutes = ReadonlyMap<string, (x: Float32Array, rows: number) => Float32Array>;
-
-/** Chooses columns of x [width] for the token at `position`, ascending. */
-export type ColumnChooser = (op: SelectColumnsOp, x: Float32Array, position: number) => Int32Array;
 
 export class ReferenceExecutor implements Executor {
   readonly name = "reference";
@@ -90,7 +89,7 @@ export class ReferenceExecutor implements Executor {
   readonly #round: (value: number) => number;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
-  #chooser: ColumnChooser | undefined;
+  readonly #cached: CachedColumns | undefined;
   #substitutes: InputSubstitutes | undefined;
   #clippedCodes = 0;
   #staticCodes = 0;
@@ -101,6 +100,7 @@ export class ReferenceExecutor implements Executor {
     this.limits = options.limits;
     this.#weights = new Map(weights.values);
     this.weightBytes = weights.bytes;
+    this.#cached = options.columnCache === undefined ? undefined : new CachedColumns(options.columnCache);
     this.#round = options.keyValueFormat === "f16" ? keptByFloat16 : Math.fround;
     this.#caches = new Map(
       programCaches(program).map((cache) => [cache.name, allocateCache(cache, options.limits)]),
@@ -118,6 +118,7 @@ export class ReferenceExecutor implements Executor {
     signal?.throwIfAborted();
     checkStep(step, this.limits, knownTokens(this.program));
     this.#state = "running";
+    if (step.prompt === true) this.#cached?.reset();
     try {
       const pacer = this.#pacer;
       pacer.watch(signal);
@@ -140,15 +141,14 @@ export class ReferenceExecutor implements Executor {
     this.#observer = observer;
   }
 
-  /** Lets `chooser` choose columns in place of the selections' own rules: for caches that a choice prefers. */
-  chooseColumnsBy(chooser: ColumnChooser | undefined): void {
-    this.#chooser = chooser;
-  }
-
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
     return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended, phase }).reads;
+  }
+
+  cacheCounts(): CacheCounts | undefined {
+    return this.#cached?.counts;
   }
 
   /** Share of statically quantized activations so far that were clamped to the largest code; undefined before any. */
@@ -252,7 +252,7 @@ export class ReferenceExecutor implements Executor {
     if (step.tokens.length > 1 || step.prompt === true) return "all";
     const { rule, width, among } = op.out;
     const row = x.subarray(0, width);
-    if (this.#chooser !== undefined) return this.#chooser(op, row, step.positions[0]);
+    if (this.#cached !== undefined) return this.#cached.choose(op, row, step.positions[0]);
     if (rule.kind === "gate") return selectGates(row, rule.threshold);
     const earlier = among === undefined ? "all" : this.#chosen(among);
     if (earlier !== "all") {

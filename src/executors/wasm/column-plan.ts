@@ -24,6 +24,15 @@ export interface ThreadArea {
   readonly threadStride: number;
 }
 
+export function takePerThread(
+  space: { take(bytes: number): number },
+  bytes: number,
+  threads: number,
+): ThreadArea {
+  const threadStride = 64 * Math.ceil(bytes / 64);
+  return { address: space.take(threadStride * threads), threadStride };
+}
+
 /** Everything but the weights, which lie with the other weights. */
 export interface ColumnAreas {
   /** A count and indices, by name of the selection. */
@@ -57,11 +66,7 @@ export function placeColumnAreas(
 ): ColumnAreas | undefined {
   const ops = columnOps(program);
   if (ops.length === 0) return undefined;
-  const { threads } = options;
-  const perThread = (bytes: number): ThreadArea => {
-    const threadStride = 64 * Math.ceil(bytes / 64);
-    return { address: space.take(threadStride * threads), threadStride };
-  };
+  const perThread = (bytes: number) => takePerThread(space, bytes, options.threads);
   // Of every choice that is made, also those that only narrow later ones.
   const chosen = program.ops.flatMap((op) => (op.kind === "selectColumns" ? [op.out] : []));
   const widths = new Map(chosen.map(({ name, width }) => [name, width]));
@@ -75,7 +80,7 @@ export function placeColumnAreas(
       Math.max(...ops.map(({ parts }) => columnScratchBytes(parts[0].weight, parts.length))),
     ),
     tiles: space.take((tile * rows) / TILE_TOKENS),
-    counters: space.take(64 * threads),
+    counters: space.take(64 * options.threads),
   };
 }
 

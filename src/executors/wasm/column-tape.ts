@@ -6,6 +6,7 @@ import * as layout from "../../kernels/layout.ts";
 import type { LinearColumnsOp, SelectColumnsOp, SelectionRule } from "../../program/column-ops.ts";
 import type { Op } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
+import type { ChoicePlan } from "./choice-plan.ts";
 import { columnTileBytes, type PlacedColumns } from "./column-layout.ts";
 import type { ColumnAreas } from "./column-plan.ts";
 import type { Access } from "./hazards.ts";
@@ -31,6 +32,10 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
     tape.kernels.push("none");
     return;
   }
+  if (tape.plan.choices !== undefined) {
+    appendChooseCached(tape, op, tape.plan.choices);
+    return;
+  }
   const { rule, among } = op.out;
   const { code, kernel } = SELECTIONS[rule.kind];
   const target = selectionArea(tape, op.out.name);
@@ -48,6 +53,32 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
       target.threadStride,
       earlier.address,
       earlier.threadStride,
+    ],
+    { reads: [tape.rowTouch(op.x)], writes: [] },
+  );
+}
+
+function appendChooseCached(tape: TapeWriter, op: SelectColumnsOp, choices: ChoicePlan): void {
+  const choice = choices.byOp.get(op);
+  if (choice === undefined) throw new Error(`tape: cache of ${op.out.name} has no place`);
+  const target = selectionArea(tape, op.out.name);
+  tape.kernels.push("choose_cached_f32");
+  tape.emit(
+    layout.OP_CHOOSE_CACHED,
+    [
+      tape.buffer(op.x).address,
+      tape.threadStride(op.x),
+      op.x.width,
+      choice.count,
+      target.address,
+      target.threadStride,
+      choice.cache.address,
+      choice.cache.threadStride,
+      choice.slots,
+      choices.policy,
+      ...new Uint32Array(Float64Array.of(choices.gamma).buffer),
+      choices.scratch.address,
+      choices.scratch.threadStride,
     ],
     { reads: [tape.rowTouch(op.x)], writes: [] },
   );

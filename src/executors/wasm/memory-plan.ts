@@ -20,6 +20,7 @@ import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
+import { type ChoicePlan, placeChoices } from "./choice-plan.ts";
 import {
   type ColumnAreas,
   columnOps,
@@ -108,6 +109,8 @@ export interface MemoryPlan {
   /** Matrices that are read by columns, by name; the parts of an op share a place. */
   readonly columns: ReadonlyMap<string, PlacedColumns>;
   readonly columnAreas: ColumnAreas | undefined;
+  /** Caches that choices of columns prefer, with all columns in memory. */
+  readonly choices: ChoicePlan | undefined;
   /** Columns that are brought from a file when they are needed. */
   readonly fetches: FetchPlan | undefined;
   readonly weightsStart: number;
@@ -161,6 +164,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const onesCount = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));
   const ones = { address: space.take(4 * PANEL_ROWS * Math.ceil(onesCount / PANEL_ROWS)), count: onesCount };
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
+  const choices = placeChoices(program, options, space);
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
   const staging = space.take(2 * STAGING_BYTES);
@@ -210,6 +214,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     weights,
     columns: fetches === undefined ? columns : placeFetched(columns, fetches),
     columnAreas,
+    choices,
     fetches,
     weightsStart,
     weightBytes: space.end - weightsStart,

@@ -6,6 +6,7 @@
 import { NumericError, OptionError, ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import * as layout from "../../kernels/layout.ts";
+import type { CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
 import type { Platform } from "../../platform/types.ts";
 import { knownTokens } from "../../program/dataflow.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
@@ -13,7 +14,8 @@ import type { Buffer, Program, RotaryTable, Weight } from "../../program/program
 import { validateProgram } from "../../program/validator.ts";
 import type { ColumnReaders, FetchCounts } from "../column-store.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
-import { checkLimits, checkStep } from "../step-checks.ts";
+import { checkColumnCache, checkLimits, checkOneSequence, checkStep } from "../step-checks.ts";
+import { ChoiceCaches } from "./choice-plan.ts";
 import { columnReadBytes } from "./column-layout.ts";
 import { EngineClient } from "./engine-client.ts";
 import { compileKernels, type SimdVariant } from "./kernel-module.ts";
@@ -44,13 +46,10 @@ export async function createWasmExecutor(
     throw new OptionError(`threads: expected a whole number above 0, got ${options.threads}`);
   }
   validateProgram(program);
+  checkColumnCache(program, options);
   const { columnStore } = options;
   if (columnStore !== undefined) {
-    if (columnStore.gamma !== 1 && options.limits.slots > 1) {
-      throw new OptionError(
-        `gamma: expected 1 with ${options.limits.slots} sequences at once, got ${columnStore.gamma} - what is in memory decides about the text, and sequences share it`,
-      );
-    }
+    checkOneSequence(columnStore.gamma, options.limits);
     await columnStore.checkModel(file);
   }
   const plan = planMemory(program, file, options);
@@ -98,6 +97,7 @@ export class WasmExecutor implements Executor {
   readonly #readers: ColumnReaders | undefined;
   /** Whether what is cached decides which columns are chosen. */
   readonly #prefersCached: boolean;
+  readonly #caches: ChoiceCaches | undefined;
   readonly #memory: WebAssembly.Memory;
   readonly #control: Int32Array;
   readonly #elementBytes: number;
@@ -116,6 +116,8 @@ export class WasmExecutor implements Executor {
     this.#readers = readers;
     this.#prefersCached = readers !== undefined && options.columnStore?.gamma !== 1;
     this.#memory = memory;
+    const { choices } = plan;
+    this.#caches = choices === undefined ? undefined : new ChoiceCaches(memory, choices, options.threads);
     this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
     this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
     new Float32Array(memory.buffer, plan.ones.address, plan.ones.count).fill(1);
@@ -153,8 +155,7 @@ export class WasmExecutor implements Executor {
     signal?.throwIfAborted();
     checkStep(step, this.limits, knownTokens(this.program));
     const { plan } = this.#own();
-    // Where it decides about the text, a cache begins empty with every prompt: the same prompt gives the same text.
-    if (step.prompt === true && this.#prefersCached) this.#readers?.reset();
+    if (step.prompt === true || step.positions[0] === 0) this.#beginSequence();
     const count = step.tokens.length;
     new Int32Array(this.#memory.buffer, plan.tokens, count).set(step.tokens);
     new Int32Array(this.#memory.buffer, plan.positions, count).set(step.positions);
@@ -166,8 +167,18 @@ export class WasmExecutor implements Executor {
     this.#set(layout.CONTROL_OUTPUTS, step.outputs.length);
     const { stopped } = await this.#run(count === 1 && !this.#runsDense(step) ? "decode" : "batch", signal);
     this.#throwIfReadersFailed();
-    if (stopped) signal?.throwIfAborted();
+    if (stopped) {
+      // Threads stopped at different places, and with them their caches.
+      this.#caches?.clear();
+      signal?.throwIfAborted();
+    }
     return this.#logits(step.outputs.length);
+  }
+
+  /** Where it decides about the text, a cache begins empty with every prompt: the same prompt gives the same text. */
+  #beginSequence(): void {
+    if (this.#prefersCached) this.#readers?.reset();
+    this.#caches?.clear();
   }
 
   #placeSpans({ visible }: Step): void {
@@ -205,6 +216,10 @@ export class WasmExecutor implements Executor {
 
   fetchCounts(): FetchCounts | undefined {
     return this.#readers?.counts();
+  }
+
+  cacheCounts(): CacheCounts | undefined {
+    return this.#caches?.counts();
   }
 
   /** Bytes that the kernels have read through selections of columns since the executor was made. */

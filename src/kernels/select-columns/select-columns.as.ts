@@ -4,10 +4,10 @@
 // NaN counts as larger than everything, so that it shows in the result instead of vanishing.
 
 // @ts-ignore: decorator
-@inline function magnitude(p: usize): i32 { return load<i32>(p) & 0x7fffffff; }
+@inline export function magnitude(p: usize): i32 { return load<i32>(p) & 0x7fffffff; }
 
 /** How many of x [width] have a magnitude pattern of at least `least`, which is above 0. */
-function countAtLeast(x: usize, width: i32, least: i32): i32 {
+export function countAtLeast(x: usize, width: i32, least: i32): i32 {
   const mask = i32x4.splat(0x7fffffff), below = i32x4.splat(least - 1);
   let counts = i32x4.splat(0);
   const whole = x + (<usize>(width & ~3) << 2), end = x + (<usize>width << 2);

@@ -11,7 +11,8 @@ import { activations_f32_tile } from "../linear/activations.as";
 import { BLOCK } from "../linear/layout.as";
 import { linear_bf16_f32_tile, linear_f16_f32_tile, linear_f32_f32_tile } from "../linear/linear-float.as";
 import { linear_q8_i16_tile } from "../linear/linear-q8.as";
-import { SELECT_GATES, SELECT_TOP, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
+import { CONTROL_POSITIONS, SELECT_GATES, SELECT_TOP, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
+import { choose_cached_f32 } from "../select-columns/choose-cached.as";
 import {
   select_above_among_f32, select_above_f32, select_gates_f32, select_top_among_f32, select_top_f32,
 } from "../select-columns/select-columns.as";
@@ -30,6 +31,19 @@ export function runSelectColumns(p: usize, thread: i32): void {
   } else if (word(p, 2) == SELECT_TOP) select_top_f32(x, word(p, 5), word(p, 6), target);
   else if (word(p, 2) == SELECT_GATES) select_gates_f32(x, word(p, 5), real(p, 6), target);
   else select_above_f32(x, word(p, 5), real(p, 6), target);
+}
+
+/**
+ * x, xThreadStride, width, count, target, targetThreadStride, cache, cacheThreadStride, slots, policy, gamma (f64, two
+ * words), scratch, scratchThreadStride
+ */
+export function runChooseCached(p: usize, control: usize, thread: i32): void {
+  choose_cached_f32(
+    address(p, 2) + <usize>thread * address(p, 3), word(p, 4), word(p, 5),
+    address(p, 6) + <usize>thread * address(p, 7), address(p, 8) + <usize>thread * address(p, 9), word(p, 10), word(p, 11),
+    load<f64>(p + 48), load<i32>(address(control, CONTROL_POSITIONS >> 2)),
+    address(p, 14) + <usize>thread * address(p, 15),
+  );
 }
 
 /**

@@ -9,7 +9,7 @@ import {
   ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS,
   CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_SPANS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
   GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
-  OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_LINEAR_ROWS, OP_LINEAR_ROWS_TILE, OP_SELECT_COLUMNS,
+  OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_LINEAR_ROWS, OP_LINEAR_ROWS_TILE, OP_CHOOSE_CACHED, OP_SELECT_COLUMNS,
   OP_FETCH_COLUMNS, OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
   OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
   TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8, SPAN_ROW_BYTES,
@@ -29,7 +29,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
-import { runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
+import { runChooseCached, runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
 import { fetchColumns } from "./fetch.as";
 import { runLinearRows, runLinearRowsTile } from "./rows.as";
 import { runTenderActivations, runTenderLinear } from "./tender.as";
@@ -292,6 +292,7 @@ function run(): bool {
       case OP_SELECT_OUTPUTS: runSelectOutputs(p); break;
       case OP_READ_MEMORY: runReadMemory(p); break;
       case OP_SELECT_COLUMNS: runSelectColumns(p, thread); break;
+      case OP_CHOOSE_CACHED: runChooseCached(p, control, thread); break;
       case OP_LINEAR_COLUMNS: runLinearColumns(p, thread, threads); break;
       case OP_FETCH_COLUMNS: if (thread == 0) fetchColumns(p, control); break;
       case OP_COLUMN_SUMS: runColumnSums(p, thread, threads); break;

@@ -10,8 +10,13 @@ import {
   ColumnSelector,
   prefersCached,
 } from "../../methods/dynamic-input-pruning/column-selection.ts";
-import { ColumnCache } from "../../offload/column-cache.ts";
-import { belady, CAUSAL_POLICIES, causalPolicy, type SelectionTrace } from "../../offload/eviction.ts";
+import { ColumnCache } from "../../methods/dynamic-input-pruning/column-cache.ts";
+import {
+  belady,
+  CAUSAL_POLICIES,
+  causalPolicy,
+  type SelectionTrace,
+} from "../../methods/dynamic-input-pruning/eviction.ts";
 import { RandomSource } from "../../session/random.ts";
 import type { HookTrace } from "./column-trace.ts";
 

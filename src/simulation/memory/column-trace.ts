@@ -4,7 +4,7 @@
  * those of the run. Prompt tokens run dense and are not part of a trace.
  */
 import { ResourceError } from "../../errors.ts";
-import type { SelectionTrace } from "../../offload/eviction.ts";
+import type { SelectionTrace } from "../../methods/dynamic-input-pruning/eviction.ts";
 import type { TransformerShape } from "../model-shapes.ts";
 import type { Hook } from "./memory-plan.ts";
 

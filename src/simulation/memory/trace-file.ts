@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { FormatError, OptionError } from "../../errors.ts";
 import { checkSchema, decodeUtf8, parseJsonObject } from "../../formats/json-file.ts";
-import type { SelectionTrace } from "../../offload/eviction.ts";
+import type { SelectionTrace } from "../../methods/dynamic-input-pruning/eviction.ts";
 import type { ByteSink, ByteSource } from "../../platform/types.ts";
 import type { TransformerShape } from "../model-shapes.ts";
 import {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RandomSource } from "../session/random.ts";
+import { RandomSource } from "../../session/random.ts";
 import { ColumnCache } from "./column-cache.ts";
 import {
   belady,

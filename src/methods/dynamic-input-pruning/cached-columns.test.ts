@@ -6,16 +6,15 @@ import { beforeAll, describe, expect, test } from "vitest";
 import {
   createReferenceExecutor,
   type ReferenceExecutor,
-} from "../executors/reference/reference-executor.ts";
-import type { GgufModelFile } from "../formats/model-file.ts";
-import { NO_PREFERENCE } from "../methods/dynamic-input-pruning/column-selection.ts";
-import { freeRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
-import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { buildProgram } from "../models/registry.ts";
-import { createSyntheticCheckpoint, openSyntheticGguf } from "../models/synthetic/checkpoint.ts";
-import { syntheticShape } from "../models/synthetic/shape.ts";
-import { RandomSource } from "../session/random.ts";
-import { CachedColumns, type CachePolicy } from "./cached-columns.ts";
+} from "../../executors/reference/reference-executor.ts";
+import type { GgufModelFile } from "../../formats/model-file.ts";
+import { CAUSAL_POLICIES } from "./eviction.ts";
+import { freeRecipe } from "./recipe.ts";
+import { rewriteColumns } from "./rewrite.ts";
+import { buildProgram } from "../../models/registry.ts";
+import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
+import { syntheticShape } from "../../models/synthetic/shape.ts";
+import type { CacheSettings } from "./cached-columns.ts";
 
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299];
 let file: GgufModelFile;
@@ -24,13 +23,14 @@ beforeAll(async () => {
   file = await openSyntheticGguf(createSyntheticCheckpoint("llama", syntheticShape("llama"), 5));
 });
 
-async function makeExecutor(): Promise<ReferenceExecutor> {
+async function makeExecutor(columnCache?: CacheSettings): Promise<ReferenceExecutor> {
   return createReferenceExecutor(rewriteColumns(await buildProgram(file), freeRecipe(0.5, 0.3)), file, {
     threads: 1,
     limits: { contextLength: 32, slots: 1, stepTokens: 16 },
     keyValueFormat: "f32",
     weightFormat: "auto",
     simd: "auto",
+    columnCache,
     onProgress: undefined,
   });
 }
@@ -49,36 +49,32 @@ async function run(executor: ReferenceExecutor): Promise<number[]> {
   return logits;
 }
 
-function attach(executor: ReferenceExecutor, gamma: number, share: number, policy: CachePolicy) {
-  const createRandom = () => new RandomSource(0);
-  const cached = new CachedColumns({ preference: { ...NO_PREFERENCE, gamma }, share, policy, createRandom });
-  executor.chooseColumnsBy((op, x, position) => cached.choose(op, x, position));
-  return cached;
-}
+const hitRate = (executor: ReferenceExecutor) => {
+  const { chosen = 0, hits = 0 } = executor.cacheCounts() ?? {};
+  return hits / chosen;
+};
 
 describe("with a cache in the loop", () => {
   test("gamma 1 equals plain selection bit for bit", async () => {
-    const executor = await makeExecutor();
-    const plain = await run(executor);
-    for (const policy of ["lru", "lfu"] as const) {
+    const plain = await run(await makeExecutor());
+    for (const policy of CAUSAL_POLICIES) {
       for (const share of [0, 0.3, 1]) {
-        const cached = attach(executor, 1, share, policy);
+        const executor = await makeExecutor({ gamma: 1, share, policy });
         expect(await run(executor)).toEqual(plain);
-        expect(cached.hitRate).toBeGreaterThanOrEqual(0);
-        if (share === 0) expect(cached.hitRate).toBe(0);
+        if (share === 0 || policy === "none") expect(hitRate(executor)).toBe(0);
+        else expect(hitRate(executor)).toBeGreaterThan(0);
       }
     }
   });
 
   test("a smaller gamma hits more and changes the output", async () => {
-    const executor = await makeExecutor();
-    const plain = await run(executor);
+    const plain = await run(await makeExecutor());
     const rates: number[] = [];
     for (const gamma of [1, 0.5, 0.2, 0]) {
-      const cached = attach(executor, gamma, 0.6, "lfu");
+      const executor = await makeExecutor({ gamma, share: 0.6, policy: "lfu" });
       const logits = await run(executor);
       if (gamma < 1) expect(logits).not.toEqual(plain);
-      rates.push(cached.hitRate ?? Number.NaN);
+      rates.push(hitRate(executor));
     }
     expect(rates).toEqual(rates.toSorted((a, b) => a - b));
     // gamma 0: after the first token everything chosen is resident, 7 of 8 tokens
@@ -86,9 +82,15 @@ describe("with a cache in the loop", () => {
   });
 
   test("caches start empty at every sequence", async () => {
-    const executor = await makeExecutor();
-    attach(executor, 0.2, 0.6, "lru");
+    const executor = await makeExecutor({ gamma: 0.2, share: 0.6, policy: "lru" });
     const first = await run(executor);
     expect(await run(executor)).toEqual(first);
+  });
+
+  test("refuses what cannot be cached", async () => {
+    await expect(makeExecutor({ gamma: 1.5, share: 0.5, policy: "lru" })).rejects.toThrow(
+      /gamma: out of range/,
+    );
+    await expect(makeExecutor({ gamma: 0.5, share: 2, policy: "lru" })).rejects.toThrow(/cache share/);
   });
 });

@@ -6,8 +6,9 @@
  * Invariants: slotOf and columnIn are inverse to each other; an update allocates nothing; a selection that exceeds the
  * slots leaves a full cache, so the all-ones selection settles on a fixed pinned set.
  */
-import { OptionError } from "../errors.ts";
-import { nthSmallest } from "../methods/dynamic-input-pruning/nth-element.ts";
+import { OptionError } from "../../errors.ts";
+import { uniformGenerator } from "../../models/synthetic/random.ts";
+import { nthSmallest } from "./nth-element.ts";
 import type { EvictionPolicy } from "./eviction.ts";
 
 /** Random 32-bit words for choosing what to keep of a selection larger than the cache. */
@@ -16,6 +17,14 @@ export interface RandomWords {
 }
 
 const WORD_RANGE = 2 ** 32;
+/** What stays of a choice larger than its cache is drawn; every run draws the same. */
+const CACHE_SEED = 1;
+
+/** The random words of a sequence, from its start; kernels/select-columns/choose-cached.as.ts draws the same. */
+export function cacheRandom(): RandomWords {
+  const uniform = uniformGenerator(CACHE_SEED);
+  return { nextUint32: () => uniform() * WORD_RANGE };
+}
 
 export class ColumnCache {
   readonly columns: number;
