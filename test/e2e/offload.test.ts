@@ -66,10 +66,14 @@ describe("skim run --columns", () => {
   }, 60_000);
 
   test("run, eval and bench take the same flags, with columns in a file and in memory", async () => {
+    const [tiny, tinyColumns] = [path.join(folder, "tiny.gguf"), path.join(folder, "tiny.columns")];
+    const shape = "d=64,ff=256,layers=2,heads=2,kv=2,vocab=512";
+    await skim("synth", "--shape", shape, "--format", "q8_0", "--out", tiny);
+    await skim("compress", "columns", "--model", tiny, "--out", tinyColumns);
     const text = path.join(folder, "text.txt");
     await writeFile(text, "once upon a time there was a text that nobody wanted to read");
     const memory = ["--density", "0.5", "--gamma", "0.3", "--cache-policy", "lru"];
-    const file = [...memory, "--columns", columns, "--memory-budget", "200MB"];
+    const file = [...memory, "--columns", tinyColumns, "--memory-budget", "90MB"];
     const evaluate = ["eval", "perplexity", "--protocol", "hf", "--context", "16", "--text", text];
     const bench = ["bench", "--prompt-tokens", "4", "--generated-tokens", "3", "--repetitions", "1"];
     for (const command of [
@@ -77,15 +81,15 @@ describe("skim run --columns", () => {
       [...evaluate, "--json"],
       [...bench, "--json"],
     ]) {
-      const inMemory = JSON.parse(await skim(...command, "-m", model, ...memory)).columns;
+      const inMemory = JSON.parse(await skim(...command, "-m", tiny, ...memory)).columns;
       expect(inMemory).toMatchObject({ gamma: 0.3, policy: "lru", share: 0.5 });
       expect(inMemory.hitRate).toBeGreaterThan(0.3);
-      const fetched = JSON.parse(await skim(...command, "-m", model, ...file)).columns;
+      const fetched = JSON.parse(await skim(...command, "-m", tiny, ...file)).columns;
       expect(fetched).toMatchObject({ gamma: 0.3, policy: "lru" });
       expect(fetched.hitRate).toBeGreaterThan(0);
-      expect(fetched.file.bytesPerToken).toBeGreaterThan(1e6);
+      expect(fetched.file.bytesPerToken).toBeGreaterThan(0);
     }
-  }, 60_000);
+  }, 120_000);
 
   test("gamma 1 gives the tokens of plain choices and says what a cache would have held", async () => {
     const plain = await generate("--density", "0.5");
