@@ -46,7 +46,7 @@ export function cacheSlots(
 
 /**
  * The choices of a program that get caches. Throws OptionError for settings out of range or a program that chooses nothing,
- * UnsupportedError for choices by threshold: they keep what they keep, so no cache can be preferred.
+ * UnsupportedError for choices by threshold, which keep what they keep, and for choices that narrow others.
  */
 export function cachedChoices(program: Program, { gamma, share }: CacheSettings): readonly SelectColumnsOp[] {
   if (!(gamma >= 0 && gamma <= 1)) {
@@ -63,8 +63,13 @@ export function cachedChoices(program: Program, { gamma, share }: CacheSettings)
   return choices;
 }
 
-/** How many columns a choice keeps; UnsupportedError for thresholds. */
-export function keptColumns({ out: { name, rule } }: SelectColumnsOp): number {
+/** How many columns a choice keeps; UnsupportedError for thresholds and choices among chosen ones. */
+export function keptColumns({ out: { name, rule, among } }: SelectColumnsOp): number {
+  if (among !== undefined) {
+    throw new UnsupportedError(
+      `${name}: chooses among ${among.name}, expected a choice of its own where a cache is preferred - leave out --gamma`,
+    );
+  }
   if (rule.kind === "topK") return rule.count;
   throw new UnsupportedError(
     `${name}: thresholds keep what they keep, expected a number of columns where a cache is preferred - use densities`,
