@@ -43,6 +43,23 @@ const CASES: readonly Case[] = [
     offset: true,
     kernel: "t8_t16",
   },
+  // Codes that may be added: batches go through seven products instead of eight.
+  {
+    rows: 41,
+    columns: 160,
+    codeBits: 8,
+    quantizer: { limit: 127, groups: 8, chunks: 3, bias: true },
+    offset: true,
+    kernel: "t8_t16",
+  },
+  {
+    rows: 16,
+    columns: 1030,
+    codeBits: 8,
+    quantizer: { limit: 16383 },
+    offset: true,
+    kernel: "t8_t16",
+  },
   {
     rows: 1,
     columns: 2,
@@ -205,7 +222,7 @@ function build(given: Case, seed: number): { program: Program; file: ModelFile }
   const logits = { name: "logits", width: rows, rows: "outputs" } as const;
   const program: Program = {
     name: "case",
-    contextLength: 32,
+    contextLength: 64,
     vocabularySize: rows,
     logits,
     ops: [
@@ -260,7 +277,7 @@ function buildQuantizer(
 function options(simd: "relaxed" | "plain", threads: number): ExecutorOptions {
   return {
     threads,
-    limits: { contextLength: 32, slots: 1, stepTokens: 16 },
+    limits: { contextLength: 64, slots: 1, stepTokens: 40 },
     keyValueFormat: "f32",
     weightFormat: "f32", // forced storage must not touch codes
     simd,
@@ -289,6 +306,10 @@ async function run(executor: Executor): Promise<number[]> {
     [5, 0],
     [6, 2],
     [16, 5],
+    [9, 3],
+    [17, 0],
+    [40, 7],
+    [10, 1],
   ]) {
     all.push(...(await executor.step(step(count, first, executor.program.vocabularySize))));
   }

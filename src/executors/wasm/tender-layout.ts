@@ -64,13 +64,26 @@ export const TENDER_LAYOUTS: readonly WeightLayout[] = [
 ];
 
 /** 8-bit codes where the shifted ones fit and the weights have kernels for them, 16-bit ones otherwise. */
-export function tenderActivations({ codeBits, quantizer }: TenderLinearOp): ActivationLayout {
-  const largest = quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
-  return codeBits === 4 && largest <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
+export function tenderActivations(op: TenderLinearOp): ActivationLayout {
+  return op.codeBits === 4 && largestCode(op) <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
 }
 
-/** Bytes of a panel of 16-bit weights, for the widest matrix that batches widen into one. */
-export function panelScratchBytes(program: Program): number {
-  const widths = program.ops.map((op) => (op.kind === "tenderLinear" ? blocks(op.codes.columns) : 0));
-  return Math.max(0, ...widths) * 2 * T8_BLOCK_BYTES;
+/** Whether batches may add codes in pairs before multiplying (kernels/tender-linear/strassen.as.ts). */
+export function sumsFit(op: TenderLinearOp): boolean {
+  return 2 * largestCode(op) <= 32767;
+}
+
+function largestCode({ quantizer }: TenderLinearOp): number {
+  return quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
+}
+
+/** Scratch of a thread: a panel of 16-bit weights or, for 8-bit ones whose codes may be added, what strassen.as.ts keeps. */
+export function panelScratchBytes(program: Program, rows: number): number {
+  const pairs = Math.ceil(rows / (2 * TILE_TOKENS));
+  const bytes = program.ops.map((op) => {
+    if (op.kind !== "tenderLinear") return 0;
+    const columns = storedColumns(op.codes.columns);
+    return op.codeBits === 8 && sumsFit(op) ? 56 * columns + pairs * (896 + 20 * columns) : 16 * columns;
+  });
+  return Math.ceil(Math.max(0, ...bytes) / 64) * 64;
 }

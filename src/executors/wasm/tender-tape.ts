@@ -6,7 +6,7 @@ import * as layout from "../../kernels/layout.ts";
 import type { TenderLinearOp } from "../../program/program.ts";
 import type { PreparedArea } from "./memory-plan.ts";
 import { rowsCode, type TapeWriter } from "./tape-writer.ts";
-import { storedColumns, tenderActivations } from "./tender-layout.ts";
+import { storedColumns, sumsFit, tenderActivations } from "./tender-layout.ts";
 import { panelCount } from "./weight-layout.ts";
 
 /** Appends the op's instructions. */
@@ -39,6 +39,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       op.offset === undefined ? 0 : 4 * op.codes.rows,
       plan.panelScratch,
       plan.panelScratchStride,
+      sumsFit(op) ? 1 : 0,
     ],
     {
       reads: decode ? [] : [{ region: `prepared:${activations.name}`, access: "whole" }],

@@ -10,6 +10,7 @@ import * as plain from "../tender-linear/linear-t4-plain.as";
 import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
 import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
 import { tender_linear_t8_t16_row, tender_linear_t8_t16_tile } from "../tender-linear/linear-t8.as";
+import { tender_linear_t8_t16_pairs } from "../tender-linear/strassen.as";
 import { address, real, word } from "./words.as";
 
 /** Position of row `row` of a buffer over tokens or over output rows. */
@@ -60,7 +61,7 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
 
 /**
  * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
- * offsetStride, scratch, scratchStride; panels [first, last) are this thread's
+ * offsetStride, scratch, scratchStride, whether sums of two codes fit 16 bits; panels [first, last) are this thread's
  */
 export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, last: i32): void {
   const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), t16 = word(p, 7) == ACTIVATIONS_T16;
@@ -76,7 +77,9 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
   }
   const scratch = address(p, 15) + <usize>thread * address(p, 16);
   const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
-  if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
+  if (wide && word(p, 17) != 0) {
+    tender_linear_t8_t16_pairs(weights, first, last, columns, x, rows, out, stride, rowScales, offset, offsetStride, scratch);
+  } else if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
   else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
