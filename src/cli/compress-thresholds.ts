@@ -17,7 +17,7 @@ import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
-import { writeWithRecipe } from "./recipe-folder.ts";
+import { writeWithRecipes } from "./recipe-folder.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
@@ -103,7 +103,7 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
         recipeOf(method, () => ({ kind: "density", density: kept })),
       );
       const recipe = await calibrate(terminal, method, flags, { file, program, text, kept, signal });
-      await writeWithRecipe(terminal, file, recipe, flags.out, signal);
+      await writeWithRecipes(terminal, file, [recipe], flags.out, signal);
       const density = feedForwardWeights(rewriteColumns(program, recipe)) / feedForwardWeights(program);
       if (flags.json === true) printJson(terminal, { out: flags.out, recipe, density });
       else {

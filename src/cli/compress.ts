@@ -4,6 +4,7 @@ import { addColumnsCommand } from "./compress-columns.ts";
 import { addDipCommand } from "./compress-dip.ts";
 import { addDropCommand } from "./compress-drop.ts";
 import { addInputGroupsCommand } from "./compress-input-groups.ts";
+import { addLoraCommand } from "./compress-lora.ts";
 import { addProSparseCompressCommand } from "./compress-prosparse.ts";
 import { compressByRecipe, type RecipeFlags, type RunCommand } from "./compress-recipe.ts";
 import { addTenderCommand } from "./compress-tender.ts";
@@ -45,6 +46,7 @@ export function addCompressCommand(program: Command, terminal: Terminal, run: Ru
     .action((flags: Partial<RecipeFlags>) => compressByRecipe(terminal, checkFlags(flags), run));
   addDipCommand(group, terminal);
   addThresholdCommands(group, terminal);
+  addLoraCommand(group, terminal);
   addTenderCommand(group, terminal);
   addProSparseCompressCommand(group, terminal);
   addInputGroupsCommand(group, terminal);

@@ -1,4 +1,4 @@
-/** Writes a checkpoint with one more recipe: all tensors as they are, the recipe in config.json. */
+/** Writes a checkpoint with more recipes: all tensors as they are, the recipes in config.json. */
 import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
@@ -9,17 +9,17 @@ import { startProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Nothing is left behind where it fails or is interrupted. */
-export async function writeWithRecipe(
+export async function writeWithRecipes(
   terminal: Terminal,
   file: ModelFile,
-  recipe: Recipe,
+  added: readonly Recipe[],
   out: string,
   signal: AbortSignal,
 ): Promise<void> {
   const sink = await createFolderSink(out);
   const progress = startProgress(terminal, "writing");
   try {
-    const recipes = recipeSection([...readRecipes(file), recipe]);
+    const recipes = added.length === 0 ? file.recipes : recipeSection([...readRecipes(file), ...added]);
     await writeModelFolder(overlayFile(file, [], recipes), sink.open, {
       signal,
       onProgress: (done, total) => progress.update(done, total),

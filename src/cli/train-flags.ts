@@ -1,13 +1,13 @@
 /** The flags of `skim train`, and what follows from them. */
-import { type Command, Option } from "commander";
-import type { FreshShape } from "../training/fresh-model.ts";
-import type { TrainerSettings } from "../training/trainer.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   ADAPTER_TARGETS,
   type AdapterOptions,
   type AdapterTarget,
 } from "../methods/low-rank-adapters/rewrite.ts";
-import { names, realNumber, wholeNumber } from "./arguments.ts";
+import type { FreshShape } from "../training/fresh-model.ts";
+import type { TrainerSettings } from "../training/trainer.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 
 export interface TrainFlags {
@@ -44,6 +44,7 @@ export interface TrainFlags {
   readonly loraRank?: number;
   readonly loraAlpha?: number;
   readonly loraTargets?: readonly AdapterTarget[];
+  readonly loraKeep?: boolean;
   readonly recompute: "none" | "sublayers";
   readonly weights: "f32" | "f16" | "bf16";
   readonly seed: number;
@@ -64,6 +65,30 @@ const SHAPE_FLAGS = [
   "activation",
 ] as const;
 
+/** Adapter targets by what they are called in short; the last part of their Hugging Face names is understood too. */
+const SHORT_TARGETS: Readonly<Record<string, AdapterTarget>> = {
+  q: "attention.query",
+  k: "attention.key",
+  v: "attention.value",
+  o: "attention.output",
+  gate: "feedForward.gate",
+  up: "feedForward.up",
+  down: "feedForward.down",
+};
+
+/** Comma-separated targets, by short or full names. */
+function adapterTargets(text: string): AdapterTarget[] {
+  return text.split(",").map((part) => {
+    const name = part.trim();
+    const short = name.replace(/_proj$/, "");
+    const target =
+      ADAPTER_TARGETS.find((known) => known === name) ??
+      (Object.hasOwn(SHORT_TARGETS, short) ? SHORT_TARGETS[short] : undefined);
+    if (target !== undefined) return target;
+    throw new InvalidArgumentError(`Expected names out of ${Object.keys(SHORT_TARGETS).join(", ")}.`);
+  });
+}
+
 export function addTrainFlags(command: Command): Command {
   return addLoopFlags(addShapeFlags(addDataFlags(command)))
     .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
@@ -71,7 +96,7 @@ export function addTrainFlags(command: Command): Command {
     .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
     .option(
       "--lora-rank <r>",
-      "train adapters of this rank beside the weights (LoRA), merged when saved",
+      "train adapters of this rank beside the weights (LoRA); they are merged when saved",
       wholeNumber(1, 1024),
     )
     .option(
@@ -81,9 +106,10 @@ export function addTrainFlags(command: Command): Command {
     )
     .option(
       "--lora-targets <name,...>",
-      `with --lora-rank: linears that get one (default: ${ADAPTER_TARGETS.join(",")})`,
-      names(ADAPTER_TARGETS),
+      `with --lora-rank: linears that get one (default: ${Object.keys(SHORT_TARGETS).join(",")})`,
+      adapterTargets,
     )
+    .option("--lora-keep", "with --lora-rank: write the adapters alone, as a folder of the PEFT library")
     .addOption(
       new Option("--recompute <what>", "recompute activations to save memory")
         .choices(["none", "sublayers"])
@@ -156,8 +182,18 @@ export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): a
     if (flags[name] === undefined)
       throw new UsageError(`train: expected --${name} - skim train --help shows all flags`);
   }
-  if (flags.loraRank === undefined && (flags.loraAlpha ?? flags.loraTargets) !== undefined) {
-    throw new UsageError("train: --lora-alpha and --lora-targets say nothing without --lora-rank");
+  if (
+    flags.loraRank === undefined &&
+    (flags.loraAlpha ?? flags.loraTargets ?? flags.loraKeep) !== undefined
+  ) {
+    throw new UsageError(
+      "train: --lora-alpha, --lora-targets and --lora-keep say nothing without --lora-rank",
+    );
+  }
+  if (flags.loraKeep === true && flags.model === undefined) {
+    throw new UsageError(
+      "train: --lora-keep writes adapters alone, expected the model they belong to - add --model",
+    );
   }
   if (flags.loraRank !== undefined && flags.model === undefined && flags.resume !== true) {
     throw new UsageError("train: --lora-rank tunes a model - add --model");

@@ -6,9 +6,14 @@ import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile, JsonObject, ModelFile } from "../formats/model-file.ts";
+import {
+  ADAPTER_WEIGHTS_FILE,
+  collectAdapters,
+  writeAdapterFolder,
+} from "../methods/low-rank-adapters/adapter-folder.ts";
 import { mergedReader, withFreshAdapters } from "../methods/low-rank-adapters/merge.ts";
 import { addAdapters, isAdapterWeight } from "../methods/low-rank-adapters/rewrite.ts";
-import { loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
+import { loadTrainableProgram, type Recipe, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { type DifferentiateOptions, differentiate } from "../program/differentiate.ts";
@@ -18,7 +23,8 @@ import { formatByName } from "../quantization/registry.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
 import { loadParameters } from "../training/load-parameters.ts";
-import { saveModelDescription, saveWeights, type TrainedWeights } from "../training/save-model.ts";
+import { saveModelDescription, saveWeights } from "../training/save-model.ts";
+import { SpanExampleEncoder } from "../training/span-examples.ts";
 import { type TrainerSettings, type TrainingResult, train } from "../training/trainer.ts";
 import {
   freshState,
@@ -29,8 +35,6 @@ import {
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
-import { addProSparseCommand } from "./train-prosparse.ts";
-import { SpanExampleEncoder } from "../training/span-examples.ts";
 import {
   makeFreshModel,
   openFolder,
@@ -38,6 +42,7 @@ import {
   readTrainingData,
   readValidationData,
 } from "./train-data.ts";
+import { addDipRepairCommand } from "./train-dip-repair.ts";
 import {
   adapterOptions,
   addTrainFlags,
@@ -46,6 +51,7 @@ import {
   trainerSettings,
 } from "./train-flags.ts";
 import { TrainProgress } from "./train-progress.ts";
+import { addProSparseCommand } from "./train-prosparse.ts";
 import { TRAINING_REPORT, writeTrainingReport } from "./train-report.ts";
 import { loadTeacher } from "./train-teacher.ts";
 import { addTrimCommand } from "./train-trim.ts";
@@ -58,6 +64,7 @@ Examples:
   $ skim train --data books.txt --valid held-out.txt --out tales --layers 8 --width 256 --steps 5000
   $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --learning-rate 1e-4 --steps 200
   $ skim train --model ./SmolLM-135M --data questions.jsonl --out tuned --lora-rank 8 --steps 200
+  $ skim train --model ./SmolLM-135M --data questions.jsonl --out adapters --lora-rank 8 --lora-targets q,v --lora-keep
   $ skim train --teacher ./SmolLM-360M --model ./SmolLM-135M --data books.txt --out taught --teacher-weight 0.5
   $ skim train --data books.txt --valid held-out.txt --out tales --steps 5000 --resume
 
@@ -78,6 +85,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   });
   addTrimCommand(command, terminal);
   addProSparseCommand(command, terminal);
+  addDipRepairCommand(command, terminal);
 }
 
 /** What a method changes about training. */
@@ -85,6 +93,14 @@ export interface TrainingMethod {
   /** Changes of config.json before the first update, where the run begins from a model. */
   readonly config?: JsonObject;
   readonly differentiate?: DifferentiateOptions;
+  /** What the trained program computes, where that is not what the weights alone say. */
+  readonly rewrite?: (program: Program) => Program;
+  /** Says in the written model what `rewrite` did; in place of one of the same method. */
+  readonly recipe?: Recipe;
+  /** Methods that are to come after this one, not before. */
+  readonly precedes?: readonly Recipe["method"][];
+  /** Standard deviation of A when adapters begin. */
+  readonly adapterDeviation?: number;
   /** Made when the model is known. */
   readonly l1?: (program: TrainingProgram) => TrainerSettings["l1"];
   /** Tells runs of different settings apart. */
@@ -105,12 +121,14 @@ export async function runTraining(
   try {
     const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
     const adapters = adapterOptions(flags);
-    const trained = adapters === undefined ? program : addAdapters(program, adapters);
+    const rewritten = method.rewrite?.(program) ?? program;
+    const trained = adapters === undefined ? rewritten : addAdapters(rewritten, adapters);
     const executor = await createExecutor(platform, trained, flags, method);
     try {
-      const start = adapters === undefined ? file : withFreshAdapters(file, trained, flags.seed);
-      const weights = { program: executor.program, ...mergedReader(trained, executor) };
-      await trainModel(terminal, platform, { file, start, weights, executor }, flags, method);
+      const start =
+        adapters === undefined ? file : withFreshAdapters(file, trained, flags.seed, method.adapterDeviation);
+      const save = makeSave(file, trained, executor, flags);
+      await trainModel(terminal, platform, { file, start, save, executor }, flags, method);
     } finally {
       await executor.dispose();
     }
@@ -119,13 +137,31 @@ export async function runTraining(
   }
 }
 
+/** Writes what is trained: the model with adapters merged, or the adapters alone. */
+function makeSave(
+  file: HuggingFaceModelFile,
+  program: Program,
+  executor: WasmTraining,
+  flags: TrainFlags,
+): () => Promise<void> {
+  const format = formatByName(flags.weights);
+  const open = (name: string) => createFileSink(path.join(flags.out, name));
+  const { model } = flags;
+  if (flags.loraKeep === true && model !== undefined) {
+    return () => writeAdapterFolder(collectAdapters(program, executor, file), model, format, open);
+  }
+  const weights = { program: executor.program, ...mergedReader(program, executor) };
+  return () => saveWeights(file, weights, format, open);
+}
+
 /** A folder that already holds something is only continued, never overwritten. */
 async function prepareFolder({ out, resume }: TrainFlags): Promise<void> {
   const holdsRun = existsSync(path.join(out, CHECKPOINT));
   if (resume === true && !holdsRun) {
     throw new UsageError(`train: ${out} has no ${CHECKPOINT} to resume from - leave out --resume to start`);
   }
-  if (resume !== true && (holdsRun || existsSync(path.join(out, "config.json")))) {
+  const holdsModel = ["config.json", ADAPTER_WEIGHTS_FILE].some((name) => existsSync(path.join(out, name)));
+  if (resume !== true && (holdsRun || holdsModel)) {
     throw new UsageError(
       `train: ${out} already holds ${holdsRun ? "a run" : "a model"} - choose another folder or add --resume`,
     );
@@ -141,15 +177,22 @@ async function openStart(
   flags: TrainFlags,
   method: TrainingMethod,
 ): Promise<HuggingFaceModelFile> {
-  if (flags.resume === true) return openFolder(platform, flags.out);
+  if (flags.resume === true && flags.loraKeep !== true) return openFolder(platform, flags.out);
   const opened = await (flags.model === undefined
     ? makeFreshModel(terminal, platform, flags)
     : openFolder(platform, flags.model));
   const file = { ...opened, config: { ...opened.config, ...method.config } };
-  const recipe = await readSpanRecipe(flags);
-  if (recipe === undefined || flags.spans === "full") return file;
-  const others = readRecipes(file).filter(({ method }) => method !== recipe.method);
-  return { ...file, recipes: recipeSection([...others, recipe]) };
+  const spans = flags.spans === "full" ? undefined : await readSpanRecipe(flags);
+  const added = [spans, method.recipe].filter((recipe) => recipe !== undefined);
+  if (added.length === 0) return file;
+  const early = readRecipes(file).find((recipe) => method.precedes?.includes(recipe.method));
+  if (early !== undefined) {
+    throw new UsageError(
+      `${file.name}: has a recipe of ${early.method}, expected a model before that - train first, then compress`,
+    );
+  }
+  const others = readRecipes(file).filter(({ method }) => added.every((recipe) => recipe.method !== method));
+  return { ...file, recipes: recipeSection([...others, ...added]) };
 }
 
 function createExecutor(
@@ -179,8 +222,7 @@ interface Training {
   /** The weights that a new run begins with, adapters included. */
   readonly start: ModelFile;
   readonly executor: WasmTraining;
-  /** The executor's, adapters merged. */
-  readonly weights: TrainedWeights;
+  readonly save: () => Promise<void>;
 }
 
 async function trainModel(
@@ -190,7 +232,7 @@ async function trainModel(
   flags: TrainFlags,
   method: TrainingMethod,
 ): Promise<void> {
-  const { file, executor, weights } = training;
+  const { file, executor } = training;
   const tokenizer = await loadTokenizer(file);
   const encoder = await CorpusEncoder.create(tokenizer, file);
   const recipe = await readSpanRecipe(flags);
@@ -230,7 +272,7 @@ async function trainModel(
       {
         onStep: (report) => progress.step(report),
         onEvaluation: (step, loss, isBest) => progress.evaluation(step, loss, isBest),
-        saveModel: () => saveWeights(file, weights, formatByName(flags.weights), open),
+        saveModel: training.save,
         saveCheckpoint: async (next) => writeCheckpoint(await open(CHECKPOINT), executor, next),
       },
       signal,
@@ -249,7 +291,7 @@ async function trainModel(
 /** The state to go on from; a new run first writes a complete model folder. */
 async function startState(
   platform: Platform,
-  { file, start, executor, weights }: Training,
+  { file, start, executor, save }: Training,
   flags: TrainFlags,
   run: string,
 ): Promise<TrainingState> {
@@ -264,8 +306,8 @@ async function startState(
   }
   await loadParameters(start, executor);
   const open = (name: string) => createFileSink(path.join(flags.out, name));
-  await saveModelDescription(file, formatByName(flags.weights), open);
-  await saveWeights(file, weights, formatByName(flags.weights), open);
+  if (flags.loraKeep !== true) await saveModelDescription(file, formatByName(flags.weights), open);
+  await save();
   const state = freshState(run);
   await writeCheckpoint(await open(CHECKPOINT), executor, state);
   return state;

@@ -59,3 +59,4 @@ export const OP_EMBED_GRADIENT = 84;
 export const OP_SCATTER_ROWS = 85;
 export const OP_SQUARE_SUMS = 86;
 export const OP_ADAMW = 87;
+export const OP_KEEP_COLUMNS = 88;

@@ -1,6 +1,6 @@
 /**
  * Gradients against central finite differences in f64, on every family (norms per head, biases, fused and tied tensors,
- * windows, scale factors), every activation, every loss, with and without recomputation.
+ * windows, scale factors), every activation, every loss, every choice of columns, with and without recomputation.
  */
 import { describe, expect, test } from "vitest";
 import { ReferenceTraining } from "../executors/training/reference-training.ts";
@@ -8,6 +8,15 @@ import type { LossWeights, TrainingBatch } from "../executors/training/training-
 import { loadProgram } from "../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticFolder } from "../models/synthetic/checkpoint.ts";
 import { normalValues } from "../models/synthetic/random.ts";
+import {
+  catsRecipe,
+  type ColumnRecipe,
+  dipRecipe,
+  freeRecipe,
+  neuronRecipe,
+} from "../methods/dynamic-input-pruning/recipe.ts";
+import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
+import { rewriteNeurons } from "../methods/prosparse/rewrite.ts";
 import { SYNTHETIC_FAMILIES, type SyntheticFamily, syntheticShape } from "../models/synthetic/shape.ts";
 import { type DifferentiateOptions, differentiate } from "./differentiate.ts";
 import type { Activation, Program } from "./program.ts";
@@ -98,6 +107,73 @@ describe("gradients equal finite differences", () => {
     const teacher = normalValues(5, "teacher", BATCH.outputs.length * program.vocabularySize, 0, 2);
     const weights = { target: 0.3, teacher: 0.2, l1: 0.01 };
     expect(await worstError(training, { ...BATCH, teacher }, weights)).toBeLessThan(2e-6);
+  });
+});
+
+const THRESHOLDS: ColumnRecipe = {
+  method: "dynamic-input-pruning",
+  version: 1,
+  ...Object.fromEntries(
+    ["input", "glu", "attentionInput", "attended"].map((site, i) => [
+      site,
+      { kind: "thresholds", thresholds: [0.1 * (i % 2) + 0.02, 0.05] },
+    ]),
+  ),
+};
+
+describe("gradients through chosen columns equal finite differences, the choice held", () => {
+  test.each<readonly [string, ColumnRecipe, DifferentiateOptions]>([
+    ["DIP", dipRecipe(0.5), {}],
+    ["DIP, recomputed", dipRecipe(0.3), { recompute: "sublayers" }],
+    ["GLU pruning", freeRecipe(undefined, 0.3), {}],
+    ["up pruning", neuronRecipe("up", 0.4), {}],
+    ["thresholds everywhere", THRESHOLDS, {}],
+  ])("%s", async (_, recipe, options) => {
+    const program = rewriteColumns(await synthetic("llama"), recipe);
+    expect(await worstError(start(program, options))).toBeLessThan(2e-6);
+  });
+
+  test("live neurons", async () => {
+    const relu = withActivation(await synthetic("llama"), { kind: "relu" });
+    const layers = [0, 1].map((layer) => ({ layer, liveShare: 0.5 }));
+    const program = rewriteNeurons(relu, { method: "prosparse", version: 1, layers });
+    expect(program.ops.filter(({ kind }) => kind === "linearRows")).toHaveLength(2);
+    const [sparse, dense] = [start(program), start(relu)];
+    expect(await worstError(sparse)).toBeLessThan(2e-6);
+    // Neurons that are zero take nothing with them.
+    const again = start(program);
+    expect(await again.accumulate(BATCH, WEIGHTS)).toEqual(await dense.accumulate(BATCH, WEIGHTS));
+    for (const { tensor } of dense.program.parameters) {
+      const expected = dense.values(tensor, "gradients");
+      const worst = again
+        .values(tensor, "gradients")
+        .reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
+      expect(worst, tensor).toBe(0);
+    }
+  });
+
+  test("columns among live neurons", async () => {
+    const relu = withActivation(await synthetic("llama"), { kind: "relu" });
+    const layers = [0, 1].map((layer) => ({ layer, liveShare: 0.5 }));
+    const columns = rewriteColumns(relu, dipRecipe(0.4));
+    const live = rewriteNeurons(columns, { method: "prosparse", version: 1, layers });
+    const [among, alone] = [start(live), start(columns)];
+    expect(await worstError(among)).toBeLessThan(2e-6);
+    expect(await among.evaluate(BATCH)).toEqual(await alone.evaluate(BATCH));
+  });
+
+  test("all columns kept is the dense program, bit for bit", async () => {
+    const program = await synthetic("llama");
+    const [dense, all] = [start(program), start(rewriteColumns(program, freeRecipe(1, 1)))];
+    expect(await all.accumulate(BATCH, WEIGHTS)).toEqual(await dense.accumulate(BATCH, WEIGHTS));
+    for (const { tensor } of dense.program.parameters) {
+      expect(all.values(tensor, "gradients")).toEqual(dense.values(tensor, "gradients"));
+    }
+  });
+
+  test("a choice by activated gates has none yet", async () => {
+    const program = rewriteColumns(await synthetic("llama"), catsRecipe({ kind: "density", density: 0.5 }));
+    expect(() => differentiate(program)).toThrow(/op activate has no gradient/);
   });
 });
 

@@ -138,6 +138,11 @@ class BackwardPass {
       case "scale":
         toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, out }));
         break;
+      case "keepColumns": {
+        const by = this.#recomputation.value(op.by);
+        toInput(op.x, (out) => this.#ops.push({ ...op, x: gradient, by, out }));
+        break;
+      }
       case "selectOutputs":
         toInput(op.x, (out) => this.#ops.push({ kind: "scatterOutputs", gradient, out }));
         break;

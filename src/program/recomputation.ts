@@ -47,6 +47,8 @@ export class Recomputation {
       case "selectOutputs":
       case "rotate":
         return { ...op, x: this.value(op.x), out: rename(op.out) };
+      case "keepColumns":
+        return { ...op, x: this.value(op.x), by: this.value(op.by), out: rename(op.out) };
       case "glu":
         return { ...op, gate: this.value(op.gate), up: this.value(op.up), out: rename(op.out) };
       case "sequenceAttention":

@@ -31,6 +31,8 @@ export function touchedBy(op: TrainingOp): Touched {
     case "selectOutputs":
     case "rotate":
       return { reads: [op.x], writes: [op.out], weights: [] };
+    case "keepColumns":
+      return { reads: [op.x, op.by], writes: [op.out], weights: [] };
     case "sequenceAttention":
       return { reads: [op.query, op.key, op.value], writes: [op.out, op.logSumExp], weights: [] };
     case "crossEntropy":

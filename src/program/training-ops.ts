@@ -7,6 +7,7 @@
  * constants to the gradient. Gradients of weights add up over micro-batches until the optimizer clears them.
  * Invariant: each buffer is written by one op, apart from gradients that later ops add to (`accumulate`).
  */
+import type { SelectionRule } from "./column-ops.ts";
 import type {
   Activation,
   AddOp,
@@ -30,6 +31,18 @@ export interface RotateOp {
   readonly headWidth: number;
   readonly table: RotaryTable;
   readonly inverse: boolean;
+}
+
+/**
+ * out = x in the columns that `rule` chooses by the scores of `by` [N, width], 0 in all others. The choice is a constant to the
+ * gradient, so the op is its own gradient: dx = dy in the same columns.
+ */
+export interface KeepColumnsOp {
+  readonly kind: "keepColumns";
+  readonly x: Buffer;
+  readonly by: Buffer;
+  readonly rule: SelectionRule;
+  readonly out: Buffer;
 }
 
 /** The facts that attention and its gradient share; see AttentionOp. */
@@ -185,9 +198,10 @@ export type ForwardOp =
   | ScaleOp
   | SelectOutputsOp
   | RotateOp
+  | KeepColumnsOp
   | SequenceAttentionOp;
 
-/** Ops that only gradients need; the backward pass also uses forward ops (add, scale, rotate, recomputation). */
+/** Ops that only gradients need; the backward pass also uses forward ops (add, scale, rotate, keepColumns, recomputation). */
 export type GradientOp =
   | L1GradientOp
   | LinearInputGradientOp
@@ -211,6 +225,7 @@ const FORWARD_KINDS: readonly TrainingOp["kind"][] = [
   "scale",
   "selectOutputs",
   "rotate",
+  "keepColumns",
   "sequenceAttention",
 ] satisfies ForwardOp["kind"][];
 

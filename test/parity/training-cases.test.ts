@@ -53,6 +53,7 @@ const KINDS: Readonly<Record<TrainingOp["kind"], true>> = {
   gluGradient: true,
   embedGradient: true,
   scatterOutputs: true,
+  keepColumns: true,
 };
 
 test("every op has rows", () => {

@@ -3,6 +3,7 @@
  * reductions longer than a block, sequences of one token, windows, large and vanishing values.
  */
 import type { Interval } from "../../src/program/intervals.ts";
+import type { SelectionRule } from "../../src/program/column-ops.ts";
 import type { Activation, Buffer, Weight } from "../../src/program/program.ts";
 import type { TrainingOp } from "../../src/program/training-ops.ts";
 
@@ -38,7 +39,14 @@ function row(name: string, op: TrainingOp, rest: Partial<TrainingCase> = {}): Tr
 }
 
 export function trainingCases(): readonly TrainingCase[] {
-  return [...productCases(), ...rowCases(), ...attentionCases(), ...lossCases(), ...gateCases()];
+  return [
+    ...productCases(),
+    ...rowCases(),
+    ...attentionCases(),
+    ...lossCases(),
+    ...gateCases(),
+    ...choiceCases(),
+  ];
 }
 
 /** rows x columns x outputs of a linear op and its two gradients. */
@@ -291,6 +299,25 @@ function gateCases(): readonly TrainingCase[] {
           { size },
         ),
       ];
+    }),
+  );
+}
+
+/** Choices by x itself and, as gradients are kept, by another buffer. */
+function choiceCases(): readonly TrainingCase[] {
+  const rules: readonly SelectionRule[] = [
+    { kind: "topK", count: 0 },
+    { kind: "topK", count: 5 },
+    { kind: "topK", count: 13 },
+    { kind: "threshold", threshold: 0.8 },
+    { kind: "gate", threshold: 0, share: 1 },
+    { kind: "gate", threshold: 0.5, share: 1 },
+  ];
+  const [x, out] = [tokens("x", 13), tokens("y", 13)];
+  return rules.flatMap((rule) =>
+    [x, tokens("s", 13)].map((by) => {
+      const limit = rule.kind === "topK" ? rule.count : rule.threshold;
+      return row(`${rule.kind} ${limit} by ${by.name}`, { kind: "keepColumns", x, by, rule, out });
     }),
   );
 }

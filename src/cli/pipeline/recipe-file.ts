@@ -94,4 +94,4 @@ function resolvePaths(recipe: RecipeFile, folder: string): RecipeFile {
 }
 
 /** Fields of steps that name files or folders. */
-export const PATH_FIELDS = ["text", "data", "valid", "test"] as const;
+export const PATH_FIELDS = ["text", "data", "valid", "test", "lora"] as const;

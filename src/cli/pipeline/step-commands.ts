@@ -27,6 +27,7 @@ async function readChosenSize(folder: string): Promise<string> {
 const COMMANDS: Readonly<Record<Step["step"], StepCommand>> = {
   tune: { words: ["train"], resumable: true },
   lora: { words: ["train"], resumable: true },
+  "dip-repair": { words: ["train", "dip-repair"], resumable: true },
   spans: { words: ["train"], resumable: true },
   prosparse: { words: ["train", "prosparse"], resumable: true },
   neurons: { words: ["compress", "prosparse"], resumable: false },

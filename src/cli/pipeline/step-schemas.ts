@@ -52,6 +52,24 @@ const lora = z
   })
   .describe("train low-rank adapters and merge them (skim train --lora-rank)");
 
+const columnFields = {
+  density: share("share of the feed-forward weights to read"),
+  inputDensity: share("kept columns of gate and up, instead of density"),
+  gluDensity: share("kept columns of down, instead of density"),
+};
+
+const dipRepair = z
+  .strictObject({
+    step: z.literal("dip-repair"),
+    ...trainingFields,
+    ...columnFields,
+    loss: z.enum(["kd", "ce"]).optional().describe("learn from the dense model's predictions or the text"),
+    loraRank: count("rank of the adapters"),
+    ...adapterFields,
+    weights,
+  })
+  .describe("adapters that make up for skipped columns, merged (skim train dip-repair)");
+
 const spans = z
   .strictObject({
     step: z.literal("spans"),
@@ -161,9 +179,8 @@ const groups = z
 const dip = z
   .strictObject({
     step: z.literal("dip"),
-    density: share("share of the feed-forward weights to read"),
-    inputDensity: share("kept columns of gate and up, instead of density"),
-    gluDensity: share("kept columns of down, instead of density"),
+    ...columnFields,
+    lora: file("folder of adapters (adapter_config.json) to merge first").optional(),
   })
   .describe("read only the columns that matter to a token (skim compress dip)");
 
@@ -172,6 +189,7 @@ export const stepSchema = z.discriminatedUnion("step", [
   drop,
   tune,
   lora,
+  dipRepair,
   spans,
   prosparse,
   neurons,

@@ -14,13 +14,7 @@ import { linearRows } from "../../kernels/linear-rows/reference.ts";
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
 import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
-import {
-  selectAbove,
-  selectAboveAmong,
-  selectGates,
-  selectTop,
-  selectTopAmong,
-} from "../../kernels/select-columns/reference.ts";
+import { selectAboveAmong, selectByRule, selectTopAmong } from "../../kernels/select-columns/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
 import {
@@ -253,14 +247,11 @@ export class ReferenceExecutor implements Executor {
     const { rule, width, among } = op.out;
     const row = x.subarray(0, width);
     if (this.#cached !== undefined) return this.#cached.choose(op, row, step.positions[0]);
-    if (rule.kind === "gate") return selectGates(row, rule.threshold);
     const earlier = among === undefined ? "all" : this.#chosen(among);
-    if (earlier !== "all") {
-      return rule.kind === "topK"
-        ? selectTopAmong(row, rule.count, earlier)
-        : selectAboveAmong(row, rule.threshold, earlier);
-    }
-    return rule.kind === "topK" ? selectTop(row, rule.count) : selectAbove(row, rule.threshold);
+    if (earlier === "all" || rule.kind === "gate") return selectByRule(row, rule);
+    return rule.kind === "topK"
+      ? selectTopAmong(row, rule.count, earlier)
+      : selectAboveAmong(row, rule.threshold, earlier);
   }
 
   /** Where neurons were chosen, their rows; all rows otherwise. */

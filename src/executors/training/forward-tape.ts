@@ -1,11 +1,19 @@
 /**
  * Instructions of forward ops and losses (kernels/tape/training.as.ts lists their arguments).
  */
+import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";
+import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Buffer, LinearOp } from "../../program/program.ts";
-import type { ForwardOp, LossOp, RotateOp } from "../../program/training-ops.ts";
+import type { ForwardOp, KeepColumnsOp, LossOp, RotateOp } from "../../program/training-ops.ts";
 import { fixed, rowsOf, type TapeWords } from "./tape-words.ts";
 import { rowStride } from "./training-memory.ts";
+
+const RULES: Readonly<Record<SelectionRule["kind"], number>> = {
+  topK: layout.SELECT_TOP,
+  threshold: layout.SELECT_ABOVE,
+  gate: layout.SELECT_GATES,
+};
 
 export function appendForward(tape: TapeWords, op: ForwardOp): void {
   const places = (...buffers: readonly Buffer[]) => tape.places(...buffers);
@@ -47,6 +55,9 @@ export function appendForward(tape: TapeWords, op: ForwardOp): void {
     case "rotate":
       appendRotate(tape, op);
       return;
+    case "keepColumns":
+      appendKeep(tape, op);
+      return;
     case "sequenceAttention": {
       const buffers = places(op.query, op.key, op.value, op.out, op.logSumExp);
       tape.emit(training.OP_SEQUENCE_ATTENTION, [...buffers, ...tape.attention(op.facts)]);
@@ -86,6 +97,12 @@ function appendLinear(tape: TapeWords, { x, out, weight, bias }: LinearOp): void
     accumulate: bias !== undefined,
     padded: true,
   });
+}
+
+function appendKeep(tape: TapeWords, { x, by, out, rule }: KeepColumnsOp): void {
+  const limit = rule.kind === "topK" ? rule.count : tape.float(rule.threshold);
+  const facts = [out.width, RULES[rule.kind], limit, ...tape.scratch()];
+  tape.emit(training.OP_KEEP_COLUMNS, [...rowsOf(out), ...tape.places(by, x, out), ...facts]);
 }
 
 function appendRotate(tape: TapeWords, op: RotateOp): void {

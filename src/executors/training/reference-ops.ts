@@ -18,6 +18,7 @@ import { rmsNormInputGradient, rmsNormWeightGradient } from "../../kernels/rms-n
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
 import { rope } from "../../kernels/rope/reference.ts";
 import { scale } from "../../kernels/scale/reference.ts";
+import { keepColumns } from "../../kernels/select-columns/keep-reference.ts";
 import { scatterOutputs } from "../../kernels/select-outputs/gradient-reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import type { Buffer, LinearOp, RmsNormOp, Weight } from "../../program/program.ts";
@@ -76,6 +77,9 @@ function runForward(op: ForwardOp, context: OpContext): void {
       return;
     case "rotate":
       runRotate(op, context);
+      return;
+    case "keepColumns":
+      keepColumns(of(op.out), of(op.x), of(op.by), rows(op.out), op.out.width, op.rule);
       return;
     case "sequenceAttention": {
       const inputs = { query: of(op.query), key: of(op.key), value: of(op.value) };

@@ -197,11 +197,12 @@ function groupsOf(op: TrainingOp): number {
   return op.kind === "rmsNormWeightGradient" ? op.groups : 1;
 }
 
-/** Most that one thread needs for a product, an attention or a teacher's row. */
+/** Most that one thread needs for a product, a selection, an attention or a teacher's row. */
 function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number {
   const tall = ceil(limits.sequenceLength, 8);
   const product = ROW_BLOCK * REDUCTION_BLOCK + 32;
-  const attention = program.ops.map((op) => {
+  const byOp = program.ops.map((op) => {
+    if (op.kind === "keepColumns") return op.by.width + 5; // a selection
     if (op.kind !== "sequenceAttention" && op.kind !== "attentionGradient") return 0;
     const wide = ceil(op.facts.headWidth, 8);
     const block = wide * QUERY_BLOCK;
@@ -210,7 +211,7 @@ function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number 
       : 5 * wide * tall + 4 * block + 8 * wide + 4 * QUERY_BLOCK + 16 + 2 * QUERY_BLOCK * (tall + 8);
   });
   const teacher = program.teacher === undefined ? 0 : ceil(program.vocabularySize, 8);
-  return 4 * Math.max(product, teacher, ...attention);
+  return 4 * Math.max(product, teacher, ...byOp);
 }
 
 function ceil(value: number, unit: number): number {

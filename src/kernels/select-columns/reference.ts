@@ -3,12 +3,19 @@
  * all other selections, written as the sort that the rule states.
  * Source: Dynamic Input Pruning (arXiv 2412.01380), Eq. 7-8, and Eq. 10 with Algorithm 1 for the cached preference.
  */
+import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Values } from "../values.ts";
 
 /** Columns that are resident, and the factor on the scores of all others, 0 to 1. */
 export interface CachedPreference {
   readonly gamma: number;
   readonly isResident: (column: number) => boolean;
+}
+
+/** The columns of a row that a rule chooses, ascending by index. */
+export function selectByRule(x: Values, rule: SelectionRule): Int32Array {
+  if (rule.kind === "gate") return selectGates(x, rule.threshold);
+  return rule.kind === "topK" ? selectTop(x, rule.count) : selectAbove(x, rule.threshold);
 }
 
 /**

@@ -20,10 +20,11 @@ import {
 import { rms_norm_f32 } from "../rms-norm/rms-norm.as";
 import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
+import { keep_columns_f32 } from "../select-columns/keep.as";
 import {
   EXTENT_OUTPUTS, EXTENT_TOKENS, NORM_CHUNK, OP_ADAMW, OP_ADD_ROWS, OP_ATTENTION_GRADIENT, OP_COLUMN_SUMS,
   OP_CROSS_ENTROPY, OP_DISTILLATION, OP_EMBED_GRADIENT, OP_EMBED_ROWS, OP_FILL_ROWS, OP_GATHER_ROWS, OP_GLU_GRADIENT,
-  OP_GLU_ROWS, OP_L1_GRADIENT, OP_MULTIPLY, OP_NORM_INPUT_GRADIENT, OP_NORM_INVERSES, OP_NORM_ROWS,
+  OP_GLU_ROWS, OP_KEEP_COLUMNS, OP_L1_GRADIENT, OP_MULTIPLY, OP_NORM_INPUT_GRADIENT, OP_NORM_INVERSES, OP_NORM_ROWS,
   OP_NORM_WEIGHT_GRADIENT, OP_PACK_COLUMNS, OP_ROTATE, OP_SCALE_ROWS, OP_SCATTER_ROWS, OP_SEQUENCE_ATTENTION,
   OP_SQUARE_SUMS, SCALAR_L1_WEIGHT, SCALAR_SEQUENCES, SCALAR_TARGET_WEIGHT, SCALAR_TEACHER_WEIGHT,
 } from "../training-layout";
@@ -125,6 +126,17 @@ function scaleRows(p: usize): void {
   const rows = extent(p, 2);
   for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
     scale_f32(rowAt(p, 4, row), rowAt(p, 6, row), address(p, 8), real(p, 9));
+  }
+}
+
+/** rows (2), by (2), x (2), out (2), width, rule, count or threshold, scratch, scratchStride */
+function keepColumns(p: usize): void {
+  const rows = extent(p, 2), scratch = address(p, 13) + <usize>thread * address(p, 14);
+  for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
+    keep_columns_f32(
+      word(p, 11), word(p, 12), real(p, 12), rowAt(p, 4, row), rowAt(p, 6, row), rowAt(p, 8, row), word(p, 10),
+      address(p, 9), scratch,
+    );
   }
 }
 
@@ -327,6 +339,7 @@ export function runTraining(p: usize, controlBlock: usize, index: i32, count: i3
     case OP_GLU_ROWS: gluRows(p); break;
     case OP_ADD_ROWS: addRows(p); break;
     case OP_SCALE_ROWS: scaleRows(p); break;
+    case OP_KEEP_COLUMNS: keepColumns(p); break;
     case OP_GATHER_ROWS: gatherRows(p); break;
     case OP_SCATTER_ROWS: scatterRows(p); break;
     case OP_ROTATE: rotate(p); break;
