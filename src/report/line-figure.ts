@@ -21,8 +21,8 @@ export interface LineOptions {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel?: string;
-  /** Ends of the vertical axis; those of the values where absent. */
-  readonly yDomain?: readonly [number, number];
+  /** Ends of the vertical axis, or that it starts at 0; those of the values where absent. */
+  readonly yDomain?: readonly [number, number] | "zero";
   /** Whole numbers only along the horizontal axis. */
   readonly countsAlong?: boolean;
 }
@@ -61,7 +61,7 @@ export function lineSvg(series: readonly Series[], options: LineOptions): string
     marginTop: legend.length > 0 || options.yLabel !== undefined ? HEAD_MARGIN : 20,
     marginBottom: 42,
     x: { domain: ends },
-    y: { ...(options.yDomain === undefined ? { nice: true } : { domain: options.yDomain }) },
+    y: yScale(options),
     marks: [
       Plot.gridY({ stroke: GRID, strokeOpacity: 1 }),
       Plot.axisX({
@@ -104,6 +104,11 @@ function curveMarks({ name, points, drawn, colour }: Series & { colour: string }
     Plot.areaY(values, { x: "x", y1: "low", y2: "high", fill: colour, fillOpacity: 0.22 }),
     Plot.line(values, { x: "x", y: "y", stroke: colour, strokeWidth: 1.6 }),
   ];
+}
+
+function yScale({ yDomain }: LineOptions): Plot.ScaleOptions {
+  if (yDomain === undefined) return { nice: true };
+  return yDomain === "zero" ? { nice: true, zero: true } : { domain: yDomain };
 }
 
 /** Ends of the values; a single value has room on both sides. */

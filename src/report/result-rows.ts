@@ -153,7 +153,6 @@ const schemas = {
   }),
   "offload/1": z.object({
     ...origin,
-    machine: origin.machine,
     model: z.string(),
     name: z.string(),
     budget: z.string(),
@@ -161,6 +160,46 @@ const schemas = {
     fileBytesPerToken: z.number(),
     promptFileBytes: z.number(),
     peakMemoryBytes: z.number(),
+  }),
+  "simulated-memory/1": z.object({
+    ...origin,
+    simulated: z.string(),
+    notModelled: z.array(z.string()),
+    device: z.string(),
+    timing: z.string(),
+    weightBits: z.number(),
+    shape: z.string(),
+    origin: z.string(),
+    results: z
+      .array(
+        z.object({
+          method: z.string(),
+          density: z.number(),
+          policy: z.string(),
+          gamma: z.number(),
+          dramBytes: z.number(),
+          flashBytesPerToken: z.number(),
+          tokensPerSecond: z.number(),
+        }),
+      )
+      .min(1),
+  }),
+  "simulated-accelerator/1": z.object({
+    ...origin,
+    simulated: z.string(),
+    hardware: z.object({ name: z.string() }),
+    results: z
+      .array(
+        z.object({
+          model: z.string(),
+          tokens: z.number(),
+          name: z.string(),
+          bits: z.number(),
+          seconds: z.number(),
+          joules: z.number(),
+        }),
+      )
+      .min(1),
   }),
 } as const;
 

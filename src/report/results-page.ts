@@ -6,6 +6,7 @@ import { sensitivityFigures, sparsityFigure } from "./figures/layers.ts";
 import { type Figure, groupBy } from "./figures/figure.ts";
 import { memoryFigure } from "./figures/memory.ts";
 import { quantizationFigures, spanQualityFigure, trimmingFigure, variantFigures } from "./figures/quality.ts";
+import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./figures/simulated.ts";
 import { peersFigure, speedFigure } from "./figures/speed.ts";
 import { escapeText, htmlPage, htmlTable } from "./page.ts";
 import type { ResultRows, RowOrigin } from "./result-rows.ts";
@@ -22,6 +23,8 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...sensitivityFigures(rows),
     ...trimmingFigure(rows),
     ...spanQualityFigure(rows),
+    ...simulatedMemoryFigures(rows),
+    ...simulatedAcceleratorFigures(rows),
   ];
 }
 

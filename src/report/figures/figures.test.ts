@@ -4,6 +4,7 @@ import { readResultRows, type ResultRows } from "../result-rows.ts";
 import { memoryFigure } from "./memory.ts";
 import { sensitivityFigures, sparsityFigure } from "./layers.ts";
 import { variantFigures } from "./quality.ts";
+import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./simulated.ts";
 import { speedFigure } from "./speed.ts";
 
 const ORIGIN = {
@@ -123,4 +124,51 @@ test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
     ["layer 0", "1.50", "20.00"],
     ["layer 1", "", "1.20"],
   ]);
+});
+
+test("what was simulated says so everywhere", () => {
+  const rows = read(
+    {
+      schema: "simulated-memory/1",
+      simulated: "simulated transfer-bound tokens/s",
+      notModelled: ["compute"],
+      device: "a phone",
+      timing: "sequential",
+      weightBits: 4,
+      shape: "tiny",
+      origin: "a trace",
+      results: [
+        ["dense", "pinned", 1, 10],
+        ["dip", "lru", 1, 30],
+        ["dip-ca", "lru", 0.2, 40],
+      ].map(([method, policy, gamma, tokensPerSecond]) => ({
+        ...{ method, policy, gamma, tokensPerSecond },
+        density: 0.5,
+        dramBytes: 2e6,
+        flashBytesPerToken: 1e5,
+      })),
+    },
+    {
+      schema: "simulated-accelerator/1",
+      simulated: "simulated cycles, time and energy",
+      hardware: { name: "array" },
+      results: [
+        { model: "m", tokens: 1, name: "tender int4", bits: 4, seconds: 2, joules: 4 },
+        { model: "m", tokens: 1, name: "groupwise int4", bits: 4, seconds: 3, joules: 5 },
+      ],
+    },
+  );
+  const [memory] = simulatedMemoryFigures(rows);
+  const [accelerator] = simulatedAcceleratorFigures(rows);
+  expect(memory.table.rows.map(([name, , , speed]) => [name, speed])).toEqual([
+    ["dense", "10.00"],
+    ["dip 0.50, lru", "30.00"],
+    ["dip-ca 0.50, lru, gamma 0.2", "40.00"],
+  ]);
+  expect(accelerator.table.rows).toEqual([["m, decoding one token, 4 bits: groupwise int4", "1.50", "1.25"]]);
+  for (const { title, caption, svg } of [memory, accelerator]) {
+    expect(title).toMatch(/^Simulated: /);
+    expect(caption).toMatch(/^Simulated, not measured: /);
+    expect(svg).toMatch(/>simulated [a-z]+/);
+  }
 });
