@@ -25,8 +25,8 @@ export const ATTENTION_RUN = 4;
 
 /** Rows that matrices read by columns are split and padded to. */
 export const COLUMN_UNIT_ROWS = 16;
-/** Scratch of a thread for a chunk of columns: addresses, values, 16-bit inputs; the sums follow. */
-export const COLUMN_SCRATCH_BYTES = 8192;
+/** Scratch of a thread for a chunk of columns: addresses and 16-bit inputs; the sums follow. */
+export const COLUMN_SCRATCH_BYTES = 1024;
 
 // Kernel formats of weights.
 export const WEIGHT_F32 = 0;

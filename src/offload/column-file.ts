@@ -3,8 +3,8 @@
  *   "SKIMCOLS", u32 version, u32 length of the JSON that follows, JSON, zeros up to a multiple of 4096,
  *   per op: columns [columns][stride] from a multiple of 4096 on, each padded to `stride` (a multiple of 512),
  *   then f32 scales [parts][columns].
- * A column holds its parts one after the other: signed bytes [rows up to a multiple of 16], value = byte * scale. These
- * are the bytes that the column kernels read (kernels/linear-columns/layout.as.ts); nothing is converted on the way.
+ * A column holds its parts one after the other, codes of -127..127 [rows up to a multiple of 16], value = code * scale; two
+ * codes are one i16, 256 * odd row + even row. These are the bytes that the column kernels read (kernels/linear-columns/layout.as.ts); nothing is converted on the way.
  * Invariant: `model` is a digest of the checkpoint the columns were made from; a file of another model is refused.
  */
 import { z } from "zod";
@@ -17,7 +17,7 @@ import type { Weight } from "../program/program.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
 
 const MAGIC = "SKIMCOLS";
-const VERSION = 1;
+const VERSION = 2;
 const PREFIX_BYTES = 16;
 /** Where an op's columns begin: a page, so that no read straddles more of them than it must. */
 const PAGE = 4096;

@@ -110,9 +110,12 @@ async function packPart(
     for (let column = 0; column < columns; column++) {
       const at = column * stride + column0;
       const inverse = inverses[column];
-      for (let row = 0; row < count; row++) {
-        const scaled = Math.fround(values[row * columns + column] * inverse);
-        data[at + row] = scaled + ROUNDER - ROUNDER;
+      const code = (row: number) =>
+        row < count ? Math.fround(values[row * columns + column] * inverse) + ROUNDER - ROUNDER : 0;
+      for (let row = 0; row < count; row += 2) {
+        const pair = 256 * code(row + 1) + code(row);
+        data[at + row] = pair;
+        data[at + row + 1] = pair >> 8;
       }
     }
     column0 += count;

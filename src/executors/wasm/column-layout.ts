@@ -137,8 +137,8 @@ export function unitPlace(
 
 /** Scratch a thread needs: a chunk of columns and the sums when decoding, a panel and scaled inputs in batches. */
 export function columnScratchBytes({ rows, columns }: Weight, parts: number): number {
-  // A chunk's sums and their f64 totals.
-  const decoding = COLUMN_SCRATCH_BYTES + (4 + 8) * parts * unitCount(rows) * COLUMN_UNIT_ROWS;
+  // A chunk's sums, i16 or f32, and the integers' totals.
+  const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * unitCount(rows) * COLUMN_UNIT_ROWS;
   const blocks = Math.ceil(columns / BLOCK_COLUMNS);
   const panel = Math.max(blocks * Q8_BLOCK_BYTES, 4 * PANEL_ROWS * columns);
   const inputs = 4 * TILE_TOKENS * blocks * BLOCK_COLUMNS;

@@ -1,19 +1,23 @@
 // How matrices that are read by columns lie in kernel memory: column after column, the parts of an op (gate and up) of
 // a column next to each other, rows padded to units of 16 with zeros:
-//   [column][part][rows]           f32, f16, bf16 or signed bytes
-// so that one chosen index is one contiguous piece of memory, as long as it can be. Signed bytes have one f32 scale per
-// part and column, in front of everything: [part][column].
+//   [column][part][rows]           f32, f16, bf16 or bytes
+// so that one chosen index is one contiguous piece of memory, as long as it can be. Bytes have one f32 scale per part and
+// column, in front of everything: [part][column]. Two codes of -127..127 are one i16, 256 * odd row + even row, so the byte
+// of an odd row is one less than its code where the even row before it is negative.
 import * as layout from "../layout";
 
 export const UNIT_ROWS: i32 = layout.COLUMN_UNIT_ROWS;
-/** Columns whose products fit one i32 sum: 512 * 127 * 32767 < 2^31. */
-export const CHUNK_COLUMNS: i32 = 512;
+/** Columns whose rounded products are added up in 16 bits. */
+export const CHUNK_COLUMNS: i32 = 50;
 /** Columns that are read side by side. */
-export const GROUP: i32 = 8;
+export const GROUP: i32 = 10;
+/** What a chunk's inputs add up to at most: 255/256 * (32700 + 50 / 2) + 50 / 2 < 2^15, with the roundings of both. */
+export const MOST_SUM: f32 = 32700;
 
-// Scratch of a thread: what a unit of each part's integers is worth, addresses of a chunk's columns, its scaled inputs,
-// its 16-bit inputs per part, the sums [part][rows] of a chunk, and, for integers, their f64 totals [part][rows].
+// Scratch of a thread: what a unit of each part's integers is worth, the parts' largest sums of a chunk and how far the
+// present chunk's sums are shifted, addresses of a chunk's columns, its 16-bit inputs per part; then the sums of a chunk,
+// i16 [parts][rows], and their totals, i32 [parts][rows].
+export const SCRATCH_SHIFTS: usize = 16;
 export const SCRATCH_COLUMNS: usize = 64;
-export const SCRATCH_VALUES: usize = SCRATCH_COLUMNS + (<usize>CHUNK_COLUMNS + <usize>GROUP) * 4;
-export const SCRATCH_WORDS: usize = SCRATCH_VALUES + (<usize>CHUNK_COLUMNS + <usize>GROUP) * 4;
+export const SCRATCH_WORDS: usize = SCRATCH_COLUMNS + (<usize>CHUNK_COLUMNS + <usize>GROUP) * 4;
 export const SCRATCH_SUMS: usize = layout.COLUMN_SCRATCH_BYTES;

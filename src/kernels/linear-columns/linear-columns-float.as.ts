@@ -3,7 +3,10 @@
 // the inputs times 2^60 and the sums times 2^52, as there. Threads share the rows [first, first + rows) of `total`; the first `kept` of them are stored.
 import { halfMask, madd, widenHalf } from "../lanes.as";
 import { finish } from "../linear/linear-float.as";
-import { GROUP, SCRATCH_SUMS } from "./layout.as";
+import { SCRATCH_SUMS } from "./layout.as";
+
+/** Columns that are read side by side. */
+const GROUP: i32 = 8;
 
 /** 2^60 */
 const HALF_INPUT_SCALE: f32 = 1152921504606846976.0;

@@ -1,135 +1,204 @@
-// 8-bit columns times one token. A column's scale is folded into its input, so that sums over columns are integers: the
-// inputs become 16-bit with one common scale, i32x4.dot_i16x8_s adds two columns at a time, and the sums of 16 rows stay
-// in registers for 8 columns. README.md has the variants that were tried and their figures.
-import { CHUNK_COLUMNS, GROUP, SCRATCH_COLUMNS, SCRATCH_SUMS, SCRATCH_VALUES, SCRATCH_WORDS } from "./layout.as";
+// 8-bit columns times one token. A column's scale is folded into its input, so that sums over columns are integers. Two
+// bytes of a column are one 16-bit number, 256 * odd row + even row (layout.as.ts): times a 16-bit input with the upper
+// half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
+// Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
+// were tried and their figures.
+import {
+  CHUNK_COLUMNS, GROUP, MOST_SUM, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
+} from "./layout.as";
 
+/** (a * x + 2^14) >> 15. No lane of x is -32768, so relaxed and plain SIMD give the same integers. */
 // @ts-ignore: decorator
-@inline function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+@inline function times(a: v128, x: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_q15mulr_s(a, x);
+  return i16x8.q15mulr_sat_s(a, x);
 }
 // @ts-ignore: decorator
-@inline function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
+@inline function even(sum: v128, rows: v128, x: v128): v128 { return i16x8.add(sum, times(i16x8.shl(rows, 8), x)); }
 // @ts-ignore: decorator
-@inline function addLow(sum: v128, pairs: v128, x: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(pairs), x));
-}
-// @ts-ignore: decorator
-@inline function addHigh(sum: v128, pairs: v128, x: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(pairs), x));
-}
+@inline function odd(sum: v128, rows: v128, x: v128): v128 { return i16x8.add(sum, times(rows, x)); }
 
-/** sums [rows] += 8 columns, whose addresses lie at `columns`, times the inputs at x (i16 [8]). */
+/**
+ * sums [rows / 16][8 even, 8 odd], i16, += 10 columns, whose addresses lie at `columns`, times the inputs at x (i16 [10]).
+ * Each load has its own place in the loop, which is what the processor's prefetcher follows; 64 rows are a cache line.
+ */
 function addGroup(columns: usize, offset: usize, rows: usize, x: usize, sums: usize): void {
-  const p0 = load<usize>(columns) + offset, p1 = load<usize>(columns, 4) + offset;
-  const p2 = load<usize>(columns, 8) + offset, p3 = load<usize>(columns, 12) + offset;
-  const p4 = load<usize>(columns, 16) + offset, p5 = load<usize>(columns, 20) + offset;
-  const p6 = load<usize>(columns, 24) + offset, p7 = load<usize>(columns, 28) + offset;
-  const x01 = v128.load32_splat(x), x23 = v128.load32_splat(x, 4), x45 = v128.load32_splat(x, 8), x67 = v128.load32_splat(x, 12);
-  for (let row: usize = 0; row < rows; row += 16) {
-    let s0 = v128.load(sums), s1 = v128.load(sums, 16), s2 = v128.load(sums, 32), s3 = v128.load(sums, 48);
-    let a = v128.load(p0 + row), b = v128.load(p1 + row), l = low(a, b), h = high(a, b);
-    s0 = addLow(s0, l, x01), s1 = addHigh(s1, l, x01), s2 = addLow(s2, h, x01), s3 = addHigh(s3, h, x01);
-    a = v128.load(p2 + row), b = v128.load(p3 + row), l = low(a, b), h = high(a, b);
-    s0 = addLow(s0, l, x23), s1 = addHigh(s1, l, x23), s2 = addLow(s2, h, x23), s3 = addHigh(s3, h, x23);
-    a = v128.load(p4 + row), b = v128.load(p5 + row), l = low(a, b), h = high(a, b);
-    s0 = addLow(s0, l, x45), s1 = addHigh(s1, l, x45), s2 = addLow(s2, h, x45), s3 = addHigh(s3, h, x45);
-    a = v128.load(p6 + row), b = v128.load(p7 + row), l = low(a, b), h = high(a, b);
-    s0 = addLow(s0, l, x67), s1 = addHigh(s1, l, x67), s2 = addLow(s2, h, x67), s3 = addHigh(s3, h, x67);
-    v128.store(sums, s0);
-    v128.store(sums, s1, 16);
-    v128.store(sums, s2, 32);
-    v128.store(sums, s3, 48);
-    sums += 64;
+  let p0 = load<usize>(columns) + offset, p1 = load<usize>(columns, 4) + offset;
+  let p2 = load<usize>(columns, 8) + offset, p3 = load<usize>(columns, 12) + offset;
+  let p4 = load<usize>(columns, 16) + offset, p5 = load<usize>(columns, 20) + offset;
+  let p6 = load<usize>(columns, 24) + offset, p7 = load<usize>(columns, 28) + offset;
+  let p8 = load<usize>(columns, 32) + offset, p9 = load<usize>(columns, 36) + offset;
+  const x0 = v128.load16_splat(x), x1 = v128.load16_splat(x, 2);
+  const x2 = v128.load16_splat(x, 4), x3 = v128.load16_splat(x, 6);
+  const x4 = v128.load16_splat(x, 8), x5 = v128.load16_splat(x, 10);
+  const x6 = v128.load16_splat(x, 12), x7 = v128.load16_splat(x, 14);
+  const x8 = v128.load16_splat(x, 16), x9 = v128.load16_splat(x, 18);
+  const lines = sums + ((rows & ~63) << 1);
+  while (sums < lines) {
+    let e = v128.load(sums), o = v128.load(sums, 16);
+    let w = v128.load(p0); e = even(e, w, x0), o = odd(o, w, x0), w = v128.load(p1), e = even(e, w, x1), o = odd(o, w, x1);
+    w = v128.load(p2), e = even(e, w, x2), o = odd(o, w, x2), w = v128.load(p3), e = even(e, w, x3), o = odd(o, w, x3);
+    w = v128.load(p4), e = even(e, w, x4), o = odd(o, w, x4), w = v128.load(p5), e = even(e, w, x5), o = odd(o, w, x5);
+    w = v128.load(p6), e = even(e, w, x6), o = odd(o, w, x6), w = v128.load(p7), e = even(e, w, x7), o = odd(o, w, x7);
+    w = v128.load(p8), e = even(e, w, x8), o = odd(o, w, x8), w = v128.load(p9), e = even(e, w, x9), o = odd(o, w, x9);
+    v128.store(sums, e), v128.store(sums, o, 16);
+    e = v128.load(sums, 32), o = v128.load(sums, 48);
+    w = v128.load(p0, 16), e = even(e, w, x0), o = odd(o, w, x0), w = v128.load(p1, 16), e = even(e, w, x1), o = odd(o, w, x1);
+    w = v128.load(p2, 16), e = even(e, w, x2), o = odd(o, w, x2), w = v128.load(p3, 16), e = even(e, w, x3), o = odd(o, w, x3);
+    w = v128.load(p4, 16), e = even(e, w, x4), o = odd(o, w, x4), w = v128.load(p5, 16), e = even(e, w, x5), o = odd(o, w, x5);
+    w = v128.load(p6, 16), e = even(e, w, x6), o = odd(o, w, x6), w = v128.load(p7, 16), e = even(e, w, x7), o = odd(o, w, x7);
+    w = v128.load(p8, 16), e = even(e, w, x8), o = odd(o, w, x8), w = v128.load(p9, 16), e = even(e, w, x9), o = odd(o, w, x9);
+    v128.store(sums, e, 32), v128.store(sums, o, 48);
+    e = v128.load(sums, 64), o = v128.load(sums, 80);
+    w = v128.load(p0, 32), e = even(e, w, x0), o = odd(o, w, x0), w = v128.load(p1, 32), e = even(e, w, x1), o = odd(o, w, x1);
+    w = v128.load(p2, 32), e = even(e, w, x2), o = odd(o, w, x2), w = v128.load(p3, 32), e = even(e, w, x3), o = odd(o, w, x3);
+    w = v128.load(p4, 32), e = even(e, w, x4), o = odd(o, w, x4), w = v128.load(p5, 32), e = even(e, w, x5), o = odd(o, w, x5);
+    w = v128.load(p6, 32), e = even(e, w, x6), o = odd(o, w, x6), w = v128.load(p7, 32), e = even(e, w, x7), o = odd(o, w, x7);
+    w = v128.load(p8, 32), e = even(e, w, x8), o = odd(o, w, x8), w = v128.load(p9, 32), e = even(e, w, x9), o = odd(o, w, x9);
+    v128.store(sums, e, 64), v128.store(sums, o, 80);
+    e = v128.load(sums, 96), o = v128.load(sums, 112);
+    w = v128.load(p0, 48), e = even(e, w, x0), o = odd(o, w, x0), w = v128.load(p1, 48), e = even(e, w, x1), o = odd(o, w, x1);
+    w = v128.load(p2, 48), e = even(e, w, x2), o = odd(o, w, x2), w = v128.load(p3, 48), e = even(e, w, x3), o = odd(o, w, x3);
+    w = v128.load(p4, 48), e = even(e, w, x4), o = odd(o, w, x4), w = v128.load(p5, 48), e = even(e, w, x5), o = odd(o, w, x5);
+    w = v128.load(p6, 48), e = even(e, w, x6), o = odd(o, w, x6), w = v128.load(p7, 48), e = even(e, w, x7), o = odd(o, w, x7);
+    w = v128.load(p8, 48), e = even(e, w, x8), o = odd(o, w, x8), w = v128.load(p9, 48), e = even(e, w, x9), o = odd(o, w, x9);
+    v128.store(sums, e, 96), v128.store(sums, o, 112);
+    p0 += 64, p1 += 64, p2 += 64, p3 += 64, p4 += 64, p5 += 64, p6 += 64, p7 += 64, p8 += 64, p9 += 64;
+    sums += 128;
+  }
+  addUnits(columns, offset + (rows & ~63), rows & 63, x, sums);
+}
+
+/** The same for the rows that are no whole cache line. */
+function addUnits(columns: usize, offset: usize, rows: usize, x: usize, sums: usize): void {
+  for (let row = offset; row < offset + rows; row += UNIT_ROWS) {
+    let e = v128.load(sums), o = v128.load(sums, 16);
+    for (let i: usize = 0; i < <usize>GROUP; i++) {
+      const w = v128.load(load<usize>(columns + (i << 2)) + row), input = v128.load16_splat(x + (i << 1));
+      e = even(e, w, input), o = odd(o, w, input);
+    }
+    v128.store(sums, e), v128.store(sums, o, 16);
+    sums += 32;
   }
 }
 
-/** The largest magnitude of the chosen inputs times their column scales. */
-function largestInput(indices: usize, count: i32, x: usize, scales: usize): f32 {
-  let largest: f32 = 0;
+/** Sum of the magnitudes of a chunk's inputs times their column scales. */
+function chunkMagnitude(indices: usize, count: i32, x: usize, scales: usize): f32 {
+  let sum: f32 = 0;
   for (const end = indices + (<usize>count << 2); indices < end; indices += 4) {
     const column = load<usize>(indices) << 2;
-    largest = max(largest, abs(load<f32>(x + column) * load<f32>(scales + column)));
+    sum += abs(load<f32>(x + column) * load<f32>(scales + column));
+  }
+  return sum;
+}
+
+/** The largest of all chunks' magnitudes; NaN where one is. */
+function largestChunk(indices: usize, total: i32, x: usize, scales: usize): f32 {
+  let largest: f32 = 0;
+  for (let done = 0; done < total; done += CHUNK_COLUMNS) {
+    largest = max(largest, chunkMagnitude(indices + (<usize>done << 2), min(CHUNK_COLUMNS, total - done), x, scales));
   }
   return largest;
 }
 
-/** Inputs of a chunk times their column scales, as i16 at `words`; `padded` is a multiple of 8. */
-function quantizeChunk(indices: usize, count: i32, padded: i32, x: usize, scales: usize, inverse: f32, values: usize, words: usize): void {
-  for (let i: usize = 0; i < <usize>count; i++) {
-    const column = load<usize>(indices + (i << 2)) << 2;
-    store<f32>(values + (i << 2), load<f32>(x + column) * load<f32>(scales + column));
-  }
-  for (let i = <usize>count; i < <usize>padded; i++) store<f32>(values + (i << 2), 0);
-  const factor = f32x4.splat(inverse);
-  for (let i: usize = 0; i < <usize>padded; i += 8) {
-    const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(values + (i << 2)), factor)));
-    const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(values + (i << 2), 16), factor)));
-    v128.store(words + (i << 1), i16x8.narrow_i32x4_s(a, b));
-  }
+/** By how many bits at most chunks of smaller inputs may be finer than the largest: all chunks together fit 32 bits. */
+function mostShift(total: i32): i32 {
+  const chunks = (total + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
+  return chunks <= 256 ? 8 : max(0, clz(chunks - 1) - 16);
 }
 
-/** totals [rows], f64, += sums [rows]; every addition is exact. */
-function addTotals(sums: usize, rows: usize, totals: usize): void {
-  for (const end = sums + (rows << 2); sums < end; sums += 16) {
+/** Inputs of a chunk times their column scales, as i16 at `words`, zeros up to a whole group; returns the bits it is finer by. */
+function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, largest: f32, most: i32, words: usize): i32 {
+  let shift = 0;
+  for (let sum = chunkMagnitude(indices, count, x, scales) * 2; shift < most && sum <= largest; sum *= 2) shift++;
+  const inverse: f32 = largest == 0 ? 0 : (MOST_SUM / largest) * <f32>(1 << shift);
+  for (const end = words + (<usize>count << 1); words < end; words += 2) {
+    const column = load<usize>(indices) << 2;
+    const value = f32x4.nearest(f32x4.splat(load<f32>(x + column) * load<f32>(scales + column) * inverse));
+    store<i16>(words, <i16>i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(value), 0));
+    indices += 4;
+  }
+  memory.fill(words, 0, <usize>GROUP << 1);
+  return shift;
+}
+
+/** totals [rows / 16][8 even, 8 odd], i32, += sums << shift; sums become zero. */
+function addTotals(sums: usize, rows: usize, shift: i32, totals: usize): void {
+  const zero = i32x4.splat(0);
+  for (const end = sums + (rows << 1); sums < end; sums += 16) {
     const v = v128.load(sums);
-    v128.store(totals, f64x2.add(v128.load(totals), f64x2.convert_low_i32x4_s(v)));
-    v128.store(totals, f64x2.add(v128.load(totals, 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(v, v, 1, 0))), 16);
+    v128.store(totals, i32x4.add(v128.load(totals), i32x4.shl(i32x4.extend_low_i16x8_s(v), shift)));
+    v128.store(totals, i32x4.add(v128.load(totals, 16), i32x4.shl(i32x4.extend_high_i16x8_s(v), shift)), 16);
+    v128.store(sums, zero);
     totals += 32;
   }
 }
 
 /**
  * One thread's share of the chosen columns times x, for all rows and one or two parts: integer totals in the thread's
- * scratch, to be added up by column_sums_q8. Threads share columns, not rows, so that a column is read in one piece;
- * integers make their sum independent of the sharing. selection: a count and the columns; scales [parts, width];
- * places: the address of each chosen column, or 0 where columns lie at `weights` in their order.
+ * scratch, to be added up by column_sums_q8. Threads share groups of columns, not rows, so that a column is read in one
+ * piece; a chunk's scale does not depend on who reads it, and integers make the sum independent of the sharing.
+ * selection: a count and the columns; scales [parts, width]; places: the address of each chosen column, or 0 where columns
+ * lie at `weights` in their order.
  */
 export function linear_columns_q8_i16(
   weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
   thread: i32, threads: i32, scratch: usize,
 ): i32 {
-  const total = load<i32>(selection), sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 2) * parts;
-  const columns = scratch + SCRATCH_COLUMNS, values = scratch + SCRATCH_VALUES, words = scratch + SCRATCH_WORDS;
-  const wordBytes = <usize>(CHUNK_COLUMNS + GROUP) << 1, columnBytes = rows * parts;
-  const largest0 = largestInput(selection + 16, total, x, scales);
-  const largest1: f32 = parts == 2 ? largestInput(selection + 16, total, x, scales + (width << 2)) : 0;
-  store<f32>(scratch, largest0 / 32767);
-  store<f32>(scratch, largest1 / 32767, 4);
-  const inverse0: f32 = largest0 == 0 ? 0 : 32767 / largest0, inverse1: f32 = largest1 == 0 ? 0 : 32767 / largest1;
-  memory.fill(totals, 0, (rows << 3) * parts);
-  const groups = (total + GROUP - 1) / GROUP;
+  const total = load<i32>(selection), most = mostShift(total), groups = (total + GROUP - 1) / GROUP;
+  const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts, columnBytes = rows * parts;
+  const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(CHUNK_COLUMNS + GROUP) << 1;
+  for (let part: usize = 0; part < parts; part++) {
+    const largest = largestChunk(selection + 16, total, x, scales + part * (width << 2));
+    store<f32>(scratch + (part << 2), largest / MOST_SUM * 128 / <f32>(1 << most));
+    store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
+  }
+  memory.fill(sums, 0, (rows * 6) * parts);
   const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
-  for (let done = first; done < last; done += CHUNK_COLUMNS) {
-    const indices = selection + 16 + (<usize>done << 2), count = min(CHUNK_COLUMNS, last - done), padded = (count + 7) & ~7;
-    for (let i: usize = 0; i < <usize>padded; i++) {
+  for (let chunk = first - first % CHUNK_COLUMNS; chunk < last; chunk += CHUNK_COLUMNS) {
+    const indices = selection + 16 + (<usize>chunk << 2), count = min(CHUNK_COLUMNS, total - chunk);
+    const from = max(first - chunk, 0), to = min(count, last - chunk);
+    for (let i = from; i < to + GROUP; i++) {
       // Padding reads the last column again, times zero.
-      const at = min(i, <usize>count - 1) << 2;
-      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>done << 2) + at);
-      store<usize>(columns + (i << 2), place);
+      const at = <usize>min(i, to - 1) << 2;
+      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>chunk << 2) + at);
+      store<usize>(columns + (<usize>i << 2), place);
     }
-    quantizeChunk(indices, count, padded, x, scales, inverse0, values, words);
-    if (parts == 2) quantizeChunk(indices, count, padded, x, scales + (width << 2), inverse1, values, words + wordBytes);
-    memory.fill(sums, 0, (rows << 2) * parts);
-    for (let i: usize = 0; i < <usize>padded; i += <usize>GROUP) {
-      addGroup(columns + (i << 2), 0, rows, words + (i << 1), sums);
-      if (parts == 2) addGroup(columns + (i << 2), rows, rows, words + wordBytes + (i << 1), sums + (rows << 2));
+    for (let part: usize = 0; part < parts; part++) {
+      const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
+      const shift = quantizeChunk(indices, count, x, scales + part * (width << 2), largest, most, words + part * wordBytes);
+      store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
-    addTotals(sums, rows * parts, totals);
+    for (let i = from; i < to; i += GROUP) {
+      for (let part: usize = 0; part < parts; part++) {
+        addGroup(columns + (<usize>i << 2), part * rows, rows, words + part * wordBytes + (<usize>i << 1), sums + part * (rows << 1));
+      }
+    }
+    for (let part: usize = 0; part < parts; part++) {
+      addTotals(sums + part * (rows << 1), rows, load<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2)), totals + part * (rows << 2));
+    }
   }
   return max(0, last - first);
 }
 
-/** out [count] = bias + all threads' totals of one part from row `first` on; `scratch` is thread 0's. */
+/**
+ * out [count] = bias + all threads' totals of one part from row `first` on, both multiples of 8; `scratch` is thread 0's.
+ * Odd rows carry a 256th of the even row before them.
+ */
 export function column_sums_q8(
   rows: usize, parts: usize, part: usize, first: usize, count: usize, threads: i32, scratch: usize, stride: usize,
   unit: f32, out: usize, bias: usize,
 ): void {
-  const totals = scratch + SCRATCH_SUMS + (rows << 2) * parts + ((part * rows + first) << 3);
-  for (let row: usize = 0; row < count; row++) {
-    let sum: f64 = 0;
-    for (let t: usize = 0; t < <usize>threads; t++) sum += load<f64>(totals + t * stride + (row << 3));
-    store<f32>(out + (row << 2), load<f32>(bias + (row << 2)) + <f32>sum * unit);
+  const totals = scratch + SCRATCH_SUMS + (rows << 1) * parts + ((part * rows) << 2), units = f32x4.splat(unit), share = f32x4.splat(1.0 / 256.0);
+  for (let row = first; row < first + count; row += 8) {
+    let at = totals + ((row >> 4) << 6) + ((row & 8) << 1), evens = i32x4.splat(0), odds = i32x4.splat(0);
+    for (let t = 0; t < threads; t++) {
+      evens = i32x4.add(evens, v128.load(at)), odds = i32x4.add(odds, v128.load(at, 32));
+      at += stride;
+    }
+    const e = f32x4.convert_i32x4_s(evens), o = f32x4.sub(f32x4.convert_i32x4_s(odds), f32x4.mul(e, share));
+    v128.store(out, f32x4.add(v128.load(bias), f32x4.mul(v128.shuffle<i32>(e, o, 0, 4, 1, 5), units)));
+    v128.store(out, f32x4.add(v128.load(bias, 16), f32x4.mul(v128.shuffle<i32>(e, o, 2, 6, 3, 7), units)), 16);
+    out += 32, bias += 32;
   }
 }

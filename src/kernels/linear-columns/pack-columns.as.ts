@@ -12,14 +12,19 @@ export function column_maxima(source: usize, rows: i32, columns: i32, largest: u
   }
 }
 
-/** Up to 16 f32 rows to signed bytes: value / scale with scale = largest / 127. Missing rows become zero. */
+// @ts-ignore: decorator
+@inline function code(source: usize, row: i32, rows: i32, rowBytes: usize, inverse: f32): i32 {
+  return row < rows ? <i32>nearest(load<f32>(source + <usize>row * rowBytes) * inverse) : 0;
+}
+
+/** Up to 16 f32 rows to codes, two in 16 bits: value / scale with scale = largest / 127. Missing rows become zero. */
 export function pack_columns_q8(source: usize, rows: i32, columns: i32, largest: usize, stride: usize, target: usize): void {
   const rowBytes = <usize>columns << 2;
   for (let k: usize = 0; k < rowBytes; k += 4) {
     const most = load<f32>(largest + k), inverse: f32 = most == 0 ? 0 : 127 / most;
-    for (let row = 0; row < UNIT_ROWS; row++) {
-      const value: f32 = row < rows ? load<f32>(source + <usize>row * rowBytes + k) * inverse : 0;
-      store<i8>(target + <usize>row, <i8>nearest(value));
+    for (let row = 0; row < UNIT_ROWS; row += 2) {
+      const pair = (code(source + k, row + 1, rows, rowBytes, inverse) << 8) + code(source + k, row, rows, rowBytes, inverse);
+      store<i16>(target + <usize>row, <i16>pair);
     }
     target += stride;
   }

@@ -6,6 +6,12 @@ import { BLOCK, PANEL_ROWS, Q8_BLOCK_BYTES, TILE } from "../linear/layout.as";
 /** f16 1.0 twice: the columns' own scales are folded into the activations. */
 const UNIT_SCALES: u32 = 0x3c003c00;
 
+/** Pairs of 16 bits, two columns side by side, to codes: an odd row's is one more than its byte where the even row is negative. */
+// @ts-ignore: decorator
+@inline function codes(v: v128): v128 {
+  return i8x16.sub(v, i32x4.shl(i8x16.lt_s(v, i8x16.splat(0)), 16));
+}
+
 /** 8 rows at p, one column every `stride` bytes, to a q8 panel of whole blocks; missing columns are zero. */
 export function gather_panel_q8(p: usize, stride: usize, columns: usize, target: usize): void {
   const blocks = (columns + BLOCK - 1) / BLOCK;
@@ -15,7 +21,7 @@ export function gather_panel_q8(p: usize, stride: usize, columns: usize, target:
       const column = block * BLOCK + pair * 2;
       const a = column < columns ? v128.load64_zero(p) : i32x4.splat(0);
       const b = column + 1 < columns ? v128.load64_zero(p + stride) : i32x4.splat(0);
-      v128.store(target + 16 + pair * 16, v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+      v128.store(target + 16 + pair * 16, codes(v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)));
       p += stride * 2;
     }
     target += Q8_BLOCK_BYTES;
