@@ -31,7 +31,7 @@ describe.each(["relaxed", "plain"] as const)("kernels with %s SIMD", (simd) => {
 /** Integers are the same with either build, and their sums are scaled without fused multiply-adds. */
 describe("relaxed and plain SIMD give the same bits", () => {
   const integerRows = CASES.filter(({ name }) =>
-    /^(linear (Q8_0|Q4_0|.* kept as q8)|tenderLinear)/.test(name),
+    /^(linear (Q8_0|Q4_0|.* kept as q8)|linearColumns q8|tenderLinear)/.test(name),
   );
   test.each(integerRows.map((kernelCase) => [kernelCase.name, kernelCase] as const))(
     "%s",

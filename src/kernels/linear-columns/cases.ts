@@ -15,6 +15,8 @@ import type { KernelCase, KernelNames } from "../kernel-case.ts";
 const FLOAT_BOUND = 1e-5;
 /** Columns kept in 8 bits, beside f32. */
 const ENCODED_BOUND = 0.03;
+/** The arithmetic of 8-bit columns alone: README.md derives it. */
+const PRODUCT_BOUND = 0.006;
 
 const SHAPES = [
   [1, 1],
@@ -47,6 +49,11 @@ export function linearColumnsCases(): readonly KernelCase[] {
         productCase(storage, rows, columns, top(Math.ceil(columns / 3)), 2),
       ]),
     ),
+    ...[
+      [34, 70, 60],
+      [130, 172, 172],
+      [16, 12_900, 12_900],
+    ].map(([rows, columns, kept]) => exactCodesCase(rows, columns, kept)),
     ...STORAGES.flatMap((storage) => [0, 31, 32].map((kept) => productCase(storage, 24, 32, top(kept), 1))),
     ...[0, 1, 5, 36, 37].map((kept) => selectionCase("select_top_f32", top(kept), 37)),
     ...[0, 1e-21, 0.7, 2.5, 1e9].map((threshold) =>
@@ -98,6 +105,36 @@ function productCase(
   };
   const { bound, weightFormat } = storage;
   return builder.finish(first, { kernel, bound, weightFormat, steps: statelessSteps() });
+}
+
+/**
+ * Weights that are codes already, with a scale of 1 in every column, so that only inputs and products are rounded. Enough
+ * columns for several chunks, in one case for more than fit 8 bits of difference between them.
+ */
+function exactCodesCase(rows: number, columns: number, kept: number): KernelCase {
+  const builder = new CaseBuilder(`linearColumns q8_i16 of exact codes ${rows} x ${columns}, ${kept} kept`);
+  const x = builder.input(
+    "x",
+    inputRows((stream, count) => builder.random(stream, count), columns),
+    columns,
+  );
+  const selection: Selection = { name: "chosen", width: columns, rule: top(kept) };
+  builder.push({ kind: "selectColumns", x, out: selection });
+  const codes = builder
+    .random("codes", rows * columns, 40)
+    .map((value) => Math.max(-127, Math.min(127, Math.round(value))));
+  for (let column = 0; column < columns; column++) {
+    codes[(column % rows) * columns + column] = column % 3 === 0 ? -127 : 127;
+  }
+  const weight = builder.matrix("weight", rows, columns, f32, codes);
+  const out = tokenBuffer("out", rows);
+  builder.test({ kind: "linearColumns", x, selection, parts: [{ weight, bias: undefined, out }] });
+  return builder.finish(out, {
+    kernel: { decode: "linear_columns_q8_i16", batch: "linear_q8_i16_tile" },
+    bound: PRODUCT_BOUND,
+    weightFormat: "q8",
+    steps: statelessSteps(),
+  });
 }
 
 /** The second part has a bias; of floats only, whose sums it does not hide. */
