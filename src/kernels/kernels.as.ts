@@ -1,6 +1,6 @@
 // Everything the compiled module exports: the tape and the packing of weights.
 export {
-  column_maxima, finish_column_scales, pack_columns_16, pack_columns_32, pack_columns_q8,
+  column_maxima, finish_column_scales, pack_columns_16, pack_columns_32, pack_columns_q4, pack_columns_q8,
 } from "./linear-columns/pack-columns.as";
 export { copy_rows } from "./linear-rows/linear-rows.as";
 export { pack_16, pack_32, pack_q4, pack_q8 } from "./linear/pack.as";

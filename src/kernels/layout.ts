@@ -25,6 +25,8 @@ export const ATTENTION_RUN = 4;
 
 /** Rows that matrices read by columns are split and padded to. */
 export const COLUMN_UNIT_ROWS = 16;
+/** The same with 4 bits: two blocks of 32 rows. */
+export const Q4_COLUMN_UNIT_ROWS = 64;
 /** Scratch of a thread for a chunk of columns: addresses and 16-bit inputs; the sums follow. */
 export const COLUMN_SCRATCH_BYTES = 1024;
 

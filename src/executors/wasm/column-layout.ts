@@ -2,18 +2,19 @@
  * How the wasm executor stores matrices that are read by columns (kernels/linear-columns/layout.as.ts): which element
  * format, how many bytes, and where each unit of rows lies.
  */
-import { UnsupportedError } from "../../errors.ts";
 import {
   BLOCK_COLUMNS,
   COLUMN_SCRATCH_BYTES,
   COLUMN_UNIT_ROWS,
   I16_HEADER_BYTES,
   PANEL_ROWS,
+  Q4_COLUMN_UNIT_ROWS,
   Q8_BLOCK_BYTES,
   TILE_TOKENS,
   WEIGHT_BF16,
   WEIGHT_F16,
   WEIGHT_F32,
+  WEIGHT_Q4,
   WEIGHT_Q8,
 } from "../../kernels/layout.ts";
 import type { Weight } from "../../program/program.ts";
@@ -24,14 +25,18 @@ import type { WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
 
 export interface ColumnLayout {
-  /** As in kernel names, e.g. `linear_columns_q8_i16`. */
-  readonly name: "f32" | "f16" | "bf16" | "q8";
+  readonly name: "f32" | "f16" | "bf16" | "q8" | "q4";
+  /** Kernels for one token's chosen columns, and for several tokens. */
+  readonly kernels: { readonly decode: string; readonly batch: string };
+  /** Of batches. */
   readonly activations: "f32" | "i16";
   readonly code: number;
   /** Format of the rows that the pack kernel takes. */
   readonly rowFormat: WeightFormat;
+  /** Rows that columns are padded to a multiple of. */
+  readonly unitRows: number;
   readonly elementBytes: number;
-  /** Whether columns have scales. */
+  /** Columns have a scale each; their sums are integers, which are added up apart. */
   readonly scaled: boolean;
   /** Multiplies f32 activations of batches (kernels/linear/linear-float.as.ts says why f16 weights need it). */
   readonly activationFactor: number;
@@ -39,9 +44,11 @@ export interface ColumnLayout {
 
 const F32: ColumnLayout = {
   name: "f32",
+  kernels: { decode: "linear_columns_f32_f32", batch: "linear_f32_f32_tile" },
   activations: "f32",
   code: WEIGHT_F32,
   rowFormat: f32,
+  unitRows: COLUMN_UNIT_ROWS,
   elementBytes: 4,
   scaled: false,
   activationFactor: 1,
@@ -49,36 +56,47 @@ const F32: ColumnLayout = {
 const F16: ColumnLayout = {
   ...F32,
   name: "f16",
+  kernels: { decode: "linear_columns_f16_f32", batch: "linear_f16_f32_tile" },
   code: WEIGHT_F16,
   rowFormat: f16,
   elementBytes: 2,
   activationFactor: 2 ** 60,
 };
-const BF16: ColumnLayout = { ...F32, name: "bf16", code: WEIGHT_BF16, rowFormat: bf16, elementBytes: 2 };
+const BF16: ColumnLayout = {
+  ...F32,
+  name: "bf16",
+  kernels: { decode: "linear_columns_bf16_f32", batch: "linear_bf16_f32_tile" },
+  code: WEIGHT_BF16,
+  rowFormat: bf16,
+  elementBytes: 2,
+};
 /** How columns lie in a column file. */
 export const STORED_COLUMNS: ColumnLayout = {
   ...F32,
   name: "q8",
+  kernels: { decode: "linear_columns_q8_i16", batch: "linear_q8_i16_tile" },
   activations: "i16",
   code: WEIGHT_Q8,
   elementBytes: 1,
   scaled: true,
 };
+/** Batches multiply values: a share of a scale per 32 rows of a column fits no dense integer kernel. */
+const Q4: ColumnLayout = {
+  ...F32,
+  name: "q4",
+  kernels: { decode: "linear_columns_q4_i8", batch: "linear_f32_f32_tile" },
+  code: WEIGHT_Q4,
+  unitRows: Q4_COLUMN_UNIT_ROWS,
+  elementBytes: 0.5,
+  scaled: true,
+};
 
-/**
- * The file's own float format where it has one; otherwise signed bytes with a scale per column. Throws UnsupportedError
- * when 4-bit columns are demanded.
- */
+/** The file's own float format where it has one; otherwise codes of 8 bits with a scale per column. */
 export function columnLayout(
   fileFormat: WeightFormat,
   forced: ExecutorOptions["weightFormat"],
 ): ColumnLayout {
-  if (forced === "q4") {
-    throw new UnsupportedError(
-      "weight format q4: no kernels for matrices that are read by columns, expected auto, f32, f16 or q8 - choose one of these or run without column selection",
-    );
-  }
-  if (forced !== "auto") return { f32: F32, f16: F16, q8: STORED_COLUMNS }[forced];
+  if (forced !== "auto") return { f32: F32, f16: F16, q8: STORED_COLUMNS, q4: Q4 }[forced];
   return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? STORED_COLUMNS;
 }
 
@@ -98,8 +116,18 @@ export interface PlacedColumns {
   readonly site: number | undefined;
 }
 
-export function unitCount(rows: number): number {
-  return Math.ceil(rows / COLUMN_UNIT_ROWS);
+export function unitCount(rows: number, { unitRows }: ColumnLayout): number {
+  return Math.ceil(rows / unitRows);
+}
+
+/** Bytes of one part of a column in `units` of rows, without its scale. */
+function partBytes(units: number, { unitRows, elementBytes, name }: ColumnLayout): number {
+  return units * unitRows * elementBytes + (name === "q4" ? q4ShareBytes(units) : 0);
+}
+
+/** Shares of a scale, a byte per 32 rows, in 16 bytes. */
+function q4ShareBytes(units: number): number {
+  return 16 * Math.ceil((units * Q4_COLUMN_UNIT_ROWS) / 32 / 16);
 }
 
 /** Scales of all parts, rounded up to a cache line; and the columns. */
@@ -108,13 +136,13 @@ export function columnBytes(weights: readonly Weight[], layout: ColumnLayout) {
   const scales = layout.scaled ? 64 * Math.ceil((4 * weights.length * columns) / 64) : 0;
   return {
     scales,
-    data: weights.length * columns * unitCount(rows) * COLUMN_UNIT_ROWS * layout.elementBytes,
+    data: weights.length * columns * partBytes(unitCount(rows, layout), layout),
   };
 }
 
 /** What one chosen column of one part is worth in bytes read. */
 export function columnReadBytes({ units, layout }: PlacedColumns): number {
-  return units * COLUMN_UNIT_ROWS * layout.elementBytes + (layout.scaled ? 4 : 0);
+  return partBytes(units, layout) + (layout.scaled ? 4 : 0);
 }
 
 /** Sizes that decide where in `data` things lie. */
@@ -125,7 +153,7 @@ export interface ColumnGeometry {
   readonly parts: number;
 }
 
-/** Where a unit of 16 rows of a part lies: the address in column 0 and the distance to the next column. */
+/** Where a unit of 16 rows of a part lies, of other formats than 4 bits: the address in column 0 and the distance to the next column. */
 export function unitPlace(
   { data, elementBytes, units, parts }: ColumnGeometry,
   part: number,
@@ -135,10 +163,27 @@ export function unitPlace(
   return { address: data + (part * units + unit) * unitBytes, stride: parts * units * unitBytes };
 }
 
+/** Where a unit of 64 rows of a part of 4-bit columns lies: its shares and its nibbles in column 0, and the distance to the next. */
+export function unitPlaceQ4(
+  { data, units, parts }: ColumnGeometry,
+  part: number,
+  unit: number,
+): { readonly shares: number; readonly nibbles: number; readonly stride: number } {
+  const [shareBytes, unitBytes] = [q4ShareBytes(units), Q4_COLUMN_UNIT_ROWS / 2];
+  return {
+    shares: data + part * shareBytes + (unit * Q4_COLUMN_UNIT_ROWS) / 32,
+    nibbles: data + parts * shareBytes + (part * units + unit) * unitBytes,
+    stride: parts * (shareBytes + units * unitBytes),
+  };
+}
+
 /** Scratch a thread needs: a chunk of columns and the sums when decoding, a panel and scaled inputs in batches. */
 export function columnScratchBytes({ rows, columns }: Weight, parts: number): number {
   // A chunk's sums, i16 or f32, and the integers' totals.
-  const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * unitCount(rows) * COLUMN_UNIT_ROWS;
+  const rowsDecoded = Q4_COLUMN_UNIT_ROWS * Math.ceil(rows / Q4_COLUMN_UNIT_ROWS);
+  // 4-bit columns also have an offset (2 bytes) and 10 inputs per 32 rows.
+  const blockBytes = 16 * Math.ceil(rowsDecoded / 32 / 16) * (2 * parts + 10);
+  const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * rowsDecoded + blockBytes;
   const blocks = Math.ceil(columns / BLOCK_COLUMNS);
   const panel = Math.max(blocks * Q8_BLOCK_BYTES, 4 * PANEL_ROWS * columns);
   const inputs = 4 * TILE_TOKENS * blocks * BLOCK_COLUMNS;

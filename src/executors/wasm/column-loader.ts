@@ -5,7 +5,6 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
-import { COLUMN_UNIT_ROWS } from "../../kernels/layout.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
 import type { PlacedColumns } from "./column-layout.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -47,7 +46,8 @@ async function passOver(
   const tensor = file.tensors.get(name);
   if (tensor === undefined) throw new Error(`column loader: unknown tensor ${name}`);
   const rowBytes = formatBytes(tensor.format, columns);
-  const chunkRows = Math.floor(STAGING_BYTES / rowBytes / COLUMN_UNIT_ROWS) * COLUMN_UNIT_ROWS;
+  const { unitRows } = placed.layout;
+  const chunkRows = Math.floor(STAGING_BYTES / rowBytes / unitRows) * unitRows;
   if (chunkRows === 0) {
     throw new UnsupportedError(
       `${file.name}: tensor ${name}, expected rows of at most 512 KiB, got ${rowBytes} bytes`,

@@ -107,7 +107,7 @@ export function placeColumnWeights(
       scales: space.take(scales),
       data: fetched ? 0 : space.take(data),
       stride: data / weights[0].columns,
-      units: unitCount(weights[0].rows),
+      units: unitCount(weights[0].rows, layout),
       bytes: scales + (fetched ? 0 : data),
       site: undefined,
     };

@@ -90,10 +90,10 @@ export function appendLinearColumns(tape: TapeWriter, op: LinearColumnsOp): void
   const { layout: columns } = placed;
   appendFetch(tape, op, placed);
   if (tape.mode === "decode") {
-    tape.kernels.push(`linear_columns_${columns.name}_${columns.activations}`);
+    tape.kernels.push(columns.kernels.decode);
     appendChosen(tape, op, placed);
   } else {
-    tape.kernels.push(`linear_${columns.name}_${columns.activations}_tile`);
+    tape.kernels.push(columns.kernels.batch);
     for (let part = 0; part < op.parts.length; part++) appendDense(tape, op, placed, part);
   }
 }
@@ -175,6 +175,7 @@ function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColum
   tape.emit(
     layout.OP_COLUMN_SUMS,
     [
+      placed.layout.code,
       op.parts.length,
       placed.units,
       panels,
@@ -229,6 +230,7 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
       scratch.address,
       scratch.threadStride,
       placed.stride,
+      placed.scales + 4 * part * weight.columns,
     ],
     {
       reads: [

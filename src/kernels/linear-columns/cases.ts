@@ -15,8 +15,12 @@ import type { KernelCase, KernelNames } from "../kernel-case.ts";
 const FLOAT_BOUND = 1e-5;
 /** Columns kept in 8 bits, beside f32. */
 const ENCODED_BOUND = 0.03;
+/** 4 bits with a scale per 32 rows of a column. */
+const Q4_BOUND = 0.25;
 /** The arithmetic of 8-bit columns alone: README.md derives it. */
 const PRODUCT_BOUND = 0.006;
+/** The same of 4-bit columns, whose inputs have 8 bits. */
+const Q4_PRODUCT_BOUND = 0.03;
 
 const SHAPES = [
   [1, 1],
@@ -31,6 +35,8 @@ interface Storage {
   readonly format: WeightFormat;
   readonly weightFormat: KernelCase["weightFormat"];
   readonly name: string;
+  /** Where it is not named like the one for chosen columns. */
+  readonly batch?: string;
   readonly bound: number;
 }
 
@@ -39,6 +45,7 @@ const STORAGES: readonly Storage[] = [
   { format: f16, weightFormat: "auto", name: "f16_f32", bound: FLOAT_BOUND },
   { format: bf16, weightFormat: "auto", name: "bf16_f32", bound: FLOAT_BOUND },
   { format: f32, weightFormat: "q8", name: "q8_i16", bound: ENCODED_BOUND },
+  { format: f32, weightFormat: "q4", name: "q4_i8", batch: "linear_f32_f32_tile", bound: Q4_BOUND },
 ];
 
 export function linearColumnsCases(): readonly KernelCase[] {
@@ -53,7 +60,10 @@ export function linearColumnsCases(): readonly KernelCase[] {
       [34, 70, 60],
       [130, 172, 172],
       [16, 12_900, 12_900],
-    ].map(([rows, columns, kept]) => exactCodesCase(rows, columns, kept)),
+    ].flatMap(([rows, columns, kept]) => [
+      exactCodesCase("q8", rows, columns, kept),
+      exactCodesCase("q4", rows, columns, kept),
+    ]),
     ...STORAGES.flatMap((storage) => [0, 31, 32].map((kept) => productCase(storage, 24, 32, top(kept), 1))),
     ...[0, 1, 5, 36, 37].map((kept) => selectionCase("select_top_f32", top(kept), 37)),
     ...[0, 1e-21, 0.7, 2.5, 1e9].map((threshold) =>
@@ -101,18 +111,22 @@ function productCase(
   if (second !== undefined) builder.push({ kind: "add", a: first, b: second, out: first, factor: 1 });
   const kernel: KernelNames = {
     decode: `linear_columns_${storage.name}`,
-    batch: `linear_${storage.name}_tile`,
+    batch: storage.batch ?? `linear_${storage.name}_tile`,
   };
   const { bound, weightFormat } = storage;
   return builder.finish(first, { kernel, bound, weightFormat, steps: statelessSteps() });
 }
 
 /**
- * Weights that are codes already, with a scale of 1 in every column, so that only inputs and products are rounded. Enough
- * columns for several chunks, in one case for more than fit 8 bits of difference between them.
+ * Weights that are codes already, the largest in every column and block of 32 rows, so that only inputs and products are
+ * rounded. Enough columns for several chunks, in one case for more than fit 8 bits of difference between them.
  */
-function exactCodesCase(rows: number, columns: number, kept: number): KernelCase {
-  const builder = new CaseBuilder(`linearColumns q8_i16 of exact codes ${rows} x ${columns}, ${kept} kept`);
+function exactCodesCase(storage: "q8" | "q4", rows: number, columns: number, kept: number): KernelCase {
+  const [name, largest, bound] =
+    storage === "q8" ? ["q8_i16", 127, PRODUCT_BOUND] : ["q4_i8", 7, Q4_PRODUCT_BOUND];
+  const builder = new CaseBuilder(
+    `linearColumns ${name} of exact codes ${rows} x ${columns}, ${kept} kept`,
+  );
   const x = builder.input(
     "x",
     inputRows((stream, count) => builder.random(stream, count), columns),
@@ -121,18 +135,24 @@ function exactCodesCase(rows: number, columns: number, kept: number): KernelCase
   const selection: Selection = { name: "chosen", width: columns, rule: top(kept) };
   builder.push({ kind: "selectColumns", x, out: selection });
   const codes = builder
-    .random("codes", rows * columns, 40)
-    .map((value) => Math.max(-127, Math.min(127, Math.round(value))));
-  for (let column = 0; column < columns; column++) {
-    codes[(column % rows) * columns + column] = column % 3 === 0 ? -127 : 127;
+    .random("codes", rows * columns, 0.3 * largest)
+    .map((value) => Math.max(-largest, Math.min(largest, Math.round(value))));
+  for (let row = 0; row < rows; row += 32) {
+    for (let column = 0; column < columns; column++) {
+      const place = Math.min(rows - 1, row + (column % 32));
+      codes[place * columns + column] = column % 3 === 0 ? -largest : largest;
+    }
   }
   const weight = builder.matrix("weight", rows, columns, f32, codes);
   const out = tokenBuffer("out", rows);
   builder.test({ kind: "linearColumns", x, selection, parts: [{ weight, bias: undefined, out }] });
   return builder.finish(out, {
-    kernel: { decode: "linear_columns_q8_i16", batch: "linear_q8_i16_tile" },
-    bound: PRODUCT_BOUND,
-    weightFormat: "q8",
+    kernel: {
+      decode: `linear_columns_${name}`,
+      batch: storage === "q8" ? "linear_q8_i16_tile" : "linear_f32_f32_tile",
+    },
+    bound,
+    weightFormat: storage,
     steps: statelessSteps(),
   });
 }

@@ -4,7 +4,7 @@
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
 import {
-  CHUNK_COLUMNS, GROUP, MOST_SUM, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
+  CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
 
 /** (a * x + 2^14) >> 15. No lane of x is -32768, so relaxed and plain SIMD give the same integers. */
@@ -101,12 +101,6 @@ function largestChunk(indices: usize, total: i32, x: usize, scales: usize): f32 
   return largest;
 }
 
-/** By how many bits at most chunks of smaller inputs may be finer than the largest: all chunks together fit 32 bits. */
-function mostShift(total: i32): i32 {
-  const chunks = (total + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
-  return chunks <= 256 ? 8 : max(0, clz(chunks - 1) - 16);
-}
-
 /** Inputs of a chunk times their column scales, as i16 at `words`, zeros up to a whole group; returns the bits it is finer by. */
 function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, largest: f32, most: i32, words: usize): i32 {
   let shift = 0;
@@ -145,7 +139,7 @@ export function linear_columns_q8_i16(
   weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
   thread: i32, threads: i32, scratch: usize,
 ): i32 {
-  const total = load<i32>(selection), most = mostShift(total), groups = (total + GROUP - 1) / GROUP;
+  const total = load<i32>(selection), most = mostShift(total, CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
   const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts, columnBytes = rows * parts;
   const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(CHUNK_COLUMNS + GROUP) << 1;
   for (let part: usize = 0; part < parts; part++) {

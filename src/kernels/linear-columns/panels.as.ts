@@ -38,6 +38,26 @@ export function gather_panel_float(p: usize, stride: usize, columns: usize, byte
   }
 }
 
+/**
+ * 8 rows of 4-bit columns to a panel of f32: `shares` is the rows' share in column 0, `nibbles` their 8 bytes, of which the
+ * high halves are meant if `upper`; scales are the columns'.
+ */
+export function gather_panel_q4(
+  shares: usize, nibbles: usize, upper: bool, stride: usize, columns: usize, scales: usize, target: usize,
+): void {
+  const mask = i8x16.splat(15), eight = i8x16.splat(8), shift: i32 = upper ? 4 : 0;
+  for (let column: usize = 0; column < columns; column++) {
+    const bytes = v128.and(i16x8.shr_u(v128.load64_zero(nibbles), shift), mask);
+    const values = i16x8.extend_low_i8x16_s(i8x16.sub(bytes, eight));
+    const scale = f32x4.splat(<f32>load<u8>(shares) * load<f32>(scales + (column << 2)));
+    v128.store(target, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(values)), scale));
+    v128.store(target, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(values)), scale), 16);
+    shares += stride;
+    nibbles += stride;
+    target += 32;
+  }
+}
+
 /** x [TILE, columns] times the columns' scales -> i16 tile of whole blocks; scratch holds TILE rows of floats. */
 export function column_activations_i16_tile(
   x: usize, xStride: usize, columns: usize, scales: usize, target: usize, scratch: usize,

@@ -1,0 +1,203 @@
+// 4-bit columns times one token. Scales lie inside the column: one byte per 32 rows says what share of the column's f32 scale
+// they have. Both are folded into 8-bit inputs, one per column and 32 rows, so that sums over columns are integers of 16
+// bits: a nibble fits the unsigned operand of the relaxed dot product, two columns side by side. The offset of 8 of the
+// nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
+// the way there is harmless.
+import { nibbleMask } from "../lanes.as";
+import {
+  GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
+} from "./layout.as";
+
+/** The largest input of a chunk, as the kernel holds it before multiplying by 256 * the share of a block. */
+const INPUT_LIMIT: f32 = 16256;
+
+/** Pairs of bytes of x times pairs of nibbles, added up in 16 bits. */
+// @ts-ignore: decorator
+@inline function dotPairs(x: v128, nibbles: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(x, nibbles);
+  const first = i16x8.mul(i16x8.shr_s(i16x8.shl(x, 8), 8), v128.and(nibbles, i16x8.splat(0xff)));
+  return i16x8.add(first, i16x8.mul(i16x8.shr_s(x, 8), i16x8.shr_u(nibbles, 8)));
+}
+// @ts-ignore: decorator
+@inline function low(a: v128, b: v128): v128 {
+  return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+// @ts-ignore: decorator
+@inline function high(a: v128, b: v128): v128 {
+  return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+// @ts-ignore: decorator
+@inline function addLow(sum: v128, pairs: v128, x: v128, mask: v128): v128 {
+  return i16x8.add(sum, dotPairs(x, v128.and(pairs, mask)));
+}
+// @ts-ignore: decorator
+@inline function addHigh(sum: v128, pairs: v128, x: v128, mask: v128): v128 {
+  return i16x8.add(sum, dotPairs(x, v128.and(i16x8.shr_u(pairs, 4), mask)));
+}
+
+/**
+ * sums [blocks][32 rows], i16, += 10 columns, whose nibbles lie at `columns` + offset, times the byte inputs at x
+ * [blocks][10].
+ */
+function addGroup(columns: usize, offset: usize, blocks: usize, x: usize, sums: usize): void {
+  let p0 = load<usize>(columns) + offset, p1 = load<usize>(columns, 4) + offset;
+  let p2 = load<usize>(columns, 8) + offset, p3 = load<usize>(columns, 12) + offset;
+  let p4 = load<usize>(columns, 16) + offset, p5 = load<usize>(columns, 20) + offset;
+  let p6 = load<usize>(columns, 24) + offset, p7 = load<usize>(columns, 28) + offset;
+  let p8 = load<usize>(columns, 32) + offset, p9 = load<usize>(columns, 36) + offset;
+  const mask = nibbleMask();
+  for (const end = sums + (blocks << 6); sums < end; sums += 64) {
+    let s0 = v128.load(sums), s1 = v128.load(sums, 16), s2 = v128.load(sums, 32), s3 = v128.load(sums, 48);
+    let a = v128.load(p0), b = v128.load(p1), l = low(a, b), h = high(a, b), y = v128.load16_splat(x);
+    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
+    a = v128.load(p2), b = v128.load(p3), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 2);
+    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
+    a = v128.load(p4), b = v128.load(p5), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 4);
+    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
+    a = v128.load(p6), b = v128.load(p7), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 6);
+    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
+    a = v128.load(p8), b = v128.load(p9), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 8);
+    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
+    v128.store(sums, s0), v128.store(sums, s1, 16), v128.store(sums, s2, 32), v128.store(sums, s3, 48);
+    p0 += 16, p1 += 16, p2 += 16, p3 += 16, p4 += 16, p5 += 16, p6 += 16, p7 += 16, p8 += 16, p9 += 16;
+    x += GROUP;
+  }
+}
+
+/** Eight blocks' inputs of one column: its own, as i16, times their shares, rounded to a byte. */
+// @ts-ignore: decorator
+@inline function blockInputs(shares: usize, input: v128): v128 {
+  const product = i16x8.q15mulr_sat_s(i16x8.shl(v128.load8x8_u(shares), 7), input);
+  return i16x8.shr_s(i16x8.add(product, i16x8.splat(64)), 7);
+}
+
+/** Inputs of a group at `words` (i16 [10]) times the shares of its columns' blocks -> bytes at x [blocks][10]; offsets [blocks], i16, -= 8 * all. */
+function spreadInputs(columns: usize, offset: usize, blocks: usize, words: usize, x: usize, offsets: usize): void {
+  for (let block: usize = 0; block < blocks; block += 8) {
+    let sum = i16x8.splat(0);
+    const to = x + block * GROUP;
+    for (let i: usize = 0; i < <usize>GROUP; i += 2) {
+      const at = columns + (i << 2), from = offset + block, target = to + i;
+      const a = blockInputs(load<usize>(at) + from, v128.load16_splat(words + (i << 1)));
+      const b = blockInputs(load<usize>(at, 4) + from, v128.load16_splat(words + (i << 1), 2));
+      const pairs = v128.or(v128.and(a, i16x8.splat(0xff)), i16x8.shl(b, 8));
+      sum = i16x8.add(sum, i16x8.add(a, b));
+      v128.store_lane<i16>(target, pairs, 0);
+      v128.store_lane<i16>(target, pairs, 1, 10);
+      v128.store_lane<i16>(target, pairs, 2, 20);
+      v128.store_lane<i16>(target, pairs, 3, 30);
+      v128.store_lane<i16>(target, pairs, 4, 40);
+      v128.store_lane<i16>(target, pairs, 5, 50);
+      v128.store_lane<i16>(target, pairs, 6, 60);
+      v128.store_lane<i16>(target, pairs, 7, 70);
+    }
+    const total = offsets + (block << 1);
+    v128.store(total, i16x8.sub(v128.load(total), i16x8.shl(sum, 3)));
+  }
+}
+
+/** The largest of a run of inputs times their column scales; NaN where one is. */
+function largestInput(indices: usize, count: i32, x: usize, scales: usize): f32 {
+  let largest: f32 = 0;
+  for (const end = indices + (<usize>count << 2); indices < end; indices += 4) {
+    const column = load<usize>(indices) << 2;
+    largest = max(largest, abs(load<f32>(x + column) * load<f32>(scales + column)));
+  }
+  return largest;
+}
+
+/** Inputs of a chunk times their column scales, as i16 at `words`, zeros up to a whole group; returns the bits it is finer by. */
+function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, largest: f32, most: i32, words: usize): i32 {
+  let shift = 0;
+  for (let own = largestInput(indices, count, x, scales) * 2; shift < most && own <= largest; own *= 2) shift++;
+  const inverse: f32 = largest == 0 ? 0 : (INPUT_LIMIT / largest) * <f32>(1 << shift);
+  for (const end = words + (<usize>count << 1); words < end; words += 2) {
+    const column = load<usize>(indices) << 2;
+    const value = f32x4.nearest(f32x4.splat(load<f32>(x + column) * load<f32>(scales + column) * inverse));
+    store<i16>(words, <i16>i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(value), 0));
+    indices += 4;
+  }
+  memory.fill(words, 0, <usize>GROUP << 1);
+  return shift;
+}
+
+/** totals [blocks][32], i32, += (sums + offsets [blocks]) << shift; sums and offsets become zero. */
+function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, totals: usize): void {
+  const zero = i32x4.splat(0);
+  for (const end = offsets + (blocks << 1); offsets < end; offsets += 2) {
+    const offset = v128.load16_splat(offsets);
+    for (const blockEnd = sums + 64; sums < blockEnd; sums += 16) {
+      const v = i16x8.add(v128.load(sums), offset);
+      v128.store(totals, i32x4.add(v128.load(totals), i32x4.shl(i32x4.extend_low_i16x8_s(v), shift)));
+      v128.store(totals, i32x4.add(v128.load(totals, 16), i32x4.shl(i32x4.extend_high_i16x8_s(v), shift)), 16);
+      v128.store(sums, zero);
+      totals += 32;
+    }
+    store<i16>(offsets, 0);
+  }
+}
+
+/**
+ * As linear_columns_q8_i16; rows is a multiple of 64. Scratch behind the head: sums i16 [parts][rows], totals i32
+ * [parts][rows], offsets i16 [parts][blocks], inputs [blocks][10], the last two for whole groups of 16 blocks.
+ */
+export function linear_columns_q4_i8(
+  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, x: usize, scales: usize,
+  thread: i32, threads: i32, scratch: usize,
+): i32 {
+  const total = load<i32>(selection), most = mostShift(total, Q4_CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
+  const blocks = rows >> 5, shareBytes = q4ShareBytes(rows), columnBytes = (shareBytes + (rows >> 1)) * parts;
+  const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts;
+  const offsets = totals + (rows << 2) * parts, inputs = offsets + (shareBytes << 1) * parts;
+  const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(Q4_CHUNK_COLUMNS + GROUP) << 1;
+  for (let part: usize = 0; part < parts; part++) {
+    const largest = largestInput(selection + 16, total, x, scales + part * (width << 2));
+    store<f32>(scratch + (part << 2), largest / INPUT_LIMIT * 32768 / <f32>(1 << most));
+    store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
+  }
+  memory.fill(sums, 0, inputs - sums);
+  const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
+  for (let chunk = first - first % Q4_CHUNK_COLUMNS; chunk < last; chunk += Q4_CHUNK_COLUMNS) {
+    const indices = selection + 16 + (<usize>chunk << 2), count = min(Q4_CHUNK_COLUMNS, total - chunk);
+    const from = max(first - chunk, 0), to = min(count, last - chunk);
+    for (let i = from; i < to + GROUP; i++) {
+      // Padding reads the last column again, times zero.
+      store<usize>(columns + (<usize>i << 2), weights + load<usize>(indices + (<usize>min(i, to - 1) << 2)) * columnBytes);
+    }
+    for (let part: usize = 0; part < parts; part++) {
+      const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
+      const shift = quantizeChunk(indices, count, x, scales + part * (width << 2), largest, most, words + part * wordBytes);
+      store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
+    }
+    for (let i = from; i < to; i += GROUP) {
+      const group = columns + (<usize>i << 2);
+      for (let part: usize = 0; part < parts; part++) {
+        const values = words + part * wordBytes + (<usize>i << 1);
+        spreadInputs(group, part * shareBytes, blocks, values, inputs, offsets + part * (shareBytes << 1));
+        addGroup(group, parts * shareBytes + part * (rows >> 1), blocks, inputs, sums + part * (rows << 1));
+      }
+    }
+    for (let part: usize = 0; part < parts; part++) {
+      const shift = load<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2));
+      addTotals(sums + part * (rows << 1), blocks, offsets + part * (shareBytes << 1), shift, totals + part * (rows << 2));
+    }
+  }
+  return max(0, last - first);
+}
+
+/** out [count] = bias + all threads' totals of one part from row `first` on, both multiples of 8; `scratch` is thread 0's. */
+export function column_sums_q4(
+  rows: usize, parts: usize, part: usize, first: usize, count: usize, threads: i32, scratch: usize, stride: usize,
+  unit: f32, out: usize, bias: usize,
+): void {
+  const totals = scratch + SCRATCH_SUMS + (rows << 1) * parts + ((part * rows) << 2), units = f32x4.splat(unit);
+  for (let row = first; row < first + count; row += 4) {
+    let at = totals + (row << 2), sum = i32x4.splat(0);
+    for (let t = 0; t < threads; t++) {
+      sum = i32x4.add(sum, v128.load(at));
+      at += stride;
+    }
+    v128.store(out, f32x4.add(v128.load(bias), f32x4.mul(f32x4.convert_i32x4_s(sum), units)));
+    out += 16, bias += 16;
+  }
+}
