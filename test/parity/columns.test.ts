@@ -155,6 +155,7 @@ describe("against the reference executor", () => {
   test.each([
     ["f16", 5e-3],
     ["q8", 0.08],
+    ["q4", 1.2],
   ] as const)("%s columns stay near the reference's f32", async (weightFormat, bound) => {
     const exact = await run(await reference(dense));
     const stored = await run(await wasm(rewriteColumns(dense, freeRecipe(1, 1)), { weightFormat }));
@@ -176,13 +177,13 @@ describe("exactly", () => {
     },
   );
 
-  test.each(["f32", "q8"] as const)("threads and kernel builds change nothing, %s", async (weightFormat) => {
+  test.each(["f32", "q8", "q4"] as const)("threads and kernel builds change nothing, %s", async (weightFormat) => {
     const program = rewriteColumns(dense, freeRecipe(0.6, 0.4));
     const [first, ...others] = await Promise.all(
       ([1, 2, 3] as const).map(async (threads) => run(await wasm(program, { weightFormat, threads }))),
     );
     for (const other of others) expect(worst(other, first)).toBe(0);
-    if (weightFormat === "q8") {
+    if (weightFormat !== "f32") {
       const plain = await run(await wasm(program, { weightFormat, simd: "plain" }));
       expect(worst(plain, first)).toBeLessThan(1e-3);
     }
@@ -202,15 +203,19 @@ describe("exactly", () => {
   });
 
   test.each([1, 2, 3])("counted bytes equal the formula, %d threads", async (threads) => {
-    for (const weightFormat of ["f32", "q8"] as const) {
+    for (const weightFormat of ["f32", "q8", "q4"] as const) {
       const program = rewriteColumns(dense, freeRecipe(0.5, 0.3));
       const executor: WasmExecutor = await wasm(program, { weightFormat, threads });
       await executor.step(step(PROMPT, 0, true));
       expect(executor.columnBytesRead()).toBe(0);
       await executor.step(step([7], PROMPT.length));
-      // 2 layers: 32 of 64 input columns for gate and up, 48 of 160 for down; rows in units of 16.
-      const [perRow, scale] = weightFormat === "q8" ? [1, 4] : [4, 0];
-      const expected = 2 * (2 * 32 * (160 * perRow + scale) + 48 * (64 * perRow + scale));
+      // 2 layers: 32 of 64 input columns for gate and up, 48 of 160 for down; rows in units of 16, with 4 bits of 64.
+      const columnBytes = {
+        f32: (rows: number) => 4 * rows,
+        q8: (rows: number) => rows + 4,
+        q4: (rows: number) => 32 * Math.ceil(rows / 64) + 16 + 4,
+      }[weightFormat];
+      const expected = 2 * (2 * 32 * columnBytes(160) + 48 * columnBytes(64));
       expect(executor.columnBytesRead()).toBe(expected);
       const biases = 2 * 4 * (160 + 160 + 64);
       const norms = 2 * 4 * 64;
