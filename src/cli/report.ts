@@ -80,7 +80,7 @@ async function report(terminal: Terminal, flags: ReportFlags): Promise<void> {
           commit,
           modified,
           command: command ?? null,
-          machine,
+          machine: machine ?? null,
         })),
       })),
       undrawn: Object.fromEntries(rows.undrawn),

@@ -10,7 +10,7 @@ import {
   FONT_SIZE,
   GRID,
   HALO,
-  legendMarks,
+  layOutLegend,
   SERIES_COLOURS,
   textWidth,
 } from "./plot-svg.ts";
@@ -27,6 +27,7 @@ export interface DotLine {
 }
 
 export interface DotGroup {
+  /** Its heading; none where empty. */
   readonly name: string;
   readonly lines: readonly DotLine[];
 }
@@ -37,15 +38,14 @@ export interface DotOptions {
   readonly series: readonly DotSeries[];
   /** A value to compare with, drawn across all lines. */
   readonly rule?: number;
-  readonly log?: boolean;
-  /** Ends of the axis; from 0, or from the least value where it is logarithmic. */
+  /** Ends of the axis; from 0 to the greatest value where absent. */
   readonly domain?: readonly [number, number];
   readonly format: (value: number) => string;
 }
 
 const WIDTH = 800;
 const LINE_HEIGHT = 22;
-const [RIGHT, TOP, BOTTOM] = [64, 44, 44];
+const [RIGHT, BOTTOM] = [64, 44];
 
 interface Mark {
   readonly key: string;
@@ -56,19 +56,27 @@ interface Mark {
 /** The drawing; there must be a line. */
 export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string {
   // Every line and every group's heading has a place of its own on the vertical axis.
-  const keys = groups.flatMap((group, g) => [`${g}`, ...group.lines.map((_, i) => `${g}/${i}`)]);
+  const keys = groups.flatMap((group, g) => [
+    ...(group.name === "" ? [] : [`${g}`]),
+    ...group.lines.map((_, i) => `${g}/${i}`),
+  ]);
   const lines = groups.flatMap(({ lines }, g) => lines.map((line, i) => ({ ...line, key: `${g}/${i}` })));
-  const headings = groups.map(({ name }, g) => ({ key: `${g}`, name }));
+  const headings = groups.map(({ name }, g) => ({ key: `${g}`, name })).filter(({ name }) => name !== "");
   const marginLeft = Math.min(330, 24 + Math.max(...lines.map(({ name }) => textWidth(name))));
   const values = lines.flatMap(({ values }) => values.filter((value) => value !== undefined));
+  const legend = layOutLegend(
+    options.series.map(({ name, symbol }, s) => ({ text: name, colour: colourOf(s), symbol })),
+    24 - marginLeft,
+    WIDTH,
+  );
   return drawPlot(options.title, {
     width: WIDTH,
-    height: TOP + BOTTOM + keys.length * LINE_HEIGHT,
+    height: legend.marginTop + BOTTOM + keys.length * LINE_HEIGHT,
     marginLeft,
     marginRight: RIGHT,
-    marginTop: TOP,
+    marginTop: legend.marginTop,
     marginBottom: BOTTOM,
-    x: { type: options.log === true ? "log" : "linear", domain: options.domain ?? domainOf(values, options) },
+    x: { domain: options.domain ?? domainOf(values, options) },
     y: { type: "band", domain: keys, axis: null },
     marks: [
       Plot.gridX({ stroke: GRID, strokeOpacity: 1 }),
@@ -115,10 +123,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
           fontSize: FONT_SIZE - 1,
         },
       ),
-      ...legendMarks(
-        options.series.map(({ name, symbol }, s) => ({ text: name, colour: colourOf(s), symbol })),
-        24 - marginLeft,
-      ),
+      ...legend.marks,
     ],
   });
 }
@@ -147,8 +152,6 @@ function colourOf(series: number): string {
   return SERIES_COLOURS[series % SERIES_COLOURS.length];
 }
 
-function domainOf(values: readonly number[], { log, rule }: DotOptions): [number, number] {
-  const all = rule === undefined ? values : [...values, rule];
-  const most = Math.max(...all);
-  return log === true ? [Math.min(...all) / 1.08, most * 1.08] : [0, most * 1.05];
+function domainOf(values: readonly number[], { rule }: DotOptions): [number, number] {
+  return [0, 1.05 * Math.max(...values, rule ?? 0)];
 }

@@ -3,7 +3,7 @@
  * measurements. Invariant: every number of a curve fits the frame, and long curves stay small.
  */
 import * as Plot from "@observablehq/plot";
-import { axisName, drawPlot, GRID, HEAD_MARGIN, legendMarks, SERIES_COLOURS } from "./plot-svg.ts";
+import { axisName, drawPlot, GRID, layOutLegend, SERIES_COLOURS } from "./plot-svg.ts";
 
 export interface Point {
   readonly x: number;
@@ -29,7 +29,9 @@ export interface LineOptions {
 
 /** Averages that a line has at most: about one per two pixels. */
 const MOST_AVERAGES = 300;
-const [WIDTH, HEIGHT, LEFT] = [800, 320, 60];
+const [WIDTH, FRAME_HEIGHT, LEFT, BOTTOM] = [800, 230, 60, 42];
+/** Room above a frame with neither legend nor name of the axis. */
+const BARE_TOP = 20;
 
 interface Average extends Point {
   readonly low: number;
@@ -51,15 +53,21 @@ export function lineSvg(series: readonly Series[], options: LineOptions): string
   const shown = series
     .filter(({ points }) => points.length > 0)
     .map((one, i) => ({ ...one, colour: SERIES_COLOURS[i % SERIES_COLOURS.length] }));
-  const legend = shown.length > 1 ? shown : [];
+  const entries = shown.map(({ name, colour, drawn }) => ({
+    text: name,
+    colour,
+    symbol: drawn === "dots" ? ("dot" as const) : ("line" as const),
+  }));
+  const legend = layOutLegend(shown.length > 1 ? entries : [], 0, WIDTH - LEFT);
+  const marginTop = shown.length > 1 || options.yLabel !== undefined ? legend.marginTop : BARE_TOP;
   const ends = extent(shown.flatMap(({ points }) => points.map(({ x }) => x)));
   return drawPlot(options.title, {
     width: WIDTH,
-    height: HEIGHT,
+    height: marginTop + FRAME_HEIGHT + BOTTOM,
     marginLeft: LEFT,
     marginRight: 16,
-    marginTop: legend.length > 0 || options.yLabel !== undefined ? HEAD_MARGIN : 20,
-    marginBottom: 42,
+    marginTop,
+    marginBottom: BOTTOM,
     x: { domain: ends },
     y: yScale(options),
     marks: [
@@ -74,14 +82,7 @@ export function lineSvg(series: readonly Series[], options: LineOptions): string
       Plot.axisY({ tickSize: 0, label: null, tickFormat: formatTick }),
       ...(options.yLabel === undefined ? [] : [axisName(options.yLabel, LEFT)]),
       ...shown.flatMap((one) => curveMarks(one, options)),
-      ...legendMarks(
-        legend.map(({ name, colour, drawn }) => ({
-          text: name,
-          colour,
-          symbol: drawn === "dots" ? "dot" : "line",
-        })),
-        0,
-      ),
+      ...legend.marks,
     ],
   });
 }

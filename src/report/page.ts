@@ -4,9 +4,9 @@
  */
 
 const LIGHT =
-  "--text:#1f2328;--faint:#5d666f;--back:#fff;--grid:#e3e6ea;--s0:#1d4ed8;--s1:#c2410c;--s2:#15803d;--s3:#7e22ce;--s4:#a16207;--s5:#0e7490";
+  "--text:#1f2328;--faint:#5d666f;--back:#fff;--grid:#e3e6ea;--s0:#1d4ed8;--s1:#c2410c;--s2:#15803d;--s3:#7e22ce;--s4:#a16207;--s5:#0e7490;--s6:#be185d;--s7:#4d5b1a";
 const DARK =
-  "--text:#e6edf3;--faint:#9aa4af;--back:#0f1318;--grid:#2a313a;--s0:#7aa2ff;--s1:#ff9d5c;--s2:#5fd38a;--s3:#cf9bff;--s4:#e3c04f;--s5:#56c8dc";
+  "--text:#e6edf3;--faint:#9aa4af;--back:#0f1318;--grid:#2a313a;--s0:#7aa2ff;--s1:#ff9d5c;--s2:#5fd38a;--s3:#cf9bff;--s4:#e3c04f;--s5:#56c8dc;--s6:#ff8fbd;--s7:#b5c26a";
 const COLOURS = `:root{color-scheme:light dark;${LIGHT}}
 @media screen and (prefers-color-scheme:dark){:root{${DARK}}}`;
 const PLOT = `.plot{color:var(--text);font-family:system-ui,sans-serif;max-width:100%;height:auto;display:block}

@@ -2,7 +2,7 @@
  * A plot of quality against cost: a point per model, a line along those that nothing else beats, names beside the points.
  */
 import * as Plot from "@observablehq/plot";
-import { type Place, placeLabels } from "./label-placement.ts";
+import { type Box, type Place, placeLabels } from "./label-placement.ts";
 import {
   axisName,
   drawPlot,
@@ -10,9 +10,8 @@ import {
   FONT_SIZE,
   GRID,
   HALO,
-  HEAD_MARGIN,
   type LegendEntry,
-  legendMarks,
+  layOutLegend,
   SERIES_COLOURS,
   textWidth,
 } from "./plot-svg.ts";
@@ -41,8 +40,8 @@ export interface ParetoOptions {
   readonly names?: "all" | "front";
 }
 
-const [WIDTH, HEIGHT] = [800, 460];
-const [LEFT, RIGHT, TOP, BOTTOM] = [60, 20, HEAD_MARGIN, 46];
+const [WIDTH, FRAME_HEIGHT] = [800, 364];
+const [LEFT, RIGHT, BOTTOM] = [60, 20, 46];
 
 /** Points that no other point beats on both axes, by ascending cost. */
 export function paretoFront(points: readonly ParetoPoint[], better: "higher" | "lower"): ParetoPoint[] {
@@ -68,13 +67,20 @@ export function paretoSvg(points: readonly ParetoPoint[], options: ParetoOptions
     domain: paddedDomain([...points.map(({ quality }) => quality), ...levels]),
     label: null,
   };
+  const legend = layOutLegend(legendOf(points, series, front.length > 1), 0, WIDTH - LEFT);
+  const frame = {
+    left: LEFT,
+    right: WIDTH - RIGHT,
+    top: legend.marginTop,
+    bottom: legend.marginTop + FRAME_HEIGHT,
+  };
   const named = options.names === "front" ? front : points;
   return drawPlot(options.title, {
     width: WIDTH,
-    height: HEIGHT,
+    height: frame.bottom + BOTTOM,
     marginLeft: LEFT,
     marginRight: RIGHT,
-    marginTop: TOP,
+    marginTop: frame.top,
     marginBottom: BOTTOM,
     x,
     y,
@@ -101,8 +107,8 @@ export function paretoSvg(points: readonly ParetoPoint[], options: ParetoOptions
           title: () => `${point.name}: ${round(point.cost)}, ${round(point.quality)}`,
         }),
       ),
-      ...nameMarks(named, front, x.domain, y.domain),
-      ...legendMarks(legendOf(points, series, front.length > 1), 0),
+      ...nameMarks(named, front, frame, x.domain, y.domain),
+      ...legend.marks,
     ],
   });
 }
@@ -126,12 +132,13 @@ function legendOf(points: readonly ParetoPoint[], series: readonly string[], lin
 function nameMarks(
   named: readonly ParetoPoint[],
   front: readonly ParetoPoint[],
+  frame: Box,
   xDomain: readonly [number, number],
   yDomain: readonly [number, number],
 ): Plot.Markish[] {
   const at = ({ cost, quality }: ParetoPoint): Place => ({
-    x: LEFT + ((cost - xDomain[0]) / (xDomain[1] - xDomain[0])) * (WIDTH - LEFT - RIGHT),
-    y: HEIGHT - BOTTOM - ((quality - yDomain[0]) / (yDomain[1] - yDomain[0])) * (HEIGHT - TOP - BOTTOM),
+    x: frame.left + ((cost - xDomain[0]) / (xDomain[1] - xDomain[0])) * (frame.right - frame.left),
+    y: frame.bottom - ((quality - yDomain[0]) / (yDomain[1] - yDomain[0])) * (frame.bottom - frame.top),
   });
   const lines = front.slice(1).map((point, i): [Place, Place] => [at(front[i]), at(point)]);
   const requests = named.map((point) => ({
@@ -139,8 +146,7 @@ function nameMarks(
     width: textWidth(point.name),
     height: FONT_SIZE + 3,
   }));
-  const frame = { left: LEFT, right: WIDTH - 4, top: TOP, bottom: HEIGHT - BOTTOM };
-  return placeLabels(requests, frame, lines).flatMap((label, i) => {
+  return placeLabels(requests, { ...frame, right: WIDTH - 4 }, lines).flatMap((label, i) => {
     const [dx, dy] = [label.x - requests[i].x, label.y - requests[i].y];
     const text = Plot.text([named[i]], { x: "cost", y: "quality", text: "name", dx, dy, ...HALO });
     if (!label.far) return [text];

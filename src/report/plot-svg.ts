@@ -8,7 +8,7 @@ import { parseHTML } from "linkedom";
 import { escapeText } from "./page.ts";
 
 /** Colours of series, in the order they are dealt out; page.ts gives them values. */
-export const SERIES_COLOURS = ["var(--s0)", "var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)"];
+export const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--s${i})`);
 export const FAINT = "var(--faint)";
 export const GRID = "var(--grid)";
 
@@ -43,9 +43,9 @@ export function drawPlot(title: string, options: Plot.PlotOptions): string {
   return drawn.replace(/^<svg/, () => `<svg role="img" aria-label="${escapeText(title)}"`);
 }
 
-/** Margins above the frame: legend and name of the vertical axis. */
+/** Distances above the frame: the legend's lowest line, the name of the vertical axis. */
 const [LEGEND_TOP, AXIS_NAME_TOP] = [34, 14];
-export const HEAD_MARGIN = 50;
+const LEGEND_LINE = 18;
 
 /** The name of the vertical axis, above it. */
 export function axisName(text: string, marginLeft: number): Plot.Markish {
@@ -53,23 +53,44 @@ export function axisName(text: string, marginLeft: number): Plot.Markish {
   return Plot.text([text], { ...place, dx: 6 - marginLeft, dy: -AXIS_NAME_TOP, fill: FAINT });
 }
 
-/** Entries from left to right above the frame, from `start` beside its edge on. */
-export function legendMarks(entries: readonly LegendEntry[], start: number): Plot.Markish[] {
-  let left = start;
-  return entries.flatMap(({ text, colour, symbol }) => {
-    const place = { frameAnchor: "top-left", dy: -LEGEND_TOP } as const;
-    const dx = left + 6;
-    left += textWidth(text) + 30;
-    const key = Plot.dot([0], {
-      ...place,
-      dx,
-      r: 5,
-      ...(symbol === "ring" ? { stroke: colour, strokeWidth: 1.6 } : { fill: colour }),
-      ...(symbol === "bar" ? { symbol: BAR } : symbol === "line" ? { symbol: DASH } : {}),
-    });
-    const label = Plot.text([text], { ...place, dx: dx + 11, textAnchor: "start", lineAnchor: "middle" });
-    return [key, label];
+export interface Legend {
+  readonly marks: readonly Plot.Markish[];
+  /** Room that it and the vertical axis' name take above the frame. */
+  readonly marginTop: number;
+}
+
+/** Entries from left to right above the frame, from `start` beside its edge on, in lines of at most `width`. */
+export function layOutLegend(entries: readonly LegendEntry[], start: number, width: number): Legend {
+  const lines: { entry: LegendEntry; left: number }[][] = [];
+  let right = Infinity;
+  for (const entry of entries) {
+    const needed = textWidth(entry.text) + 30;
+    if (right + needed > width) {
+      lines.push([]);
+      right = 0;
+    }
+    lines[lines.length - 1].push({ entry, left: start + right });
+    right += needed;
+  }
+  const marks = lines.flatMap((line, i) =>
+    line.flatMap(({ entry, left }) =>
+      entryMarks(entry, left, LEGEND_TOP + LEGEND_LINE * (lines.length - 1 - i)),
+    ),
+  );
+  return { marks, marginTop: LEGEND_TOP + LEGEND_LINE * Math.max(lines.length, 1) };
+}
+
+function entryMarks({ text, colour, symbol }: LegendEntry, left: number, top: number): Plot.Markish[] {
+  const place = { frameAnchor: "top-left", dy: -top } as const;
+  const key = Plot.dot([0], {
+    ...place,
+    dx: left + 6,
+    r: 5,
+    ...(symbol === "ring" ? { stroke: colour, strokeWidth: 1.6 } : { fill: colour }),
+    ...(symbol === "bar" ? { symbol: BAR } : symbol === "line" ? { symbol: DASH } : {}),
   });
+  const label = Plot.text([text], { ...place, dx: left + 17, textAnchor: "start", lineAnchor: "middle" });
+  return [key, label];
 }
 
 /** A short vertical bar, for bounds and levels. */

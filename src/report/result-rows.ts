@@ -18,7 +18,8 @@ const origin = {
   commit: z.string(),
   modified: z.boolean(),
   command: z.string().optional(),
-  machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }),
+  /** Rows that hold no time may leave it out. */
+  machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }).optional(),
 };
 
 const schemas = {
@@ -104,6 +105,25 @@ const schemas = {
     model: z.string(),
     perplexity: z.number(),
     units: z.array(z.object({ layer: z.number(), kind: z.string(), perplexity: z.number() })),
+  }),
+  "cache-quality/1": z.object({
+    ...origin,
+    model: z.string(),
+    protocol: z.string(),
+    characters: z.number(),
+    share: z.number(),
+    dense: z.object({ perplexity: z.number() }),
+    cells: z
+      .array(
+        z.object({
+          density: z.number(),
+          gamma: z.number(),
+          policy: z.string(),
+          perplexity: z.number(),
+          hitRate: z.number(),
+        }),
+      )
+      .min(1),
   }),
   "peers/1": z.object({
     ...origin,

@@ -5,6 +5,7 @@
 import { sensitivityFigures, sparsityFigure } from "./figures/layers.ts";
 import { type Figure, groupBy } from "./figures/figure.ts";
 import { memoryFigure } from "./figures/memory.ts";
+import { cacheFigures } from "./figures/cache.ts";
 import { quantizationFigures, spanQualityFigure, trimmingFigure, variantFigures } from "./figures/quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./figures/simulated.ts";
 import { peersFigure, speedFigure } from "./figures/speed.ts";
@@ -23,6 +24,7 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...sensitivityFigures(rows),
     ...trimmingFigure(rows),
     ...spanQualityFigure(rows),
+    ...cacheFigures(rows),
     ...simulatedMemoryFigures(rows),
     ...simulatedAcceleratorFigures(rows),
   ];
@@ -35,7 +37,7 @@ export function resultsHtml(figures: readonly Figure[], undrawn: ResultRows["und
     rest.length === 0 ? "" : `<p class="note">Rows that no figure draws: ${escapeText(rest.join(", "))}.</p>`;
   return htmlPage(
     "skim: what reading less costs and brings",
-    `<p>Drawn by <code>skim report</code> from rows of measurements. Of measurements that were repeated, the newest is drawn. Speeds compare within one run only.</p>
+    `<p>Drawn by <code>skim report</code> from recorded rows. Of measurements that were repeated, the newest is drawn; what was simulated says so. Speeds compare within one run only.</p>
 ${figures.map(figureHtml).join("\n")}
 ${others}`,
   );
@@ -64,6 +66,9 @@ function originHtml({ schema, command, date, commit, modified, machine }: RowOri
     command === undefined
       ? `a row of ${escapeText(schema)} that does not state its command`
       : `<code>${escapeText(command)}</code>`;
-  const where = `${machine.cpu}, ${machine.cores} cores, ${machine.os}, Node ${machine.node}`;
+  const where =
+    machine === undefined
+      ? "machine not stated, nothing is timed"
+      : `${machine.cpu}, ${machine.cores} cores, ${machine.os}, Node ${machine.node}`;
   return `${how}; ${date.slice(0, 10)}, commit ${escapeText(commit.slice(0, 10))}${modified ? " with changes" : ""}; ${escapeText(where)}`;
 }

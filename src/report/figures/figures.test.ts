@@ -1,6 +1,7 @@
 /** Figures show what rows say: bounds from bytes, texts kept apart, what is not drawn named. */
 import { expect, test } from "vitest";
 import { readResultRows, type ResultRows } from "../result-rows.ts";
+import { cacheFigures } from "./cache.ts";
 import { memoryFigure } from "./memory.ts";
 import { sensitivityFigures, sparsityFigure } from "./layers.ts";
 import { variantFigures } from "./quality.ts";
@@ -124,6 +125,7 @@ test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
     ["layer 0", "1.50", "20.00"],
     ["layer 1", "", "1.20"],
   ]);
+  expect(sensitivity.caption).toContain("Not drawn: layer 0 without mlp (20.0 times)");
 });
 
 test("what was simulated says so everywhere", () => {
@@ -171,4 +173,25 @@ test("what was simulated says so everywhere", () => {
     expect(caption).toMatch(/^Simulated, not measured: /);
     expect(svg).toMatch(/>simulated [a-z]+/);
   }
+});
+
+test("columns that a cache misses are those chosen and not held", () => {
+  const [figure] = cacheFigures(
+    read({
+      schema: "cache-quality/1",
+      model: "m",
+      protocol: "hf",
+      characters: 1000,
+      share: 0.25,
+      dense: { perplexity: 10 },
+      cells: [
+        { density: 0.5, gamma: 1, policy: "lfu", perplexity: 11, hitRate: 0.4 },
+        { density: 0.5, gamma: 0.2, policy: "lfu", perplexity: 12, hitRate: 0.8 },
+        { density: 0.2, gamma: 0.2, policy: "lfu", perplexity: 30, hitRate: 0.9 },
+      ],
+    }),
+  );
+  expect(figure.table.rows.map((row) => row[3])).toEqual(["30.0", "10.0", "2.0"]);
+  expect(figure.caption).toContain("1 settings beyond 1.6 times the dense perplexity are not drawn");
+  expect(figure.svg).toContain("gamma 0.2");
 });

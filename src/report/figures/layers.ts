@@ -44,38 +44,51 @@ export function sparsityFigure(rows: ResultRows): Figure[] {
   ];
 }
 
+/** Losses beyond so many times the whole model's perplexity are named in the caption instead. */
+const LIMIT = 2;
+
 /** Perplexity without each sublayer, times that of the whole model. */
 export function sensitivityFigures(rows: ResultRows): Figure[] {
   return rows.of("sensitivity/1").map((row, i) => {
     const kinds = [...new Set(row.units.map(({ kind }) => kind))];
     const layers = [...new Set(row.units.map(({ layer }) => layer))].sort((a, b) => a - b);
-    const lines = layers.map((layer) => ({
-      name: `layer ${layer}`,
-      values: kinds.map((kind) => {
-        const unit = row.units.find((candidate) => candidate.layer === layer && candidate.kind === kind);
-        return unit && unit.perplexity / row.perplexity;
-      }),
-    }));
+    const units = row.units.map((unit) => ({ ...unit, times: unit.perplexity / row.perplexity }));
+    const beyond = units
+      .filter(({ times }) => times > LIMIT)
+      .map(({ layer, kind, times }) => `layer ${layer} without ${kind} (${times.toFixed(1)} times)`);
+    const line = (layer: number, most: number) =>
+      kinds.map(
+        (kind) =>
+          units.find((unit) => unit.layer === layer && unit.kind === kind && unit.times <= most)?.times,
+      );
     const title = `Sensitivity: ${row.model} without one sublayer`;
     const format = (value: number) => value.toFixed(2);
     return {
       name: i === 0 ? "sensitivity" : `sensitivity-${i + 1}`,
       title,
-      svg: dotSvg([{ name: "dropped", lines }], {
-        title,
-        xLabel: "times the perplexity of the whole model",
-        series: kinds.map((kind, k) => ({ name: kind, symbol: k === 0 ? "dot" : "ring" })),
-        rule: 1,
-        log: true,
-        format,
-      }),
-      caption: `Perplexity on ${flagOf(row, "text")} without tuning after the drop; the whole model has ${row.perplexity.toFixed(2)}. Numbers at the right belong to ${kinds[0]}.`,
+      svg: dotSvg(
+        [
+          {
+            name: "",
+            lines: layers.map((layer) => ({ name: `layer ${layer}`, values: line(layer, LIMIT) })),
+          },
+        ],
+        {
+          title,
+          xLabel: "times the perplexity of the whole model",
+          series: kinds.map((kind, k) => ({ name: `without ${kind}`, symbol: k === 0 ? "dot" : "ring" })),
+          rule: 1,
+          domain: [0.95, Math.max(1.1, ...units.map(({ times }) => (times > LIMIT ? 1 : 1.03 * times)))],
+          format,
+        },
+      ),
+      caption: `Perplexity on ${flagOf(row, "characters")} characters of ${flagOf(row, "text")}, nothing tuned after the drop; the whole model has ${row.perplexity.toFixed(2)}. Numbers at the right: without ${kinds[0]}.${beyond.length === 0 ? "" : ` Not drawn: ${beyond.join(", ")}.`}`,
       rows: [row],
       table: {
         head: ["layer", ...kinds.map((kind) => `without ${kind}`)],
-        rows: lines.map(({ name, values }) => [
-          name,
-          ...values.map((value) => (value === undefined ? "" : format(value))),
+        rows: layers.map((layer) => [
+          `layer ${layer}`,
+          ...line(layer, Infinity).map((value) => (value === undefined ? "" : format(value))),
         ]),
       },
     };

@@ -7,15 +7,21 @@ import { lineSvg } from "../line-figure.ts";
 import type { ResultRows } from "../result-rows.ts";
 import { type Figure, groupBy } from "./figure.ts";
 
+/** Policies whose names say too little. */
+const POLICY_NAMES: Readonly<Record<string, string>> = {
+  none: "no cache",
+  belady: "belady (knows the future)",
+};
+
 /** Speed that transfers allow, by size of the DRAM. */
 export function simulatedMemoryFigures(rows: ResultRows): Figure[] {
   return rows.of("simulated-memory/1").map((row, i) => {
     const lines = groupBy(row.results, ({ method, policy, gamma, density }) =>
       method === "dense"
         ? "dense"
-        : `${method} ${density.toFixed(2)}, ${policy === "none" ? "no cache" : policy}${gamma === 1 ? "" : `, gamma ${gamma}`}`,
+        : `${method} ${density.toFixed(2)}, ${POLICY_NAMES[policy] ?? policy}${gamma === 1 ? "" : `, gamma ${gamma}`}`,
     );
-    const title = `Simulated: decoding a ${row.shape} model larger than DRAM`;
+    const title = `Simulated: decoding ${row.shape} with less DRAM than weights`;
     return {
       name: i === 0 ? "simulated-memory" : `simulated-memory-${i + 1}`,
       title,
