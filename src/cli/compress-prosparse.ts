@@ -4,43 +4,56 @@ import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
-import { exactShare } from "../methods/prosparse/cost.ts";
 import type { ProSparseRecipe } from "../methods/prosparse/recipe.ts";
 import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
-import { loadRecipeProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
+import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { cutSegments } from "../methods/tender/calibration.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
+import { feedForwardWeights } from "./compress-dip.ts";
+import {
+  describePlan,
+  type LayerPlan,
+  planLayer,
+  type PredictorFlags,
+  predictorTable,
+  recipeOf,
+  tensorsOf,
+  trainLayerPredictors,
+} from "./compress-predictors.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
-import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
-interface ProSparseFlags {
+interface ProSparseFlags extends PredictorFlags {
   readonly model: string;
   readonly text: string;
-  readonly mostLive: number;
   readonly segments: number;
-  readonly threads?: number;
+  readonly predictor?: boolean;
   readonly out: string;
   readonly json?: boolean;
 }
-
-type LiveShare = ProSparseRecipe["layers"][number];
 
 const EXAMPLES = `
 Examples:
   $ skim compress prosparse --model ./prosparse-llama-2-7b --text sample.txt --out prosparse-exact
   $ skim compress prosparse --model tales-relu --text sample.txt --most-live 0.5 --out tales-sparse
+  $ skim compress prosparse --model tales-relu --text sample.txt --predictor --segments 64 --out tales-predicted
 
 For models whose feed-forward activation is relu or fatrelu (skim train prosparse makes them). The gate is computed
 densely; rows of up and columns of down are read only for neurons whose gate is open, so the result is that of the dense
-model. The text shows how many neurons live in each layer: layers where more than --most-live do stay dense.`;
+model. The text shows how many neurons live in each layer: layers where more than --most-live do stay dense.
+
+--predictor trains two small matrices per layer on the text (the last twentieth is held out) that say which neurons will
+live, so that gate is read for these alone too. That is approximate: a live neuron that is not predicted is missing. A layer
+gets a predictor where it reads less than exact mode and finds at least --least-recall of the live neurons; the others are
+exact or dense, and named. Look at skim eval perplexity before using the result.`;
 
 /** Tokens per segment of the text. */
 const SEGMENT = 256;
@@ -54,6 +67,11 @@ export function addProSparseCompressCommand(group: Command, terminal: Terminal):
     .requiredOption("--text <file>", "text like what the model will see")
     .option("--most-live <share>", "largest share of live neurons that pays", realNumber(0, 1), 0.6)
     .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 16)
+    .option("--predictor", "predict live neurons before gate is computed (approximate)")
+    .option("--rank <n>", "rank of the predictors (default: a quarter of the width)", wholeNumber(1))
+    .option("--least-recall <share>", "of live neurons that a predictor must find", realNumber(0, 1), 0.9)
+    .option("--epochs <n>", "most passes over the text per predictor", wholeNumber(1), 20)
+    .option("--seed <n>", "seed of the predictors and the order of tokens", wholeNumber(0, 0xffffffff), 0)
     .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
@@ -66,10 +84,24 @@ async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void
     const file = await openModelFile(nodePlatform(), flags.model);
     try {
       const { program } = await loadRecipeProgram(file);
-      const shares = await countLive(terminal, flags, file, program, text, signal);
-      const paying = shares.filter(({ liveShare }) => liveShare <= flags.mostLive);
-      await writeSparse(terminal, flags, file, program, paying, signal);
-      report(terminal, flags, shares, paying.length);
+      const layers = sparseLayers(program);
+      const segments = await cutText(flags, file, program, text);
+      const shares = await countLive(terminal, flags, file, program, segments, signal);
+      const live = layers.map((layer, i) => ({ layer, liveShare: shares[i] }));
+      const predictors =
+        flags.predictor === true
+          ? await trainLayerPredictors(terminal, flags, file, program, segments, signal)
+          : [];
+      const plans = live.map((share) =>
+        planLayer(
+          share,
+          predictors.find(({ layer }) => layer === share.layer),
+          flags,
+        ),
+      );
+      const written = await writeSparse(terminal, flags, file, program, plans, signal);
+      const whole = (await loadTrainableProgram(file)).program;
+      report(terminal, flags, plans, feedForwardWeights(written) / feedForwardWeights(whole));
     } catch (error) {
       throw signal.aborted ? new InterruptedError() : error;
     } finally {
@@ -78,53 +110,61 @@ async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void
   });
 }
 
-/** Share of open gates of every layer on the text. */
-async function countLive(
-  terminal: Terminal,
-  flags: ProSparseFlags,
+async function cutText(
+  { segments }: ProSparseFlags,
   file: ModelFile,
   program: Program,
   text: string,
-  signal: AbortSignal,
-): Promise<LiveShare[]> {
-  const layers = sparseLayers(program);
-  const platform = nodePlatform();
+): Promise<number[][]> {
   const tokenizer = await loadTokenizer(file);
-  const segments = cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
+  return cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
     segmentTokens: Math.min(SEGMENT, program.contextLength),
     chunkRows: undefined,
-    maxSegments: flags.segments,
+    maxSegments: segments,
     bosId: tokenizer.bosId,
   });
+}
+
+/** Share of open gates of every gated feed-forward on the text. */
+async function countLive(
+  terminal: Terminal,
+  { threads }: ProSparseFlags,
+  file: ModelFile,
+  program: Program,
+  segments: readonly (readonly number[])[],
+  signal: AbortSignal,
+): Promise<number[]> {
+  const platform = nodePlatform();
   const progress = startProgress(terminal, "counting live neurons", "tokens");
   const measured = await measureSparsity(platform, file, program, {
     segments,
     of: "gates",
-    threads: flags.threads ?? platform.coreCount,
+    threads: threads ?? platform.coreCount,
     signal,
     onProgress: (done, total) => progress.update(done, total),
   }).finally(() => progress.end());
-  return layers.map((layer, i) => ({ layer, liveShare: 1 - measured.layers[i] }));
+  return measured.layers.map((closed) => 1 - closed);
 }
 
+/** The program that was written. */
 async function writeSparse(
   terminal: Terminal,
   flags: ProSparseFlags,
   file: ModelFile,
   program: Program,
-  layers: readonly LiveShare[],
+  plans: readonly LayerPlan[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Program> {
   const recipes = [...readRecipes(file)];
-  if (layers.length > 0) {
-    const recipe: ProSparseRecipe = { method: "prosparse", version: 1, layers: [...layers] };
-    rewriteNeurons(program, recipe);
-    recipes.push(recipe);
-  }
+  const sparse = plans.filter(({ mode }) => mode !== "dense");
+  const recipe: ProSparseRecipe = { method: "prosparse", version: 1, layers: sparse.map(recipeOf) };
+  if (sparse.length > 0) recipes.push(recipe);
+  const rewritten = sparse.length === 0 ? program : rewriteNeurons(program, recipe);
+  const overlay = overlayFile(file, sparse.flatMap(tensorsOf), recipeSection(recipes));
   const sink = await createFolderSink(flags.out);
   const progress = startProgress(terminal, "writing");
   try {
-    await writeModelFolder(overlayFile(file, [], recipeSection(recipes)), sink.open, {
+    await writeModelFolder(overlay, sink.open, {
       signal,
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.end());
@@ -133,30 +173,41 @@ async function writeSparse(
     await sink.abort();
     throw error;
   }
+  return rewritten;
 }
 
 function report(
   terminal: Terminal,
   flags: ProSparseFlags,
-  shares: readonly LiveShare[],
-  payingCount: number,
+  plans: readonly LayerPlan[],
+  feedForwardShare: number,
 ): void {
-  const isDense = ({ liveShare }: LiveShare) => liveShare > flags.mostLive;
-  const read = shares.map((share) => (isDense(share) ? 1 : exactShare(1 - share.liveShare)));
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const feedForwardShare = mean(read);
+  const layersOf = (mode: LayerPlan["mode"]) => plans.filter((plan) => plan.mode === mode);
   if (flags.json === true) {
-    const dense = shares.filter(isDense).map(({ layer }) => layer);
-    printJson(terminal, { out: flags.out, layers: shares, dense, feedForwardShare });
+    const dense = layersOf("dense").map(({ layer }) => layer);
+    printJson(terminal, { out: flags.out, layers: plans.map(describePlan), dense, feedForwardShare });
     return;
   }
-  const live = mean(shares.map(({ liveShare }) => liveShare));
+  if (flags.predictor === true) printLine(terminal, predictorTable(plans));
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const live = plans.reduce((sum, { liveShare }) => sum + liveShare, 0) / plans.length;
   printNote(
     terminal,
     `wrote ${flags.out}: ${percent(live)} of the neurons live on average, a generated token reads ${percent(feedForwardShare)} of the feed-forward weights`,
   );
-  if (payingCount === shares.length) return;
-  const list = shares.filter(isDense).map(({ layer, liveShare }) => `${layer} (${percent(liveShare)})`);
-  printNote(terminal, `layers that stay dense, too many of their neurons live: ${list.join(", ")}`);
+  const list = (some: readonly LayerPlan[]) =>
+    some.map(({ layer, liveShare }) => `${layer} (${percent(liveShare)})`).join(", ");
+  const dense = layersOf("dense");
+  if (dense.length > 0) {
+    printNote(terminal, `layers that stay dense, too many of their neurons live: ${list(dense)}`);
+  }
+  const unpredicted = plans.filter(({ mode, predictor }) => mode !== "predicted" && predictor !== undefined);
+  const blind = unpredicted.filter(({ predictor }) => (predictor?.recall ?? 1) < flags.leastRecall);
+  if (blind.length > 0) {
+    printNote(terminal, `layers whose predictor finds too few live neurons to be used: ${list(blind)}`);
+  }
+  const costly = unpredicted.filter((plan) => !blind.includes(plan));
+  if (costly.length > 0) {
+    printNote(terminal, `layers whose predictor would read more than it spares: ${list(costly)}`);
+  }
 }

@@ -17,6 +17,7 @@ import {
 import { addArithmeticCommand } from "./eval-arithmetic.ts";
 import { addChoiceCommand } from "./eval-choice.ts";
 import { addQuantizationCommand } from "./eval-quantization.ts";
+import { addSparsityCommand } from "./eval-sparsity.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
@@ -47,6 +48,7 @@ export function addEvalCommand(program: Command, terminal: Terminal): void {
   addQuantizationCommand(group, terminal);
   addArithmeticCommand(group, terminal);
   addChoiceCommand(group, terminal);
+  addSparsityCommand(group, terminal);
   const command = group
     .command("perplexity")
     .description("perplexity of a text file")

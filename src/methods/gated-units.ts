@@ -3,6 +3,7 @@
  * computed densely, of the other only rows of chosen neurons, of down only their columns. Shared by the methods that skip
  * neurons (ProSparse, gate and up pruning, CATS), which differ in how they choose.
  */
+import { UnsupportedError } from "../errors.ts";
 import type { Selection } from "../program/column-ops.ts";
 import { buffersWritten } from "../program/dataflow.ts";
 import type { Activation, GluOp, LinearOp, Op, Program } from "../program/program.ts";
@@ -31,6 +32,16 @@ export function findGatedUnits({ ops }: Program): GatedUnit[] {
     const layer = /^layers\.(\d+)\.feedForward\.gate$/.exec(gateOp.weight.name)?.[1];
     return layer === undefined ? [] : [{ layer: Number(layer), gate, up, glu, down }];
   });
+}
+
+/** The units of a program that has only such units. UnsupportedError where another method has replaced some, or none exist. */
+export function requireGatedUnits(program: Program): GatedUnit[] {
+  const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, "gate"));
+  const gated = program.ops.filter(({ kind }) => kind === "glu").length;
+  if (units.length > 0 && units.length === gated) return units;
+  throw new UnsupportedError(
+    `${program.name}: ${units.length} of ${gated} gated feed-forwards are plain linears without biases, expected all and at least one - use the model before it is compressed`,
+  );
 }
 
 /** Indices of the ops of a gated feed-forward that another method reads by chosen columns of its inputs. */

@@ -99,7 +99,7 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
         rewritten = rewriteColumns(rewritten, recipe);
         break;
       case "prosparse":
-        rewritten = rewriteNeurons(rewritten, recipe);
+        rewritten = rewriteNeurons(rewritten, recipe, file.tensors);
         break;
       case "trimllm":
         rewritten = rewriteTrim(rewritten, recipe, file.name);

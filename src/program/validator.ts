@@ -65,9 +65,13 @@ export function validateProgram(program: Program): Program {
       }
     }
     if (op.kind === "glu") for (const sources of carried) sources.add(op.out.name);
+    // Rows that a choice had computed are values it speaks of.
+    if (op.kind === "linearRows") selections.get(op.selection.name)?.add(op.out.name);
     if (op.kind === "activate") activated.set(op.out.name, op.x.name);
     if (op.kind === "selectColumns") {
       names.check(`selection ${op.out.name}`, op.out, fail);
+      const { among } = op.out;
+      if (among !== undefined && !selections.has(among.name)) fail(`selection ${among.name} is not made`);
       const from = activated.get(op.x.name);
       selections.set(op.out.name, new Set(from === undefined ? [op.x.name] : [op.x.name, from]));
     }

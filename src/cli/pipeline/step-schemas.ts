@@ -100,6 +100,9 @@ const neurons = z
     text: file("text that shows how many neurons live"),
     mostLive: share("largest share of live neurons that pays"),
     segments: count("most segments of the text to use"),
+    predictor: z.boolean().optional().describe("predict live neurons, approximately"),
+    rank: count("rank of the predictors"),
+    leastRecall: share("of live neurons that a predictor must find"),
   })
   .describe("skip neurons whose gate is closed (skim compress prosparse)");
 

@@ -1,5 +1,12 @@
 import { expect, it } from "vitest";
-import { exactCeiling, exactShare, oracleCeiling, predictorCeiling, unionShare } from "./cost.ts";
+import {
+  exactCeiling,
+  exactShare,
+  oracleCeiling,
+  predictorCeiling,
+  predictorShare,
+  unionShare,
+} from "./cost.ts";
 
 const [F7, F13] = [0.65513, 0.66089];
 
@@ -26,6 +33,13 @@ it("counts the bytes of a 7B layer", () => {
   expect(Math.round(share * dense)).toBe(109_445_120);
   expect(share).toBeCloseTo(0.404554, 6);
   expect(1 / exactShare(0.8932)).toBeCloseTo(2.472, 3);
+});
+
+it("counts a predictor of rank 1024 beside the neurons it chooses", () => {
+  const share = predictorShare(0.7875, { rank: 1024, width: 4096, neurons: 11_008 });
+  expect(share).toBeCloseTo(0.2125 + (1024 * 15_104) / (3 * 4096 * 11_008), 12);
+  // Of all bytes of the 7B model these are the ceiling's.
+  expect(1 / (1 - F7 * (1 - share))).toBeCloseTo(1.789, 2);
 });
 
 it.each([

@@ -8,6 +8,14 @@ export function exactShare(sparsity: number): number {
   return (1 + 2 * (1 - sparsity)) / 3;
 }
 
+/** Share of the feed-forward bytes that predictor mode reads: all three matrices of chosen neurons, and the predictor. */
+export function predictorShare(
+  predictedSparsity: number,
+  { rank, width, neurons }: { readonly rank: number; readonly width: number; readonly neurons: number },
+): number {
+  return 1 - predictedSparsity + (rank * (width + neurons)) / (3 * width * neurons);
+}
+
 /** Speed of exact mode over dense; F is the feed-forward's share of the bytes of a token. */
 export function exactCeiling(sparsity: number, feedForwardShare: number): number {
   return 1 / (1 - (2 / 3) * sparsity * feedForwardShare);

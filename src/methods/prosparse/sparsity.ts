@@ -7,16 +7,12 @@ import { UnsupportedError } from "../../errors.ts";
 import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { Platform } from "../../platform/types.ts";
-import type { Activation, Buffer, Op, Program } from "../../program/program.ts";
+import { buffersWritten } from "../../program/dataflow.ts";
+import type { Activation, Buffer, Op, Program, ScaleOp } from "../../program/program.ts";
 
-export interface SparsityOptions {
-  /** Token ids of each segment, evaluated from an empty context. */
-  readonly segments: readonly (readonly number[])[];
+export interface SparsityOptions extends RecordOptions {
   /** What counts: zeros of x1 (the paper's sparsity) or closed gates (what exact mode skips). */
   readonly of: "x1" | "gates";
-  readonly threads: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
 export interface SparsityReport {
@@ -31,30 +27,57 @@ export interface SparsityReport {
 /** Tokens per step: bounds the memory for the copies of all activations. */
 const STEP_TOKENS = 128;
 
-interface ObservedProgram {
-  readonly program: Program;
-  /** Copies that survive the step, layer by layer. */
-  readonly copies: readonly Buffer[];
-  readonly activation: Activation | undefined;
+/** What of a feed-forward is looked at: the input of its gate, what the gate gives, or x1. */
+export type NeuronValue = "inputs" | "gates" | "x1";
+
+export interface RecordOptions {
+  /** Token ids of each segment, evaluated from an empty context. */
+  readonly segments: readonly (readonly number[])[];
+  readonly threads: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
-/** The program with a copy of every feed-forward's x1 or gates. */
-function observeNeurons(program: Program, of: SparsityOptions["of"]): ObservedProgram {
-  const copies: Buffer[] = [];
-  let activation: Activation | undefined;
-  const ops = program.ops.flatMap((op): Op[] => {
+interface ObservedProgram {
+  readonly program: Program;
+  /** Copies that survive the step, layer by layer, of each value in its order. */
+  readonly copies: readonly (readonly Buffer[])[];
+}
+
+/** The program with copies of values of every feed-forward. */
+function observeNeurons(program: Program, wanted: readonly NeuronValue[]): ObservedProgram {
+  const copies: Buffer[][] = [];
+  const ops = program.ops.flatMap((op, index): Op[] => {
     if (op.kind !== "glu") return [op];
-    const x = of === "x1" ? op.out : op.gate;
-    const copy: Buffer = { ...x, name: `observed ${of} ${copies.length}` };
-    copies.push(copy);
-    activation = op.activation;
-    const observe: Op = { kind: "scale", x, out: copy, factor: 1 };
-    return of === "x1" ? [op, observe] : [observe, op];
+    const sources: Record<NeuronValue, () => Buffer> = {
+      inputs: () => gateInput(program, index),
+      gates: () => op.gate,
+      x1: () => op.out,
+    };
+    const observe = wanted.map((value): ScaleOp => {
+      const x = sources[value]();
+      return { kind: "scale", x, out: { ...x, name: `observed ${value} ${copies.length}` }, factor: 1 };
+    });
+    copies.push(observe.map(({ out }) => out));
+    // The result may lie where the gate was.
+    const isResult = (_: Op, i: number) => wanted[i] === "x1";
+    return [...observe.filter((copy, i) => !isResult(copy, i)), op, ...observe.filter(isResult)];
   });
   if (copies.length === 0) {
     throw new UnsupportedError(`${program.name}: has no gated feed-forward whose neurons could be counted`);
   }
-  return { program: { ...program, ops }, copies, activation };
+  return { program: { ...program, ops }, copies };
+}
+
+function gateInput({ name, ops }: Program, glu: number): Buffer {
+  const unit = ops[glu];
+  const source = ops
+    .slice(0, glu)
+    .findLast((op) => unit.kind === "glu" && buffersWritten(op).some((out) => out.name === unit.gate.name));
+  if (source === undefined || !("x" in source)) {
+    throw new UnsupportedError(`${name}: a gate is no product, expected one with an input`);
+  }
+  return source.x;
 }
 
 /** The program with another activation in every gated unit. */
@@ -62,15 +85,20 @@ export function withActivation(program: Program, activation: Activation): Progra
   return { ...program, ops: program.ops.map((op) => (op.kind === "glu" ? { ...op, activation } : op)) };
 }
 
-/** Counts zeros over all segments. Throws UnsupportedError for programs without gated units. */
-export async function measureSparsity(
+/**
+ * Runs the segments as prompts and shows what was wanted of each feed-forward: `read(layer)` gives the values of the step's
+ * tokens, in the order of `wanted`, [tokens, width] each. Feed-forwards count from 0 in their order. Throws UnsupportedError
+ * for programs without gated units.
+ */
+export async function recordNeurons(
   platform: Platform,
   file: ModelFile,
   program: Program,
-  { segments, of, threads, signal, onProgress }: SparsityOptions,
-): Promise<SparsityReport> {
-  const observed = observeNeurons(program, of);
-  const isOff = of === "x1" ? isZero : closedGate(observed.activation);
+  wanted: readonly NeuronValue[],
+  { segments, threads, signal, onProgress }: RecordOptions,
+  visit: (read: (layer: number) => Float32Array[], layers: number, tokens: number) => void,
+): Promise<void> {
+  const observed = observeNeurons(program, wanted);
   const longest = Math.max(...segments.map(({ length }) => length));
   const executor = await createWasmExecutor(platform, observed.program, file, {
     threads,
@@ -81,38 +109,53 @@ export async function measureSparsity(
     onProgress: undefined,
   });
   try {
-    const zeros = observed.copies.map(() => 0);
-    const byToken: number[] = [];
+    let done = 0;
     const total = segments.reduce((sum, { length }) => sum + length, 0);
     for (const segment of segments) {
       for (let first = 0; first < segment.length; first += STEP_TOKENS) {
-        const tokens = segment.slice(first, first + STEP_TOKENS);
-        await executor.step(
-          {
-            tokens: Int32Array.from(tokens),
-            positions: Int32Array.from(tokens, (_, row) => first + row),
-            slots: new Int32Array(tokens.length),
-            outputs: new Int32Array(),
-            prompt: true,
-          },
-          signal,
-        );
-        const shares = tokens.map(() => 0);
-        observed.copies.forEach((copy, layer) => {
-          const counts = countByRow(executor.readBuffer(copy, tokens.length), copy.width, isOff);
-          counts.forEach((count, row) => {
-            zeros[layer] += count / copy.width;
-            shares[row] += count / copy.width / observed.copies.length;
-          });
-        });
-        byToken.push(...shares);
-        onProgress?.(byToken.length, total);
+        const tokens = Int32Array.from(segment.slice(first, first + STEP_TOKENS));
+        const positions = tokens.map((_, row) => first + row);
+        const [slots, outputs] = [new Int32Array(tokens.length), new Int32Array()];
+        await executor.step({ tokens, positions, slots, outputs, prompt: true }, signal);
+        const read = (layer: number) =>
+          observed.copies[layer].map((copy) => executor.readBuffer(copy, tokens.length));
+        visit(read, observed.copies.length, tokens.length);
+        done += tokens.length;
+        onProgress?.(done, total);
       }
     }
-    return summarize(zeros, byToken);
   } finally {
     await executor.dispose();
   }
+}
+
+/** Counts zeros over all segments. Throws UnsupportedError for programs without gated units. */
+export async function measureSparsity(
+  platform: Platform,
+  file: ModelFile,
+  program: Program,
+  { of, ...options }: SparsityOptions,
+): Promise<SparsityReport> {
+  const isOff = of === "x1" ? isZero : closedGate(activationOf(program));
+  const zeros: number[] = [];
+  const byToken: number[] = [];
+  await recordNeurons(platform, file, program, [of], options, (read, layers, tokens) => {
+    const shares = new Array<number>(tokens).fill(0);
+    for (let layer = 0; layer < layers; layer++) {
+      const [values] = read(layer);
+      const width = values.length / tokens;
+      countByRow(values, width, isOff).forEach((count, row) => {
+        zeros[layer] = (zeros[layer] ?? 0) + count / width;
+        shares[row] += count / width / layers;
+      });
+    }
+    byToken.push(...shares);
+  });
+  return summarize(zeros, byToken);
+}
+
+function activationOf({ ops }: Program): Activation | undefined {
+  return ops.find((op) => op.kind === "glu")?.activation;
 }
 
 function isZero(value: number): boolean {

@@ -7,6 +7,7 @@ import { OptionError, UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { overlayFile } from "../../formats/overlay-file.ts";
 import { loadProgram } from "../../models/registry.ts";
+import { predictorTensors } from "../prosparse/recipe.ts";
 import { type Recipe, readRecipes, recipeSection } from "../recipes.ts";
 import { type SublayerId, sublayerName, sublayersOf, type TrimOrigin, type TrimRecipe } from "./recipe.ts";
 import { restoreAbsentTensors } from "./rewrite.ts";
@@ -59,13 +60,21 @@ export async function dropSublayers(
       ),
     ...(origin === undefined ? {} : { origin }),
   };
-  const hidden = recipe.absent.map(({ name }) => name);
+  const hidden = [...recipe.absent.map(({ name }) => name), ...predictorsOfGone(recipes, isGone)];
   // First, as other recipes speak of the program that is left.
   const others = recipes
     .filter(({ method }) => method !== "trimllm")
     .flatMap((other) => withoutGone(other, isGone));
   const section = recipeSection([recipe, ...others]);
   return { file: overlayFile(base, [], section, hidden), recipe };
+}
+
+/** Tensors of predictors whose feed-forward is gone. */
+function predictorsOfGone(recipes: readonly Recipe[], isGone: (id: SublayerId) => boolean): string[] {
+  return recipes
+    .flatMap((recipe) => (recipe.method === "prosparse" ? recipe.layers : []))
+    .filter(({ layer, predictor }) => predictor !== undefined && isGone({ layer, kind: "mlp" }))
+    .flatMap(({ layer }) => Object.values(predictorTensors(layer)));
 }
 
 /** A recipe that names layers without those whose feed-forward is gone; none where no layer is left. */
