@@ -17,6 +17,8 @@ export function validateProgram(program: Program): Program {
   const selections = new Map<string, Set<string>>();
   /** Activated values and what they were made from: a choice of the one is a choice of the other. */
   const activated = new Map<string, string>();
+  /** Buffers that hold the chosen rows of a product only, and the choice. */
+  const computed = new Map<string, string>();
   program.ops.forEach((op, index) => {
     const fail = (problem: string): never => {
       throw new Error(`program ${program.name}: op ${index} (${describeOp(op)}): ${problem}`);
@@ -50,28 +52,33 @@ export function validateProgram(program: Program): Program {
       names.check(`selection ${op.selection.name}`, op.selection, fail);
       if (!selections.has(op.selection.name)) fail(`selection ${op.selection.name} is not made`);
     }
-    // A choice of gates or of ups is one of the gated units' results.
+    // A choice of gates or of ups is one of the gated units' results, and so is one by which both were computed.
     const carried =
       op.kind === "glu"
-        ? [...selections.values()].filter((sources) => sources.has(op.gate.name) || sources.has(op.up.name))
+        ? [...selections].flatMap(([name, sources]) => {
+            const [gate, up] = [op.gate.name, op.up.name];
+            const both = computed.get(gate) === name && computed.get(up) === name;
+            return both || sources.has(gate) || sources.has(up) ? [sources] : [];
+          })
         : [];
     for (const out of buffersWritten(op)) {
       names.check(`buffer ${out.name}`, out, fail);
       written.add(out.name);
       // A selection speaks of the values it was made from.
       for (const sources of selections.values()) sources.delete(out.name);
+      computed.delete(out.name);
       for (const [name, from] of activated) {
         if (name === out.name || from === out.name) activated.delete(name);
       }
     }
     if (op.kind === "glu") for (const sources of carried) sources.add(op.out.name);
-    // Rows that a choice had computed are values it speaks of.
-    if (op.kind === "linearRows") selections.get(op.selection.name)?.add(op.out.name);
+    if (op.kind === "linearRows") computed.set(op.out.name, op.selection.name);
     if (op.kind === "activate") activated.set(op.out.name, op.x.name);
     if (op.kind === "selectColumns") {
       names.check(`selection ${op.out.name}`, op.out, fail);
       const { among } = op.out;
       if (among !== undefined && !selections.has(among.name)) fail(`selection ${among.name} is not made`);
+      for (const [name, choice] of computed) if (choice === op.out.name) computed.delete(name);
       const from = activated.get(op.x.name);
       selections.set(op.out.name, new Set(from === undefined ? [op.x.name] : [op.x.name, from]));
     }
