@@ -1,6 +1,6 @@
 // Decoding within a memory budget: dense streaming, DIP and cache-aware DIP over columns read from disk, each in a process of
 // its own, interleaving nothing (a run warms no page cache: reads go past it). Appends rows to bench/results/offload.jsonl.
-//   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--only "NAME;..."] [--record]
+//   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--context 512] [--only "NAME;..."] [--record]
 import { execFileSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import os from "node:os";
@@ -9,16 +9,20 @@ import { parseArgs } from "node:util";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
+const LFU = { density: 0.5, policy: "lfu", gamma: 1 };
 const CONFIGURATIONS = [
-  { name: "dense streaming", density: 1, policy: "lru", gamma: 1 },
-  { name: "DIP, no cache", density: 0.5, policy: "none", gamma: 1 },
-  { name: "DIP, LRU", density: 0.5, policy: "lru", gamma: 1 },
-  { name: "DIP, LFU", density: 0.5, policy: "lfu", gamma: 1 },
-  { name: "DIP-CA 0.5, LFU", density: 0.5, policy: "lfu", gamma: 0.5 },
-  { name: "DIP-CA 0.2, LFU", density: 0.5, policy: "lfu", gamma: 0.2 },
-  { name: "DIP-CA 0.1, LFU", density: 0.5, policy: "lfu", gamma: 0.1 },
-  { name: "DIP 0.2, LFU", density: 0.2, policy: "lfu", gamma: 1 },
-  { name: "DIP-CA 0.2 0.2, LFU", density: 0.2, policy: "lfu", gamma: 0.2 },
+  { name: "dense streaming", ...LFU, density: 1, policy: "lru" },
+  { name: "dense streaming, not ahead", ...LFU, density: 1, policy: "lru", readAhead: false },
+  { name: "DIP, no cache", ...LFU, policy: "none" },
+  { name: "DIP, LRU", ...LFU, policy: "lru" },
+  { name: "DIP, LFU", ...LFU },
+  { name: "DIP, LFU, not ahead", ...LFU, readAhead: false },
+  { name: "DIP-CA 0.5, LFU", ...LFU, gamma: 0.5 },
+  { name: "DIP-CA 0.2, LFU", ...LFU, gamma: 0.2 },
+  { name: "DIP-CA 0.2, LRU", ...LFU, policy: "lru", gamma: 0.2 },
+  { name: "DIP-CA 0.1, LFU", ...LFU, gamma: 0.1 },
+  { name: "DIP 0.2, LFU", ...LFU, density: 0.2 },
+  { name: "DIP-CA 0.2 0.2, LFU", ...LFU, density: 0.2, gamma: 0.2 },
 ];
 
 const { values: flags } = parseArgs({
@@ -27,6 +31,7 @@ const { values: flags } = parseArgs({
     columns: { type: "string" },
     budget: { type: "string", default: "2GB" },
     tokens: { type: "string", default: "8" },
+    context: { type: "string", default: "512" },
     only: { type: "string" },
     record: { type: "boolean", default: false },
   },
@@ -38,13 +43,13 @@ if (flags.model === undefined || flags.columns === undefined) {
 
 for (const configuration of CONFIGURATIONS) {
   if (flags.only !== undefined && !flags.only.split(";").includes(configuration.name)) continue;
-  const row = { ...describeRun(), ...configuration, ...measure(configuration) };
+  const row = { ...describeRun(), readAhead: true, ...configuration, ...measure(configuration) };
   process.stdout.write(`${JSON.stringify(row)}\n`);
   if (flags.record)
     appendFileSync(path.join(ROOT, "bench/results/offload.jsonl"), `${JSON.stringify(row)}\n`);
 }
 
-function measure({ density, policy, gamma }) {
+function measure({ density, policy, gamma, readAhead = true }) {
   // One token more than is timed: the first comes out of the prompt.
   const tokens = Number(flags.tokens) + 1;
   const output = execFileSync(
@@ -53,6 +58,7 @@ function measure({ density, policy, gamma }) {
       path.join(ROOT, "dist/cli/main.js"),
       ...["run", "--model", flags.model, "--columns", flags.columns, "--memory-budget", flags.budget],
       ...["--density", String(density), "--cache-policy", policy, "--gamma", String(gamma)],
+      ...(readAhead ? [] : ["--no-read-ahead"]),
       ...[
         "--raw",
         "--prompt",
@@ -60,7 +66,7 @@ function measure({ density, policy, gamma }) {
         "--temperature",
         "0",
         "--context",
-        "512",
+        flags.context,
         "--max-tokens",
         String(tokens),
         "--json",
@@ -83,6 +89,8 @@ function measure({ density, policy, gamma }) {
     memoryBytesPerToken: reads.bytesPerToken,
     fileGigabytesPerSecond: (file.bytesPerToken * flags.tokens) / 1e6 / file.waitingMs,
     waitingShare: file.waitingMs / timing.decodeMs,
+    aheadShare: file.aheadShare,
+    aheadUsedShare: file.aheadUsedShare,
     prefillMs: timing.prefillMs,
     promptFileBytes: file.promptBytes,
     peakMemoryBytes: file.peakMemoryBytes,
@@ -93,7 +101,7 @@ function measure({ density, policy, gamma }) {
 function describeRun() {
   const git = (...args) => execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
   return {
-    schema: "offload/1",
+    schema: "offload/2",
     date: new Date().toISOString(),
     commit: git("rev-parse", "HEAD"),
     modified: git("status", "--porcelain", "--untracked-files=no") !== "",
@@ -107,6 +115,7 @@ function describeRun() {
     model: path.basename(flags.model),
     budget: flags.budget,
     tokens: Number(flags.tokens),
+    context: Number(flags.context),
     threads: os.availableParallelism(),
   };
 }

@@ -19,6 +19,7 @@ export interface ColumnFlags extends ModelFlags {
   readonly cachePolicy?: CausalPolicy;
   readonly cacheShare?: number;
   readonly gamma?: number;
+  readonly readAhead?: boolean;
 }
 
 const DEFAULT_POLICY: CausalPolicy = "lfu";
@@ -31,6 +32,10 @@ export function addColumnFlags(command: Command): Command {
       "read feed-forward columns from this file (skim compress columns) when needed",
     )
     .option("--memory-budget <size>", "with --columns: memory for everything, such as 2GB", byteSize)
+    .option(
+      "--no-read-ahead",
+      "with --columns: read nothing before it is asked for (slower; results are the same)",
+    )
     .option(
       "--gamma <factor>",
       "cache-aware pruning: weight of columns that are not cached when choosing (default: 1, as any)",
@@ -77,6 +82,7 @@ async function openColumns(path: string, flags: ColumnFlags): Promise<FileColumn
     budgetBytes: memoryBudget,
     policy: cachePolicy ?? DEFAULT_POLICY,
     gamma,
+    readAhead: flags.readAhead,
   });
 }
 
@@ -108,6 +114,9 @@ export interface ColumnReport {
   readonly file?: {
     readonly bytesPerToken: number;
     readonly promptBytes: number;
+    /** Shares of the bytes of prompts and generated tokens that were read before they were asked for, and then used. */
+    readonly aheadShare: number;
+    readonly aheadUsedShare: number;
     /** Time spent waiting for columns. */
     readonly waitingMs: number;
     /** Whether the page cache was bypassed. */
@@ -124,9 +133,12 @@ export function columnReport({ executor }: Model, flags: ColumnFlags): ColumnRep
   const { gamma = 1, cachePolicy: policy = DEFAULT_POLICY, cacheShare: share = DEFAULT_SHARE } = flags;
   const hitRate = counts.chosen > 0 ? counts.hits / counts.chosen : 0;
   if (fetched === undefined) return { gamma, policy, share, hitRate };
+  const all = Math.max(1, fetched.generationBytes + fetched.promptBytes);
   const file = {
     bytesPerToken: fetched.generationBytes / Math.max(1, fetched.tokens),
     promptBytes: fetched.promptBytes,
+    aheadShare: fetched.aheadBytes / all,
+    aheadUsedShare: fetched.aheadUsedBytes / all,
     waitingMs: fetched.generationMs,
     direct: fetched.direct,
     peakMemoryBytes: nodePlatform().peakMemoryBytes(),

@@ -33,10 +33,12 @@ export interface StoredColumns {
 export interface FetchSite {
   readonly stored: StoredColumns;
   readonly rule: SelectionRule;
+  /** The input is the normed residual stream, which changes little from one layer to the next. */
+  readonly followsResidual: boolean;
   /** Columns that stay in memory from token to token, one every stride bytes. */
   readonly slots: number;
   readonly slotsAddress: number;
-  /** Room for all columns of an op; ops of the same size share it. */
+  /** Room for all columns of an op, in their order; ops of the same size share it. */
   readonly transit: number;
   /** Result: a count, from byte 16 on ascending indices; and for each of them the address of its column. */
   readonly selection: number;
@@ -64,6 +66,9 @@ export interface FetchCounts {
   readonly promptBytes: number;
   /** Time from request to answer, all requests of generated tokens. */
   readonly generationMs: number;
+  /** Bytes of both that were read before they were asked for, and those of them that were then used. */
+  readonly aheadBytes: number;
+  readonly aheadUsedBytes: number;
   /** Whether reads go past the page cache. */
   readonly direct: boolean;
 }

@@ -21,6 +21,7 @@ export interface ReaderMessage {
   readonly plan: FetchPlan;
   readonly policy: CausalPolicy;
   readonly gamma: number;
+  readonly readAhead: boolean;
   readonly queue: SharedArrayBuffer;
   readonly report: SharedArrayBuffer;
 }
@@ -55,6 +56,7 @@ export function hostReader(
       plan,
       policy,
       gamma,
+      readAhead,
       queue: state,
       report,
     } = message as ReaderMessage;
@@ -70,7 +72,8 @@ export function hostReader(
     reply({ kind: "ready", direct: file.direct });
     if (reader > 0) queue.help();
     const counts = new Float64Array(report, 0, COUNT_NAMES.length);
-    coordinate(memory, plan, report, new ColumnServer(memory, plan, queue, policy, gamma, counts));
+    const server = new ColumnServer(memory, plan, queue, policy, gamma, counts);
+    coordinate(memory, plan, report, server, readAhead);
   });
 }
 
@@ -79,6 +82,7 @@ function coordinate(
   plan: FetchPlan,
   report: SharedArrayBuffer,
   server: ColumnServer,
+  readAhead: boolean,
 ): never {
   const block = new Int32Array(memory.buffer, plan.block);
   const resetWord = new Int32Array(report, REPORT_RESET, 1);
@@ -97,6 +101,7 @@ function coordinate(
     }
     Atomics.store(block, FETCH_RESPONSE / 4, seen + 1);
     Atomics.notify(block, FETCH_RESPONSE / 4);
+    if (readAhead) server.readAhead();
   }
 }
 

@@ -39,6 +39,7 @@ function serverWith(slots: number, policy: CausalPolicy, gamma: number, kept = 1
   const site: FetchSite = {
     stored: { weights: ["down"], rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
     rule: { kind: "topK", count: kept },
+    followsResidual: true,
     slots,
     slotsAddress: 65536,
     transit: 131072,
@@ -161,4 +162,44 @@ test("inputs that are not finite are an error", () => {
   expect(() => ask(new Float32Array(COLUMNS).fill(Number.NaN), FETCH_CHOSEN)).toThrow(
     /down: its input is not finite/,
   );
+});
+
+test("a failed read ahead fails the request that waits for it", () => {
+  const memory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+  const site = (name: string, transit: number): FetchSite => ({
+    stored: { weights: [name], rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
+    rule: { kind: "topK", count: COLUMNS },
+    followsResidual: true,
+    slots: 0,
+    slotsAddress: 65536,
+    transit,
+    selection: 8192,
+    places: 12288,
+  });
+  const sites = [site("gate", 131072), site("down", 163840)];
+  const plan: FetchPlan = { control: 0, block: BLOCK, discard: 200704, sites };
+  const file = numberedFile();
+  const queue = new ReadQueue(createQueueState(COLUMNS), memory, plan, file);
+  const server = new ColumnServer(memory, plan, queue, "none", 1, new Float64Array(COUNT_NAMES.length));
+  const block = new DataView(memory.buffer, BLOCK);
+  const ask = (index: number) => {
+    block.setInt32(FETCH_SITE, index, true);
+    block.setInt32(FETCH_WHAT, FETCH_CHOSEN, true);
+    block.setUint32(FETCH_INPUT, INPUT, true);
+    server.serve();
+  };
+  new Float32Array(memory.buffer, INPUT, COLUMNS).fill(1);
+  ask(0);
+  server.readAhead();
+  ask(1);
+  for (let column = 0; column < COLUMNS; column++)
+    expectColumn(memory, sites[1].transit + column * STRIDE, column);
+  // All of it had been listed ahead: one list of 40 columns for each op, nothing read twice.
+  expect(file.reads).toBe(2);
+  server.readAhead();
+  file.read = () => {
+    throw new Error("disk on fire");
+  };
+  expect(() => ask(0)).toThrow("disk on fire");
+  expect(new Int32Array(memory.buffer, 8192, 1)[0]).toBe(0);
 });

@@ -14,6 +14,7 @@ import {
 } from "../methods/dynamic-input-pruning/column-selection.ts";
 import { ColumnCache, cacheRandom } from "../methods/dynamic-input-pruning/column-cache.ts";
 import { type CausalPolicy, causalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import type { ReadQueue } from "./read-queue.ts";
 
 interface SiteState {
@@ -33,13 +34,21 @@ export const COUNT_NAMES = [
   "generationBytes",
   "promptBytes",
   "generationMs",
+  "aheadBytes",
+  "aheadUsedBytes",
 ] as const satisfies readonly Exclude<keyof FetchCounts, "direct">[];
 
 export class ColumnServer {
   readonly #memory: ArrayBufferLike;
   readonly #block: DataView;
   readonly #states: readonly SiteState[];
+  readonly #bytes: Uint8Array;
   readonly #queue: ReadQueue;
+  readonly #ahead: ReadAhead;
+  /** 0, 1, 2 ... up to the widest input. */
+  readonly #everyColumn: Int32Array;
+  /** The last request, where it succeeded. */
+  #served: { readonly index: number; readonly all: boolean } | undefined;
   readonly #preference: CachePreference;
   readonly #counts: Float64Array;
 
@@ -54,7 +63,11 @@ export class ColumnServer {
   ) {
     this.#memory = memory.buffer;
     this.#block = new DataView(memory.buffer, plan.block);
+    this.#bytes = new Uint8Array(memory.buffer);
     this.#queue = queue;
+    this.#ahead = new ReadAhead(plan, queue);
+    const most = Math.max(...plan.sites.map(({ stored }) => stored.columns));
+    this.#everyColumn = Int32Array.from({ length: most }, (_, column) => column);
     this.#preference = { ...NO_PREFERENCE, gamma };
     this.#counts = counts;
     const selectors = new Map<number, Pick<SiteState, "selector" | "scores" | "wasResident">>();
@@ -84,8 +97,12 @@ export class ColumnServer {
     const state = this.#states[index];
     const all = this.#block.getInt32(FETCH_WHAT, true) === FETCH_ALL;
     let complete = false;
-    this.#queue.begin(index);
+    this.#served = undefined;
+    let bytes = 0;
     try {
+      bytes = this.#ahead.settle(index, all);
+      this.#count("aheadBytes", bytes);
+      this.#queue.begin(index);
       if (all) this.#askForAll(state.site);
       else this.#askForChosen(state);
       complete = this.#queue.finish();
@@ -93,14 +110,48 @@ export class ColumnServer {
       // Missing columns have slots by now that hold something else.
       if (!complete) this.#withdraw(state);
     }
-    this.#count(all ? "promptBytes" : "generationBytes", this.#queue.bytes);
-    if (!all && index === 0) this.#count("tokens", 1);
-    if (!all) this.#count("generationMs", performance.now() - startedAt);
+    this.#served = { index, all };
+    this.#count(all ? "promptBytes" : "generationBytes", this.#queue.bytes + bytes);
+    if (all) return;
+    if (index === 0) this.#count("tokens", 1);
+    this.#count("generationMs", performance.now() - startedAt);
+  }
+
+  /**
+   * Starts reading for the op after the one that was served, whose product the engine computes now. That op's transit area is
+   * free: it held columns of the same op a layer before, and the engine was done with them when it asked again.
+   */
+  readAhead(): void {
+    if (this.#served === undefined) return;
+    const { index, all } = this.#served;
+    const wraps = index + 1 === this.#states.length;
+    const next = wraps ? 0 : index + 1;
+    const { site, cache, selector, scores } = this.#states[next];
+    const { rule, stored, transit } = site;
+    if (transit === this.#states[index].site.transit) return;
+    const every = this.#everyColumn.subarray(0, stored.columns);
+    if (all) {
+      // After the last op of a step nobody knows whether more of the prompt follows.
+      if (!wraps) this.#ahead.start(next, every, true);
+      return;
+    }
+    if (rule.kind !== "topK") return;
+    const missing = (column: number) => cache.slotOf[column] < 0;
+    if (rule.count === stored.columns) {
+      this.#ahead.start(next, every.filter(missing), true);
+    } else if (!wraps && site.followsResidual) {
+      // The residual stream changes little between layers: what is large now will be large there.
+      const guesses = scores.map((score, column) => (missing(column) ? score : 0));
+      selector.selectTop(guesses, Math.min(this.#ahead.guesses, rule.count));
+      this.#ahead.start(next, selector.selected.subarray(0, selector.count).filter(missing), false);
+    }
   }
 
   #askForAll({ stored, transit }: FetchSite): void {
-    for (let column = 0; column < stored.columns; column++)
-      this.#queue.add(column, transit + column * stored.stride);
+    for (let column = 0; column < stored.columns; column++) {
+      if (this.#ahead.has(column)) this.#count("aheadUsedBytes", stored.stride);
+      else this.#queue.add(column, transit + column * stored.stride);
+    }
   }
 
   #askForChosen({ site, cache, selector, scores, wasResident }: SiteState): void {
@@ -112,12 +163,17 @@ export class ColumnServer {
     for (let i = 0; i < count; i++) wasResident[i] = cache.slotOf[selected[i]] >= 0 ? 1 : 0;
     cache.update(selected, count);
     const places = new Uint32Array(this.#memory, site.places, count);
-    let passing = 0;
     for (let i = 0; i < count; i++) {
       const column = selected[i];
       const slot = cache.slotOf[column];
-      places[i] = slot >= 0 ? slotsAddress + slot * stored.stride : transit + passing++ * stored.stride;
-      if (wasResident[i] === 0) this.#queue.add(column, places[i]);
+      const passing = transit + column * stored.stride;
+      places[i] = slot >= 0 ? slotsAddress + slot * stored.stride : passing;
+      if (wasResident[i] === 1) continue;
+      if (!this.#ahead.has(column)) this.#queue.add(column, places[i]);
+      else {
+        this.#count("aheadUsedBytes", stored.stride);
+        if (slot >= 0) this.#bytes.copyWithin(places[i], passing, passing + stored.stride);
+      }
     }
     const target = new Int32Array(this.#memory, site.selection, 4 + count);
     target[0] = count;

@@ -36,6 +36,8 @@ export interface ColumnStoreOptions {
   readonly gamma?: number | undefined;
   /** Workers that read at the same time; default 6. */
   readonly readers?: number | undefined;
+  /** Whether the next op's columns are read while the engine computes; default true. It changes no result. */
+  readonly readAhead?: boolean | undefined;
 }
 
 /** Disks answer several requests at once; more than this gained nothing where it was tried (README.md). */
@@ -69,12 +71,14 @@ export class FileColumnStore implements ColumnStore {
   readonly #header: ColumnFileHeader;
   readonly #policy: CausalPolicy;
   readonly #readers: number;
+  readonly #readAhead: boolean;
 
   constructor(source: ByteSource, header: ColumnFileHeader, options: ColumnStoreOptions) {
     this.#source = source;
     this.#header = header;
     this.#policy = options.policy ?? "lfu";
     this.#readers = options.readers ?? DEFAULT_READERS;
+    this.#readAhead = options.readAhead ?? true;
     this.budgetBytes = options.budgetBytes;
     this.reservedBytes = this.#readers * READER_BYTES;
     this.keepsColumns = this.#policy !== "none";
@@ -124,6 +128,7 @@ export class FileColumnStore implements ColumnStore {
       plan,
       policy: this.#policy,
       gamma: this.gamma,
+      readAhead: this.#readAhead,
       queue: createQueueState(columns),
       report: new SharedArrayBuffer(REPORT_BYTES),
     };
@@ -178,8 +183,19 @@ class WorkerReaders implements ColumnReaders {
 
   counts(): FetchCounts {
     const values = new Float64Array(this.#message.report, 0, COUNT_NAMES.length);
-    const [tokens, chosen, hits, generationBytes, promptBytes, generationMs] = values;
-    return { tokens, chosen, hits, generationBytes, promptBytes, generationMs, direct: this.#direct };
+    const [tokens, chosen, hits, generationBytes, promptBytes, generationMs, aheadBytes, aheadUsedBytes] =
+      values;
+    return {
+      tokens,
+      chosen,
+      hits,
+      generationBytes,
+      promptBytes,
+      generationMs,
+      aheadBytes,
+      aheadUsedBytes,
+      direct: this.#direct,
+    };
   }
 
   failure(): Error | undefined {

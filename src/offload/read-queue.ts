@@ -1,7 +1,8 @@
 /**
  * The list of reads that the coordinating reader makes and all readers work off, in memory they share: who takes a
- * ticket does the job of that number. Columns near each other in the file are one job, so that they are one read.
- * Invariant: between `begin` and the return of `finish` nobody but the readers touches what the jobs write.
+ * ticket does the job of that number. Columns near each other in the file are one job, so that they are one read. A list is
+ * either worked off at once (`finish`) or left to the helpers until somebody needs it or something else (`leave`, `settle`).
+ * Invariant: between `begin` and the return of `finish` or `settle` nobody but the readers touches what the jobs write.
  */
 import { ResourceError } from "../errors.ts";
 import { COLUMN_GAP_BYTES, type FetchPlan, type FetchSite } from "../executors/column-store.ts";
@@ -20,6 +21,8 @@ const LEFT = 32;
 const FAILED = 48;
 const JOBS = 64;
 const SITE = 65;
+/** Not 0 when an aborted step left a job undone. */
+const SKIPPED = 66;
 const LIST = 80;
 
 /** Shared state for ops of at most `columns` columns. */
@@ -41,6 +44,7 @@ export class ReadQueue {
   #entries = 0;
   #jobs = 0;
   #bytes = 0;
+  #longest = MAX_JOB_BYTES;
 
   constructor(state: SharedArrayBuffer, memory: WebAssembly.Memory, plan: FetchPlan, file: BlockingFile) {
     const columns = (state.byteLength / 4 - LIST - 1) / 3;
@@ -54,8 +58,9 @@ export class ReadQueue {
     this.#file = file;
   }
 
-  /** The coordinator: an empty list for a site. */
-  begin(site: number): void {
+  /** The coordinator: an empty list for a site; `longest` bytes bound how long a job keeps others waiting. */
+  begin(site: number, longest = MAX_JOB_BYTES): void {
+    this.#longest = longest;
     this.#state[SITE] = site;
     this.#entries = 0;
     this.#jobs = 0;
@@ -74,7 +79,7 @@ export class ReadQueue {
     const first = this.#starts[Math.max(0, this.#jobs - 1)];
     const gap = i === 0 ? 0 : (column - this.#columns[i - 1] - 1) * stride;
     const whole = (column - this.#columns[first] + 1) * stride;
-    if (i === 0 || gap > COLUMN_GAP_BYTES || i - first === MAX_JOB_COLUMNS || whole > MAX_JOB_BYTES) {
+    if (i === 0 || gap > COLUMN_GAP_BYTES || i - first === MAX_JOB_COLUMNS || whole > this.#longest) {
       this.#starts[this.#jobs++] = i;
       this.#bytes += stride;
     } else {
@@ -86,18 +91,61 @@ export class ReadQueue {
 
   /** The coordinator: has everything read. False when the step was aborted meanwhile; throws what went wrong. */
   finish(): boolean {
+    this.#publish();
+    this.#complete(() => this.#work());
+    this.#file.checkUnchanged();
+    return Atomics.load(this.#abort, 0) === 0;
+  }
+
+  /** The coordinator: lets the helpers work the list off while it does something else; `settle` must follow. */
+  leave(): void {
+    this.#publish();
+  }
+
+  /**
+   * The coordinator: waits for the jobs that helpers have begun of a list that was left, and with `complete` for all. Returns
+   * how many columns of the list are there: the first ones, none where an aborted step left gaps. `bytes` then counts
+   * what was read. Throws what went wrong.
+   */
+  settle(complete: boolean): number {
+    const state = this.#state;
+    let undone = 0;
+    this.#complete(() => {
+      if (complete) this.#work();
+      else {
+        undone = Math.max(0, Atomics.exchange(state, TICKETS, 0));
+        Atomics.sub(state, LEFT, undone);
+      }
+    });
+    const entries = this.#starts[this.#jobs - undone];
+    const { stride } = this.#plan.sites[state[SITE]].stored;
+    this.#bytes = 0;
+    for (let job = 0; job < this.#jobs - undone; job++) {
+      const [first, last] = [this.#starts[job], this.#starts[job + 1] - 1];
+      this.#bytes += (this.#columns[last] - this.#columns[first] + 1) * stride;
+    }
+    return state[SKIPPED] === 0 ? entries : 0;
+  }
+
+  #publish(): void {
     const state = this.#state;
     this.#starts[this.#jobs] = this.#entries;
     state[JOBS] = this.#jobs;
     state[FAILED] = 0;
+    state[SKIPPED] = 0;
     Atomics.store(state, LEFT, this.#jobs);
     // Last: whoever holds a ticket sees the whole list, and a helper that is late for an earlier list gets none.
     Atomics.store(state, TICKETS, this.#jobs);
     Atomics.add(state, GENERATION, 1);
     Atomics.notify(state, GENERATION);
+  }
+
+  /** Does `work`, waits for the helpers, and throws what went wrong here or there. */
+  #complete(work: () => void): void {
+    const state = this.#state;
     let failure: unknown;
     try {
-      this.#work();
+      work();
     } catch (error) {
       failure = error;
     }
@@ -106,13 +154,10 @@ export class ReadQueue {
     }
     if (failure !== undefined) throw failure;
     const failed = Atomics.load(state, FAILED);
-    if (failed !== 0) {
-      // Workers share no errors: reading the piece again says in this one what is wrong.
-      this.#run(failed - 1);
-      throw new ResourceError("column file: a read failed once and then succeeded - is the disk sound?");
-    }
-    this.#file.checkUnchanged();
-    return Atomics.load(this.#abort, 0) === 0;
+    if (failed === 0) return;
+    // Workers share no errors: reading the piece again says in this one what is wrong.
+    this.#run(failed - 1);
+    throw new ResourceError("column file: a read failed once and then succeeded - is the disk sound?");
   }
 
   /** A helper: works off lists for ever. */
@@ -135,6 +180,7 @@ export class ReadQueue {
       const job = state[JOBS] - ticket;
       try {
         if (Atomics.load(this.#abort, 0) === 0) this.#run(job);
+        else Atomics.store(state, SKIPPED, 1);
       } catch (error) {
         failure ??= error;
         Atomics.store(state, FAILED, job + 1);

@@ -140,6 +140,37 @@ describe("gamma 1 equals columns in memory bit for bit", () => {
   });
 });
 
+describe("reading ahead", () => {
+  test.each([
+    ["pruned", SPARSE],
+    ["all columns", freeRecipe(1, 1)],
+    ["GLU alone", freeRecipe(undefined, 0.25)],
+  ] as const)("%s: changes no result and no choice, only when columns are read", async (what, recipe) => {
+    const program = rewriteColumns(dense, recipe);
+    const run = async (readAhead: boolean, gamma: number) => {
+      const executor = await offloaded(program, { budgetBytes: floor + FEW, gamma, readAhead });
+      const logits = [...(await decode(executor)), ...(await decode(executor))];
+      const counts = executor.fetchCounts();
+      await executor.dispose();
+      if (counts === undefined) throw new Error("expected counts");
+      return { logits, counts };
+    };
+    for (const gamma of [1, 0.2]) {
+      const [ahead, plain] = [await run(true, gamma), await run(false, gamma)];
+      expect(ahead.logits).toEqual(plain.logits);
+      expect(ahead.counts.hits).toBe(plain.counts.hits);
+      expect(plain.counts.aheadBytes).toBe(0);
+      const { aheadBytes, aheadUsedBytes } = ahead.counts;
+      expect(aheadUsedBytes).toBeLessThanOrEqual(aheadBytes);
+      // A choice for down alone has one area for all layers: nothing can be read while it is in use.
+      if (what === "GLU alone") expect(aheadBytes).toBe(0);
+      else expect(aheadBytes).toBeGreaterThan(0);
+      // Known for certain: all but the first op of each step, and nothing in vain but the last token's.
+      if (what === "all columns") expect(aheadUsedBytes).toBeGreaterThan(0.5 * plain.counts.generationBytes);
+    }
+  });
+});
+
 describe("what is read", () => {
   test("with room for all, every column is read once; with none, at every use", async () => {
     const program = rewriteColumns(dense, SPARSE);

@@ -61,6 +61,7 @@ export function placeFetches(
     return {
       stored,
       rule: ruleOf(program, op),
+      followsResidual: program.ops.some((other) => other.kind === "rmsNorm" && other.out.name === op.x.name),
       slots,
       slotsAddress,
       ...(areas.get(shapeKey(stored)) as SharedAreas),
