@@ -10,6 +10,8 @@ import { exp4, halfMask, HALF_SCALE, madd, sumLanes, widenHalf } from "../lanes.
 const RUN: usize = 4;
 /** Positions whose values stay in the first-level cache while all columns of the sums pass over them. */
 const VALUE_BLOCK: usize = 32;
+/** Positions at the start of an interval that are asked for at once: there the processor does not read ahead yet. */
+const START: usize = 64;
 
 const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 
@@ -53,8 +55,10 @@ const SINK = memory.data(16, 16);
   const step = 8 * sizeof<E>(), half = <u32>(4 * sizeof<E>());
   const panelBytes = stored * step;
   let k = keys + <usize>(start >> 3) * panelBytes;
+  const touched = min(k + (START >> 3) * panelBytes, keys + (<usize>(end + 7) >> 3) * panelBytes);
+  touch(k, touched - k);
   for (let position = start & ~7; position < end; position += 8) {
-    touch(k, panelBytes);
+    if (k >= touched) touch(k, panelBytes);
     let a00 = f32x4.splat(0), a01 = f32x4.splat(0), a10 = f32x4.splat(0), a11 = f32x4.splat(0);
     let a20 = f32x4.splat(0), a21 = f32x4.splat(0), a30 = f32x4.splat(0), a31 = f32x4.splat(0);
     let q = query;

@@ -1,0 +1,212 @@
+// Times attention over stated spans against attention over the whole context: a program of nothing but the attention of a
+// shape's layers, each with a cache of its own, so that together they lie in memory and not in the processor. A step that
+// sees only itself is subtracted. One thread, processor time (so that other processes disturb little), settings interleaved,
+// medians. Needs `npm run build`.
+//   node bench/kernels/attention.mjs [--heads 32 --kv-heads 4 --width 64 --layers 22] [--contexts 1024,4096,16384]
+//     [--shares 0.25,0.1] [--span 64] [--rounds 15] [--record]
+import { appendFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
+import { overlayFile } from "../../dist/formats/overlay-file.js";
+import { nodePlatform } from "../../dist/platform/node.js";
+import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
+import { f32 } from "../../dist/quantization/f32.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const VOCABULARY = 8;
+const FILL = 256;
+/** Positions always visible: the beginning and the line being written. */
+const ENDS = 16;
+
+const { values: flags } = parseArgs({
+  options: {
+    heads: { type: "string", default: "32" },
+    "kv-heads": { type: "string", default: "4" },
+    width: { type: "string", default: "64" },
+    layers: { type: "string", default: "22" },
+    contexts: { type: "string", default: "1024,4096,16384" },
+    shares: { type: "string", default: "0.25,0.1" },
+    span: { type: "string", default: "64" },
+    rounds: { type: "string", default: "15" },
+    record: { type: "boolean", default: false },
+  },
+});
+const list = (text) => text.split(",").map(Number);
+const [heads, kvHeads, width, layers] = [flags.heads, flags["kv-heads"], flags.width, flags.layers].map(
+  Number,
+);
+const [span, rounds] = [flags.span, flags.rounds].map(Number);
+const [contexts, shares] = [list(flags.contexts), list(flags.shares)];
+const longest = Math.max(...contexts);
+
+const executor = await start();
+await fill();
+const others = watchOthers();
+const settings = contexts.flatMap((context) =>
+  [1, ...shares, 0].map((share) => ({ context, share, visible: visibleAt(context, share), values: [] })),
+);
+for (let round = 0; round <= rounds; round++) {
+  for (const setting of settings) {
+    const milliseconds = await attend(setting);
+    // Round 0 is the warm-up.
+    if (round > 0) setting.values.push(milliseconds);
+  }
+}
+const otherCores = others();
+await executor.dispose();
+
+const positionBytes = layers * kvHeads * width * 2 * 2;
+const results = contexts.flatMap((context) => {
+  const of = (share) => median(settings.find((s) => s.context === context && s.share === share).values);
+  return settings
+    .filter((s) => s.context === context && s.share > 0)
+    .map(({ share, visible }) => {
+      const positions = visible === undefined ? context + 1 : countPositions(visible);
+      const milliseconds = of(share) - of(0);
+      return {
+        context,
+        share,
+        positions,
+        milliseconds,
+        gigabytesPerSecond: (positions * positionBytes) / milliseconds / 1e6,
+        timeRatio: milliseconds / (of(1) - of(0)),
+        byteRatio: positions / (context + 1),
+      };
+    });
+});
+for (const r of results) {
+  const over = (r.timeRatio / r.byteRatio - 1) * 100;
+  console.log(
+    `${r.context} positions, ${(100 * r.byteRatio).toFixed(1)} % read: ${r.milliseconds.toFixed(2)} ms, ${r.gigabytesPerSecond.toFixed(1)} GB/s, ${(100 * r.timeRatio).toFixed(1)} % of the time (${over.toFixed(0)} % above its bytes)`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record) {
+  const row = {
+    schema: "attention/1",
+    date: new Date().toISOString(),
+    ...readCommit(),
+    command: `node bench/kernels/attention.mjs --heads ${heads} --kv-heads ${kvHeads} --width ${width} --layers ${layers} --contexts ${flags.contexts} --shares ${flags.shares} --span ${span} --rounds ${rounds}`,
+    machine: describeMachine(),
+    load: { ...readLoad(), otherCores },
+    keyValueFormat: "f16",
+    results,
+  };
+  appendFileSync(path.join(root, "bench/results/attention.jsonl"), `${JSON.stringify(row)}\n`);
+}
+process.exit(0);
+
+function median(numbers) {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+}
+
+/** embed of a query, a key and a value; `layers` of attention over caches of their own; logits of the last. */
+function start() {
+  const tensors = [];
+  const table = (name, rows, columns) => {
+    const contents = Float32Array.from(
+      { length: rows * columns },
+      (_, i) => (((i * 2654435761) >>> 8) % 15) / 7 - 1,
+    );
+    tensors.push({
+      name,
+      shape: [rows, columns],
+      format: f32,
+      values: (first, n) => contents.subarray(first * columns, (first + n) * columns),
+    });
+    return { name, rows, columns, tensor: name, firstRow: 0 };
+  };
+  const buffer = (name, columns, rows = "tokens") => ({ name, width: columns, rows });
+  const query = buffer("query", heads * width);
+  const key = buffer("key", kvHeads * width);
+  const value = buffer("value", kvHeads * width);
+  const out = buffer("out", heads * width);
+  const selected = buffer("selected", heads * width, "outputs");
+  const logits = buffer("logits", VOCABULARY, "outputs");
+  const embed = (name, to) => ({
+    kind: "embed",
+    table: table(name, VOCABULARY, to.width),
+    out: to,
+    factor: 1,
+  });
+  const program = {
+    name: "attention",
+    contextLength: longest + 1,
+    vocabularySize: VOCABULARY,
+    logits,
+    ops: [
+      embed("queries", query),
+      embed("keys", key),
+      embed("values", value),
+      ...Array.from({ length: layers }, (_, i) => {
+        const cache = { name: `layers.${i}`, kvHeads, headWidth: width };
+        return [
+          { kind: "storeKeyValue", key, value, cache },
+          { kind: "attention", query, cache, out, heads, scale: width ** -0.5, window: undefined },
+        ];
+      }).flat(),
+      { kind: "selectOutputs", x: out, out: selected },
+      {
+        kind: "linear",
+        x: selected,
+        weight: table("head", VOCABULARY, heads * width),
+        bias: undefined,
+        out: logits,
+      },
+    ],
+  };
+  const base = { container: "huggingface", name: "attention", tensors: new Map(), close: async () => {} };
+  return createWasmExecutor(nodePlatform(), program, overlayFile(base, tensors, undefined), {
+    threads: 1,
+    limits: { contextLength: longest + 1, slots: 1, stepTokens: FILL },
+    keyValueFormat: "f16",
+    weightFormat: "auto",
+    simd: "auto",
+    onProgress: undefined,
+  });
+}
+
+/** What a position sees while the caches are filled does not matter: itself. */
+async function fill() {
+  for (let first = 0; first < longest; first += FILL) {
+    const positions = Int32Array.from({ length: Math.min(FILL, longest - first) }, (_, i) => first + i);
+    await executor.step({
+      tokens: positions.map((position) => position % VOCABULARY),
+      positions,
+      slots: new Int32Array(positions.length),
+      outputs: new Int32Array(),
+      visible: [...positions].map((position) => [{ start: position, end: position + 1 }]),
+    });
+  }
+}
+
+/** The beginning, spans spread evenly, and the end: `share` of the context in all. */
+function visibleAt(context, share) {
+  if (share === 1) return undefined;
+  if (share === 0) return [{ start: context, end: context + 1 }];
+  const spans = Math.round((share * context - 2 * ENDS) / span);
+  const starts = Array.from({ length: spans }, (_, i) =>
+    Math.floor(((i + 0.5) * (context - 2 * span)) / spans),
+  );
+  return mergeIntervals([
+    { start: 0, end: ENDS },
+    ...starts.map((start) => ({ start, end: start + span })),
+    { start: context - ENDS, end: context + 1 },
+  ]);
+}
+
+/** Milliseconds of processor time of a step of one token behind `context` positions. */
+async function attend({ context, visible }) {
+  const started = process.cpuUsage();
+  await executor.step({
+    tokens: Int32Array.of(3),
+    positions: Int32Array.of(context),
+    slots: new Int32Array(1),
+    outputs: Int32Array.of(0),
+    ...(visible && { visible: [visible] }),
+  });
+  const { user, system } = process.cpuUsage(started);
+  return (user + system) / 1000;
+}
