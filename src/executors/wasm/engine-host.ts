@@ -5,7 +5,7 @@
 import { formatByName } from "../../quantization/registry.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
-import { COLUMN_UNIT_ROWS, PANEL_ROWS } from "../../kernels/layout.ts";
+import { PANEL_ROWS, Q4_COLUMN_UNIT_ROWS } from "../../kernels/layout.ts";
 import type { WorkerPort } from "../../platform/types.ts";
 import { type ColumnKernels, packColumns } from "./column-packer.ts";
 import type {
@@ -98,7 +98,7 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
   }
 }
 
-/** Rows in the kernels' format lie where they were staged; others are converted a unit at a time. */
+/** Rows in the kernels' format lie where they were staged; others are converted as many at a time as the largest unit has. */
 function loadColumns(kernels: Kernels, memory: WebAssembly.Memory, request: ColumnsRequest): void {
   const { columns, rows, source } = request;
   const format = formatByName(request.format);
@@ -107,9 +107,9 @@ function loadColumns(kernels: Kernels, memory: WebAssembly.Memory, request: Colu
     packColumns(kernels, request);
     return;
   }
-  const convert = rowConverter(memory, COLUMN_UNIT_ROWS, columns, format, rowFormat);
-  for (let row = 0; row < rows; row += COLUMN_UNIT_ROWS) {
-    const count = Math.min(COLUMN_UNIT_ROWS, rows - row);
+  const convert = rowConverter(memory, Q4_COLUMN_UNIT_ROWS, columns, format, rowFormat);
+  for (let row = 0; row < rows; row += Q4_COLUMN_UNIT_ROWS) {
+    const count = Math.min(Q4_COLUMN_UNIT_ROWS, rows - row);
     convert(source + row * formatBytes(format, columns), count, request.conversion);
     const firstRow = request.firstRow + row;
     packColumns(kernels, { ...request, source: request.conversion, rows: count, firstRow });

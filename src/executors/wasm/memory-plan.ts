@@ -8,10 +8,10 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import {
   ATTENTION_RUN,
   BLOCK_COLUMNS,
-  COLUMN_UNIT_ROWS,
   CONTROL_BYTES,
   MOST_INTERVALS,
   PANEL_ROWS,
+  Q4_COLUMN_UNIT_ROWS,
   SPAN_ROW_BYTES,
   TILE_TOKENS,
 } from "../../kernels/layout.ts";
@@ -262,10 +262,10 @@ function widestRow(program: Program): number {
   return Math.max(0, ...widths);
 }
 
-/** f32 rows of a panel, or of a unit of a matrix that is read by columns. */
+/** f32 rows of a panel, or of the largest unit of a matrix that is read by columns. */
 function conversionBytes(program: Program, placed: readonly ListedWeight[]): number {
   const panels = placed.map(({ weight }) => PANEL_ROWS * weight.columns);
-  const units = columnOps(program).map(({ x }) => COLUMN_UNIT_ROWS * x.width);
+  const units = columnOps(program).map(({ x }) => Q4_COLUMN_UNIT_ROWS * x.width);
   return 4 * Math.max(0, ...panels, ...units);
 }
 
