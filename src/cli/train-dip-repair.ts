@@ -5,7 +5,7 @@
  */
 import { type Command, Option } from "commander";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { addDensityFlags, type DensityFlags, readDensityFlags } from "./density-flags.ts";
+import { addDensityFlags, type DensityFlags, PRUNING_METHODS, readDensityFlags } from "./density-flags.ts";
 import { UsageError } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
 import { runTraining } from "./train.ts";
@@ -35,7 +35,7 @@ export function addDipRepairCommand(train: Command, terminal: Terminal): void {
     .command("dip-repair")
     .description("adapters that make up for columns that Dynamic Input Pruning skips")
     .addHelpText("after", EXAMPLES);
-  addDensityFlags(addTrainFlags(command), ["dip", "glu", "up"])
+  addDensityFlags(addTrainFlags(command), PRUNING_METHODS)
     .addOption(
       new Option("--loss <name>", "learn from the dense model's predictions (kd) or from the text (ce)")
         .choices(["kd", "ce"])

@@ -60,3 +60,4 @@ export const OP_SCATTER_ROWS = 85;
 export const OP_SQUARE_SUMS = 86;
 export const OP_ADAMW = 87;
 export const OP_KEEP_COLUMNS = 88;
+export const OP_ACTIVATE_ROWS = 89;

@@ -99,6 +99,7 @@ class BackwardPass {
   append(op: TrainingOp): void {
     if (!("out" in op)) throw new Error(`differentiate: ${op.kind} is no forward op`);
     if (op.kind === "glu" && this.#l1 && this.#needs(op.out)) this.#penalize(op.out);
+    if (op.kind === "activate") return; // only choices use it, and they are constants
     const gradient = this.#gradients.get(op.out);
     if (gradient !== undefined && this.#needs(op.out)) this.#propagate(op, gradient);
     this.#gradients.release(op.out);

@@ -43,6 +43,7 @@ export class Recomputation {
     switch (op.kind) {
       case "rmsNorm":
       case "linear":
+      case "activate":
       case "scale":
       case "selectOutputs":
       case "rotate":

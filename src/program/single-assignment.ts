@@ -45,6 +45,7 @@ class Renamer {
         return;
       case "rmsNorm":
       case "linear":
+      case "activate":
       case "scale":
       case "selectOutputs": {
         const x = this.read(op.x);

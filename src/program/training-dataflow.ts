@@ -27,6 +27,7 @@ export function touchedBy(op: TrainingOp): Touched {
       return { reads: [op.gate, op.up], writes: [op.out], weights: [] };
     case "add":
       return { reads: [op.a, op.b], writes: [op.out], weights: [] };
+    case "activate":
     case "scale":
     case "selectOutputs":
     case "rotate":

@@ -9,6 +9,7 @@
  */
 import type { SelectionRule } from "./column-ops.ts";
 import type {
+  ActivateOp,
   Activation,
   AddOp,
   Buffer,
@@ -194,6 +195,7 @@ export type ForwardOp =
   | RmsNormOp
   | LinearOp
   | GluOp
+  | ActivateOp
   | AddOp
   | ScaleOp
   | SelectOutputsOp
@@ -221,6 +223,7 @@ const FORWARD_KINDS: readonly TrainingOp["kind"][] = [
   "rmsNorm",
   "linear",
   "glu",
+  "activate",
   "add",
   "scale",
   "selectOutputs",

@@ -108,7 +108,8 @@ describe("skim train dip-repair", () => {
   it.each<readonly [string, readonly string[], number, RegExp]>([
     ["no density", [], 2, /train dip-repair: expected either --density or one or both/],
     ["a teacher of the text", [...DENSITY, "--loss", "ce", "--teacher", "x"], 2, /leave out --teacher/],
-    ["a method without gradients", [...DENSITY, "--method", "gate"], 2, /choices are dip, glu, up/],
+    ["an unknown method", [...DENSITY, "--method", "cats"], 2, /choices are dip, glu, gate, up/],
+    ["a density that leaves nothing to choose", [...DENSITY, "--method", "gate"], 2, /density/],
     [
       "an unknown target",
       [...DENSITY, "--lora-targets", "q,x"],

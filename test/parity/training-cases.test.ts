@@ -54,6 +54,7 @@ const KINDS: Readonly<Record<TrainingOp["kind"], true>> = {
   embedGradient: true,
   scatterOutputs: true,
   keepColumns: true,
+  activate: true,
 };
 
 test("every op has rows", () => {

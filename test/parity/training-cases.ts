@@ -292,6 +292,7 @@ function gateCases(): readonly TrainingCase[] {
       const [gateGradient, upGradient] = [tokens("dg", 13), tokens("du", 13)];
       const name = `${activation.kind}, size ${size}`;
       return [
+        row(name, { kind: "activate", x: gate, out: tokens("y", 13), activation }, { size }),
         row(name, { kind: "glu", gate, up, out: tokens("y", 13), activation }, { size }),
         row(
           name,

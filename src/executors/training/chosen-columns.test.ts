@@ -89,6 +89,7 @@ describe("agrees with the reference", () => {
     ["DIP", dipRecipe(0.5), {}],
     ["DIP, recomputed", dipRecipe(0.3), { recompute: "sublayers" }],
     ["up pruning", neuronRecipe("up", 0.4), {}],
+    ["gate pruning", neuronRecipe("gate", 0.4), {}],
     ["thresholds on attention", THRESHOLDS, {}],
   ])("%s", async (_, recipe, options) => {
     expect(await compare(rewriteColumns(await synthetic(), recipe), options)).toBeLessThan(1e-4);

@@ -39,6 +39,11 @@ export function appendForward(tape: TapeWords, op: ForwardOp): void {
       tape.emit(training.OP_GLU_ROWS, words);
       return;
     }
+    case "activate": {
+      const words = [...rowsOf(op.out), ...tape.activation(op.activation), ...places(op.x, op.out)];
+      tape.emit(training.OP_ACTIVATE_ROWS, [...words, rowStride(op.out), ...tape.scratch()]);
+      return;
+    }
     case "add": {
       const facts = [rowStride(op.out), tape.float(op.factor)];
       tape.emit(training.OP_ADD_ROWS, [...rowsOf(op.out), ...places(op.a, op.b, op.out), ...facts]);

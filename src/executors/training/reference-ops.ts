@@ -6,7 +6,7 @@ import { attentionGradient, sequenceAttention } from "../../kernels/attention/se
 import { embedGradient } from "../../kernels/embed/gradient-reference.ts";
 import { embed } from "../../kernels/embed/reference.ts";
 import { gluGradient } from "../../kernels/glu/gradient-reference.ts";
-import { glu } from "../../kernels/glu/reference.ts";
+import { activateAll, glu } from "../../kernels/glu/reference.ts";
 import {
   biasGradient,
   linearInputGradient,
@@ -65,6 +65,9 @@ function runForward(op: ForwardOp, context: OpContext): void {
       return;
     case "glu":
       glu(of(op.out), of(op.gate), of(op.up), rows(op.out) * op.out.width, op.activation);
+      return;
+    case "activate":
+      activateAll(of(op.out), of(op.x), rows(op.out) * op.out.width, op.activation);
       return;
     case "add":
       add(of(op.out), of(op.a), of(op.b), rows(op.out) * op.out.width, op.factor);

@@ -203,6 +203,7 @@ function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number 
   const product = ROW_BLOCK * REDUCTION_BLOCK + 32;
   const byOp = program.ops.map((op) => {
     if (op.kind === "keepColumns") return op.by.width + 5; // a selection
+    if (op.kind === "activate") return ceil(op.out.width, PANEL_ROWS); // a row of ones
     if (op.kind !== "sequenceAttention" && op.kind !== "attentionGradient") return 0;
     const wide = ceil(op.facts.headWidth, 8);
     const block = wide * QUERY_BLOCK;

@@ -22,7 +22,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { keep_columns_f32 } from "../select-columns/keep.as";
 import {
-  EXTENT_OUTPUTS, EXTENT_TOKENS, NORM_CHUNK, OP_ADAMW, OP_ADD_ROWS, OP_ATTENTION_GRADIENT, OP_COLUMN_SUMS,
+  EXTENT_OUTPUTS, EXTENT_TOKENS, NORM_CHUNK, OP_ACTIVATE_ROWS, OP_ADAMW, OP_ADD_ROWS, OP_ATTENTION_GRADIENT, OP_COLUMN_SUMS,
   OP_CROSS_ENTROPY, OP_DISTILLATION, OP_EMBED_GRADIENT, OP_EMBED_ROWS, OP_FILL_ROWS, OP_GATHER_ROWS, OP_GLU_GRADIENT,
   OP_GLU_ROWS, OP_KEEP_COLUMNS, OP_L1_GRADIENT, OP_MULTIPLY, OP_NORM_INPUT_GRADIENT, OP_NORM_INVERSES, OP_NORM_ROWS,
   OP_NORM_WEIGHT_GRADIENT, OP_PACK_COLUMNS, OP_ROTATE, OP_SCALE_ROWS, OP_SCATTER_ROWS, OP_SEQUENCE_ATTENTION,
@@ -100,16 +100,28 @@ function normRows(p: usize): void {
   }
 }
 
+function gluRow(kind: i32, threshold: f32, gate: usize, up: usize, out: usize, bytes: usize): void {
+  if (kind == GATE_RELU) glu_relu_f32(gate, up, out, bytes);
+  else if (kind == GATE_FATRELU) glu_fatrelu_f32(gate, up, out, bytes, threshold);
+  else if (kind == GATE_GELU) glu_gelu_f32(gate, up, out, bytes);
+  else if (kind == GATE_GELU_TANH) glu_gelu_tanh_f32(gate, up, out, bytes);
+  else glu_silu_f32(gate, up, out, bytes);
+}
+
 /** rows (2), kind, threshold, gate, gateStride, up, upStride, out, outStride, bytes */
 function gluRows(p: usize): void {
-  const rows = extent(p, 2), kind = word(p, 4), bytes = address(p, 12);
+  const rows = extent(p, 2), bytes = address(p, 12);
   for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
-    const gate = rowAt(p, 6, row), up = rowAt(p, 8, row), out = rowAt(p, 10, row);
-    if (kind == GATE_RELU) glu_relu_f32(gate, up, out, bytes);
-    else if (kind == GATE_FATRELU) glu_fatrelu_f32(gate, up, out, bytes, real(p, 5));
-    else if (kind == GATE_GELU) glu_gelu_f32(gate, up, out, bytes);
-    else if (kind == GATE_GELU_TANH) glu_gelu_tanh_f32(gate, up, out, bytes);
-    else glu_silu_f32(gate, up, out, bytes);
+    gluRow(word(p, 4), real(p, 5), rowAt(p, 6, row), rowAt(p, 8, row), rowAt(p, 10, row), bytes);
+  }
+}
+
+/** rows (2), kind, threshold, x (2), out (2), bytes, scratch, scratchStride: a gated unit whose ups are ones */
+function activateRows(p: usize): void {
+  const rows = extent(p, 2), bytes = address(p, 10), ones = address(p, 11) + <usize>thread * address(p, 12);
+  for (let i: usize = 0; i < bytes; i += 4) store<f32>(ones + i, 1);
+  for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
+    gluRow(word(p, 4), real(p, 5), rowAt(p, 6, row), ones, rowAt(p, 8, row), bytes);
   }
 }
 
@@ -337,6 +349,7 @@ export function runTraining(p: usize, controlBlock: usize, index: i32, count: i3
     case OP_EMBED_ROWS: embedRows(p); break;
     case OP_NORM_ROWS: normRows(p); break;
     case OP_GLU_ROWS: gluRows(p); break;
+    case OP_ACTIVATE_ROWS: activateRows(p); break;
     case OP_ADD_ROWS: addRows(p); break;
     case OP_SCALE_ROWS: scaleRows(p); break;
     case OP_KEEP_COLUMNS: keepColumns(p); break;
