@@ -1,10 +1,12 @@
 // Variants of one model side by side: perplexity on a held-out text, bytes per token by kind, decode speed, parameters.
 // All variants are loaded at once and decode in turns; medians, the roofline in the same run. With --record it appends a
-// row to results/variants.jsonl.
-//   node bench/variants.mjs --text valid.txt [--characters 100000] [--threads 2] [--rounds 9] [--record] \
+// row to results/variants.jsonl. Scoring takes minutes and does not mind company, timing takes seconds and does: --pause waits
+// in between until a line arrives on standard input.
+//   node bench/variants.mjs --text valid.txt [--characters 100000] [--threads 2] [--rounds 9] [--pause] [--record] \
 //     tales=models/tales q8=models/tales,weightFormat=q8 dip=models/tales,weightFormat=q8,density=0.5
 import { appendFileSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
@@ -21,6 +23,7 @@ const { values: flags, positionals } = parseArgs({
     characters: { type: "string", default: "100000" },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "9" },
+    pause: { type: "boolean", default: false },
     record: { type: "boolean", default: false },
   },
 });
@@ -31,7 +34,6 @@ if (flags.text === undefined || positionals.length === 0) {
 const [characters, threads, rounds] = [flags.characters, flags.threads, flags.rounds].map(Number);
 const text = readFileSync(flags.text, "utf8").slice(0, characters);
 const platform = nodePlatform();
-const before = readLoad();
 
 const subjects = [];
 for (const positional of positionals) {
@@ -48,6 +50,11 @@ for (const subject of subjects) {
   console.error(`${subject.name}: perplexity ${subject.perplexity.perplexity.toFixed(3)}`);
 }
 
+if (flags.pause) {
+  console.error("scored; waiting for a line before timing");
+  for await (const _ of createInterface({ input: process.stdin })) break;
+}
+const before = readLoad();
 const others = watchOthers();
 let roofline = 0;
 for (let round = 0; round <= rounds; round++) {
