@@ -70,8 +70,7 @@ const BF16: ColumnLayout = {
   rowFormat: bf16,
   elementBytes: 2,
 };
-/** How columns lie in a column file. */
-export const STORED_COLUMNS: ColumnLayout = {
+const Q8: ColumnLayout = {
   ...F32,
   name: "q8",
   kernels: { decode: "linear_columns_q8_i16", batch: "linear_q8_i16_tile" },
@@ -91,13 +90,16 @@ const Q4: ColumnLayout = {
   scaled: true,
 };
 
+/** How columns lie in a column file: as in memory. */
+export const STORED_COLUMNS = { q8: Q8, q4: Q4 } as const;
+
 /** The file's own float format where it has one; otherwise codes of 8 bits with a scale per column. */
 export function columnLayout(
   fileFormat: WeightFormat,
   forced: ExecutorOptions["weightFormat"],
 ): ColumnLayout {
-  if (forced !== "auto") return { f32: F32, f16: F16, q8: STORED_COLUMNS, q4: Q4 }[forced];
-  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? STORED_COLUMNS;
+  if (forced !== "auto") return { f32: F32, f16: F16, q8: Q8, q4: Q4 }[forced];
+  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? Q8;
 }
 
 /** The parts of one op, placed together. */
@@ -120,13 +122,18 @@ export function unitCount(rows: number, { unitRows }: ColumnLayout): number {
   return Math.ceil(rows / unitRows);
 }
 
+/** Bytes of one part of a column of that many rows, without its scale. */
+export function columnPartBytes(rows: number, layout: ColumnLayout): number {
+  return partBytes(unitCount(rows, layout), layout);
+}
+
 /** Bytes of one part of a column in `units` of rows, without its scale. */
 function partBytes(units: number, { unitRows, elementBytes, name }: ColumnLayout): number {
   return units * unitRows * elementBytes + (name === "q4" ? q4ShareBytes(units) : 0);
 }
 
 /** Shares of a scale, a byte per 32 rows, in 16 bytes. */
-function q4ShareBytes(units: number): number {
+export function q4ShareBytes(units: number): number {
   return 16 * Math.ceil((units * Q4_COLUMN_UNIT_ROWS) / 32 / 16);
 }
 
@@ -136,7 +143,7 @@ export function columnBytes(weights: readonly Weight[], layout: ColumnLayout) {
   const scales = layout.scaled ? 64 * Math.ceil((4 * weights.length * columns) / 64) : 0;
   return {
     scales,
-    data: weights.length * columns * partBytes(unitCount(rows, layout), layout),
+    data: weights.length * columns * columnPartBytes(rows, layout),
   };
 }
 

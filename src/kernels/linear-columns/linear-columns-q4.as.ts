@@ -142,7 +142,7 @@ function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, total
  * [parts][rows], offsets i16 [parts][blocks], inputs [blocks][10], the last two for whole groups of 16 blocks.
  */
 export function linear_columns_q4_i8(
-  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, x: usize, scales: usize,
+  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
   thread: i32, threads: i32, scratch: usize,
 ): i32 {
   const total = load<i32>(selection), most = mostShift(total, Q4_CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
@@ -162,7 +162,9 @@ export function linear_columns_q4_i8(
     const from = max(first - chunk, 0), to = min(count, last - chunk);
     for (let i = from; i < to + GROUP; i++) {
       // Padding reads the last column again, times zero.
-      store<usize>(columns + (<usize>i << 2), weights + load<usize>(indices + (<usize>min(i, to - 1) << 2)) * columnBytes);
+      const at = <usize>min(i, to - 1) << 2;
+      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>chunk << 2) + at);
+      store<usize>(columns + (<usize>i << 2), place);
     }
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
