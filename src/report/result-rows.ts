@@ -22,6 +22,18 @@ const origin = {
   machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }).optional(),
 };
 
+const offload = z.object({
+  ...origin,
+  model: z.string(),
+  name: z.string(),
+  budget: z.string(),
+  hitRate: z.number(),
+  fileBytesPerToken: z.number(),
+  memoryBytesPerToken: z.number(),
+  promptFileBytes: z.number(),
+  peakMemoryBytes: z.number(),
+});
+
 const schemas = {
   "variants/1": z.object({
     ...origin,
@@ -171,15 +183,28 @@ const schemas = {
       }),
     ),
   }),
-  "offload/1": z.object({
+  "offload/1": offload,
+  "offload/2": offload,
+  "attention/1": z.object({
     ...origin,
-    model: z.string(),
-    name: z.string(),
-    budget: z.string(),
-    decodeTokensPerSecond: z.number(),
-    fileBytesPerToken: z.number(),
-    promptFileBytes: z.number(),
-    peakMemoryBytes: z.number(),
+    results: z.array(
+      z.object({ context: z.number(), share: z.number(), timeRatio: z.number(), byteRatio: z.number() }),
+    ),
+  }),
+  "sparsity/1": z.object({
+    ...origin,
+    models: z
+      .array(
+        z.object({
+          name: z.string(),
+          densePerplexity: z.number(),
+          zeros: z
+            .array(z.object({ text: z.string(), sparsity: z.number(), layers: z.array(z.number()) }))
+            .min(1),
+          pplPercent: z.object({ percent: z.number(), sparsity: z.number() }),
+        }),
+      )
+      .min(1),
   }),
   "simulated-memory/1": z.object({
     ...origin,
@@ -295,7 +320,8 @@ function keepNewest(rows: readonly RowOrigin[]): RowOrigin[] {
 
 function subjectOf(row: RowOrigin): string {
   const command = row.command?.replaceAll(/ --(?:rounds|repeats|repetitions|tokens) \S+/g, "");
-  // Rows of offload/1 hold one setting each and name it.
-  const setting = "name" in row ? String(row.name) : "";
-  return `${row.schema} ${command ?? ""} ${setting}`;
+  if (command !== undefined) return `${row.schema} ${command}`;
+  // Rows of offload hold one setting each, which names them instead of a command.
+  const { model, name, budget } = row as RowOrigin & Partial<ResultRow<"offload/1">>;
+  return `${row.schema.replace(/\/.*/, "")} ${model} ${name} ${budget}`;
 }
