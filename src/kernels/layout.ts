@@ -27,6 +27,8 @@ export const ATTENTION_RUN = 4;
 export const COLUMN_UNIT_ROWS = 16;
 /** The same with 4 bits: two blocks of 32 rows. */
 export const Q4_COLUMN_UNIT_ROWS = 64;
+/** Inputs of 10 columns for 512 blocks, which are made at a time. */
+export const Q4_INPUT_BYTES = 10 * 512;
 /** Scratch of a thread for a chunk of columns: addresses and 16-bit inputs; the sums follow. */
 export const COLUMN_SCRATCH_BYTES = 1024;
 

@@ -9,6 +9,7 @@ import {
   I16_HEADER_BYTES,
   PANEL_ROWS,
   Q4_COLUMN_UNIT_ROWS,
+  Q4_INPUT_BYTES,
   Q8_BLOCK_BYTES,
   TILE_TOKENS,
   WEIGHT_BF16,
@@ -188,8 +189,8 @@ export function unitPlaceQ4(
 export function columnScratchBytes({ rows, columns }: Weight, parts: number): number {
   // A chunk's sums, i16 or f32, and the integers' totals.
   const rowsDecoded = Q4_COLUMN_UNIT_ROWS * Math.ceil(rows / Q4_COLUMN_UNIT_ROWS);
-  // 4-bit columns also have an offset (2 bytes) and 10 inputs per 32 rows.
-  const blockBytes = 16 * Math.ceil(rowsDecoded / 32 / 16) * (2 * parts + 10);
+  // 4-bit columns also have an offset of 2 bytes per 32 rows, and inputs of a run of rows.
+  const blockBytes = 2 * 16 * Math.ceil(rowsDecoded / 32 / 16) * parts + Q4_INPUT_BYTES;
   const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * rowsDecoded + blockBytes;
   const blocks = Math.ceil(columns / BLOCK_COLUMNS);
   const panel = Math.max(blocks * Q8_BLOCK_BYTES, 4 * PANEL_ROWS * columns);
