@@ -225,6 +225,9 @@ const schemas = {
           dramBytes: z.number(),
           flashBytesPerToken: z.number(),
           tokensPerSecond: z.number(),
+          /** Where quality was measured too. */
+          memoryBytes: z.number().optional(),
+          perplexity: z.number().optional(),
         }),
       )
       .min(1),

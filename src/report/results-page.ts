@@ -9,6 +9,7 @@ import { cacheFigures } from "./figures/cache.ts";
 import { quantizationFigures, spanQualityFigure, trimmingFigure, variantFigures } from "./figures/quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./figures/simulated.ts";
 import { attentionFigure, peersFigure, speedFigure } from "./figures/speed.ts";
+import { simulatedQualityFigures } from "./figures/simulated-quality.ts";
 import { escapeText, htmlPage, htmlTable } from "./page.ts";
 import type { ResultRows, RowOrigin } from "./result-rows.ts";
 
@@ -29,6 +30,7 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...spanQualityFigure(rows),
     ...cacheFigures(rows),
     ...simulatedMemoryFigures(rows),
+    ...simulatedQualityFigures(rows),
     ...simulatedAcceleratorFigures(rows),
   ];
 }

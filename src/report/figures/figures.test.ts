@@ -5,6 +5,7 @@ import { cacheFigures } from "./cache.ts";
 import { memoryFigure, offloadFigure } from "./memory.ts";
 import { sensitivityFigures, sparsityFigure, zerosFigures } from "./layers.ts";
 import { variantFigures } from "./quality.ts";
+import { simulatedQualityFigures } from "./simulated-quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./simulated.ts";
 import { attentionFigure, speedFigure } from "./speed.ts";
 
@@ -135,6 +136,35 @@ test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
     ["layer 1", "", "1.20"],
   ]);
   expect(sensitivity.caption).toContain("Not drawn: layer 0 without mlp (20.0 times)");
+});
+
+test("perplexity beside simulated speed: a line per policy and gamma, settings far beyond the dense model left out", () => {
+  const result = (method: string, gamma: number, density: number, perplexity: number) => ({
+    ...{ method, policy: method === "dense" ? "pinned" : "lfu", gamma, density, perplexity },
+    ...{ dramBytes: 2e6, flashBytesPerToken: 1e5, tokensPerSecond: 10 / density, memoryBytes: 4e6 * density },
+  });
+  const row = {
+    schema: "simulated-memory/1",
+    simulated: "simulated transfer-bound tokens/s",
+    notModelled: ["compute"],
+    device: "a phone",
+    timing: "sequential",
+    weightBits: 4,
+    shape: "tiny",
+    origin: "a trace",
+  };
+  const rated = {
+    ...row,
+    results: [result("dense", 1, 1, 10), result("dip", 1, 0.5, 11), result("dip-ca", 0.1, 0.5, 14)],
+  };
+  const [speed, memory] = simulatedQualityFigures(read(rated));
+  expect(speed.svg).toContain("simulated tokens per second");
+  expect(memory.svg).toContain("MB that decoding reads");
+  expect(speed.caption).toMatch(/Speed is simulated, not measured.*1 settings beyond 1.3 times/);
+  expect(speed.table.rows).toContainEqual(["lfu, gamma 0.1, 0.50", "2.00", "14.00", "20.00", "2.00"]);
+  expect(speed.svg).not.toContain("gamma 0.1");
+  const { perplexity: _, ...unrated } = result("dense", 1, 1, 10);
+  expect(simulatedQualityFigures(read({ ...row, results: [unrated] }))).toEqual([]);
 });
 
 test("what was simulated says so everywhere", () => {
