@@ -104,7 +104,8 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
       );
       const recipe = await calibrate(terminal, method, flags, { file, program, text, kept, signal });
       await writeWithRecipes(terminal, file, [recipe], flags.out, signal);
-      const density = feedForwardWeights(rewriteColumns(program, recipe)) / feedForwardWeights(program);
+      const rewritten = rewriteColumns(program, recipe);
+      const density = feedForwardWeights(rewritten) / feedForwardWeights(rewritten, "prompt");
       if (flags.json === true) printJson(terminal, { out: flags.out, recipe, density });
       else {
         printNote(
