@@ -92,6 +92,26 @@ export function programCaches(program: Program): readonly KeyValueCache[] {
   return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
 }
 
+/**
+ * Ops whose results serve choices of columns alone (predictors, activated gates): prompts, which choose nothing, do without
+ * them. Results that nobody reads are kept, as they may be looked at from outside.
+ */
+export function choiceOps({ ops }: Program): ReadonlySet<Op> {
+  const found = new Set<Op>();
+  const readers = new Map<string, "choices" | "others">();
+  for (const op of ops.toReversed()) {
+    const outs = buffersWritten(op);
+    const forChoices = outs.length > 0 && outs.every(({ name }) => readers.get(name) === "choices");
+    if (forChoices) found.add(op);
+    for (const { name } of outs) readers.delete(name);
+    for (const { name } of buffersRead(op)) {
+      if (op.kind !== "selectColumns" && !forChoices) readers.set(name, "others");
+      else if (!readers.has(name)) readers.set(name, "choices");
+    }
+  }
+  return found;
+}
+
 /** Token ids that a program knows: rows of its embedding, which its results need not be as wide as. */
 export function knownTokens({ ops, vocabularySize }: Program): number {
   const embed = ops.find((op) => op.kind === "embed");

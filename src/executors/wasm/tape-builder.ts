@@ -4,6 +4,7 @@
  * than meeting; with many the tokens are shared out. Barriers are placed by the hazard tracker, never by hand.
  */
 import * as layout from "../../kernels/layout.ts";
+import { choiceOps } from "../../program/dataflow.ts";
 import type {
   ActivateOp,
   Activation,
@@ -40,7 +41,11 @@ import { panelCount } from "./weight-layout.ts";
 
 export function buildTape(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode): Tape {
   const tape = new TapeWriter(program, plan, options, mode);
-  for (const [i, op] of program.ops.entries()) appendOp(tape, op, program.ops[i + 1]);
+  const needless: ReadonlySet<Op> = mode === "batch" ? choiceOps(program) : new Set();
+  for (const [i, op] of program.ops.entries()) {
+    if (needless.has(op)) tape.kernels.push("none");
+    else appendOp(tape, op, program.ops[i + 1]);
+  }
   return tape.finish();
 }
 
