@@ -15,7 +15,7 @@ import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
 import { readRecipes, recipeSection } from "../recipes.ts";
 import type { Calibration, ObservedInput } from "./calibration.ts";
-import { biasTerm, codeLimit, maxGroups, rowCodes } from "./codes.ts";
+import { biasTerm, codeLimit, maxGroups, rowCodes, tokenLimit } from "./codes.ts";
 import {
   type ChannelGroups,
   channelExponents,
@@ -130,7 +130,7 @@ async function compressInput(
   const chunks = staticBits === undefined ? [] : planChunks(input, calibration, staticBits, options);
   const tensors: ComputedTensor[] = [];
   const offsets: string[] = [];
-  let limit = bits === 16 ? 32767 : codeLimit(bits);
+  let limit = bits === 16 ? tokenLimit(codeBits) : codeLimit(bits);
   for (const { weight, bias } of input.linears) {
     const pass = await examine(
       work,
@@ -211,7 +211,7 @@ function chunkTensors(name: string, chunks: readonly Chunk[]): ComputedTensor[] 
 async function examine(
   work: Work,
   weight: Weight,
-  codeBits: number,
+  codeBits: 4 | 8,
   bias: Weight | undefined,
   chunks: readonly Chunk[],
   staticLimit: number | undefined,
@@ -225,7 +225,7 @@ async function examine(
       ? undefined
       : new Float32Array(Math.max(1, chunks.length) * rows);
   const groups = chunks.map(({ channels }) => channels.groups);
-  let limit = staticLimit ?? 32767;
+  let limit = staticLimit ?? tokenLimit(codeBits);
   await forEachRow(work, weight, (row, n) => {
     const { codes, scale } = rowCodes(row, codeLimit(codeBits));
     scales[n] = scale;
