@@ -98,7 +98,8 @@ function opBytes(op: Op, model: CostModel): number {
   }
   if (op.kind === "attention") {
     const elements = 2 * op.cache.kvHeads * op.cache.headWidth; // one key and one value
-    return visible(op.window, model.attended) * elements * model.keyValueElementBytes;
+    const tables = weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
+    return visible(op.window, model.attended) * elements * model.keyValueElementBytes + tables;
   }
   if (op.kind === "tenderLinear") {
     return tenderBytes(op, model.weightBytes);

@@ -2,6 +2,7 @@
  * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The validator, the
  * accounting and the executors ask here instead of each walking the op kinds again.
  */
+import { attentionWeights } from "./tender-attention.ts";
 import { tenderWeights } from "./tender-linear.ts";
 import { columnWeights } from "./column-ops.ts";
 import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
@@ -59,6 +60,8 @@ export function weightsOf(op: Op): readonly Weight[] {
       return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
     case "tenderLinear":
       return tenderWeights(op);
+    case "attention":
+      return attentionWeights(op);
     case "selectColumns":
     case "linearColumns":
     case "linearRows":
