@@ -26,6 +26,7 @@ interface TenderFlags {
   readonly chunkRows?: number;
   readonly rounding: "up" | "down" | "search";
   readonly channelBias: boolean;
+  readonly attention?: boolean;
   readonly head: boolean;
   readonly context: number;
   readonly segments: number;
@@ -42,6 +43,7 @@ Examples:
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --out llama-w8a8
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --weight-bits 4 --out llama-w4a8
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 4 --groups 8 --chunk-rows 256 --out llama-w4a4
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --attention --out llama-w8a8-all
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 16 --weight-bits 4 --out llama-w4a16
 
 --bits is the width of activations: 8 and 4 have static scales per channel group, 16 leaves them nearly exact (weights
@@ -78,6 +80,10 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
         .choices(["up", "down", "search"])
         .default("up"),
     )
+    .option(
+      "--attention",
+      "make the two products of attention of integers too (slower; the cache keeps floats)",
+    )
     .option("--no-channel-bias", "do not centre channels before quantizing")
     .option("--no-head", "leave the output head as it is")
     .option("-c, --context <n>", "tokens per calibration segment", wholeNumber(2), 2048)
@@ -110,6 +116,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         segmentTokens: flags.context,
         maxSegments: flags.segments,
         threads: flags.threads ?? platform.coreCount,
+        attention: flags.attention,
         signal,
         onProgress: (done, total) => calibrating.update(done, total),
       }).finally(() => calibrating.end());
@@ -184,6 +191,9 @@ function readSettings(
       "compress tender: --chunk-rows means nothing with --bits 16, whose ranges are found per token",
     );
   }
+  if (flags.bits === 16 && flags.attention === true) {
+    throw new UsageError("compress tender: --attention needs activations of 8 or 4 bits, got --bits 16");
+  }
   if (flags.bits === 16 && flags.rounding === "search") {
     throw new UsageError(
       "compress tender: --rounding search means nothing with --bits 16, whose ranges are found per token",
@@ -195,6 +205,7 @@ function readSettings(
     groups,
     chunkRows: flags.chunkRows,
     channelBias: flags.channelBias,
+    attention: flags.attention,
     headBits: flags.head ? 8 : undefined,
   };
 }

@@ -163,6 +163,7 @@ const tender = z
       .optional()
       .describe("group ranges cover the calibration, clip, or whatever loses less"),
     channelBias: z.boolean().optional().describe("centre channels before quantizing"),
+    attention: z.literal(true).optional().describe("make attention's products of integers too"),
     head: z.boolean().optional().describe("quantize the output head too"),
     context: z.int().min(2).optional().describe("tokens per calibration segment"),
     segments: count("most segments of the text to use"),

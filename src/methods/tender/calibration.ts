@@ -8,6 +8,7 @@ import { OptionError } from "../../errors.ts";
 import type { Executor, Step } from "../../executors/executor.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { buffersWritten } from "../../program/dataflow.ts";
+import { attentionInputs, type ObservedOperand } from "./attention-codes.ts";
 import { type ChannelRange, channelBias } from "./grouping.ts";
 
 /** An activation and the linears that read it, before any of them runs. */
@@ -24,12 +25,22 @@ export interface ObservedInput {
 /** An executor that can show what a buffer held after a step. */
 export type ObservableExecutor = Executor & { readBuffer(buffer: Buffer, rows: number): Float32Array };
 
-/** The program with a copy of each linear's input, and what the copies are. */
-export function observeInputs(program: Program): {
+/** The program with a copy of each linear's input, and of what attention reads if wanted, and what the copies are. */
+export function observeInputs(
+  program: Program,
+  attention = false,
+): {
   readonly program: Program;
   readonly inputs: readonly ObservedInput[];
+  readonly operands: readonly ObservedOperand[];
 } {
   const ops: Op[] = [];
+  const operands: ObservedOperand[] = [];
+  const observe = (name: string, x: Buffer, factor: number) => {
+    const copy: Buffer = { ...x, name: `observed ${name}` };
+    operands.push({ name, copy });
+    ops.push({ kind: "scale", x, out: copy, factor });
+  };
   const inputs: (ObservedInput & { linears: LinearOp[] })[] = [];
   const current = new Map<string, (typeof inputs)[number]>();
   const writers = new Map<string, Op["kind"]>();
@@ -47,13 +58,18 @@ export function observeInputs(program: Program): {
         known.linears.push(op);
       }
     }
+    if (attention && op.kind === "storeKeyValue") {
+      observe(attentionInputs(op).key, op.key, 1);
+      observe(attentionInputs(op).value, op.value, 1);
+    }
+    if (attention && op.kind === "attention") observe(attentionInputs(op).query, op.query, op.scale);
     ops.push(op);
     for (const written of buffersWritten(op)) {
       current.delete(written.name);
       writers.set(written.name, op.kind);
     }
   }
-  return { program: { ...program, ops }, inputs };
+  return { program: { ...program, ops }, inputs, operands };
 }
 
 /** Statistics of one activation in one row chunk. */
@@ -125,7 +141,7 @@ const MIN_FLAT_TOKENS = 32;
 /** Runs the observed program over all segments. The executor must have been made for it, with one slot. */
 export async function calibrate(
   executor: ObservableExecutor,
-  inputs: readonly ObservedInput[],
+  inputs: readonly ObservedOperand[],
   plan: CalibrationPlan,
 ): Promise<Calibration> {
   const { segments, chunkRows } = plan;

@@ -4,7 +4,7 @@
  * Source: Tender (arXiv 2406.12930), offline part: weights per output row, bias term with unquantized weights; the
  * overflow check merges the lowest groups of a chunk until the 32-bit bound holds.
  */
-import { UnsupportedError } from "../../errors.ts";
+import { OptionError, UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { type ComputedTensor, overlayFile, vectorTensor } from "../../formats/overlay-file.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
@@ -14,6 +14,7 @@ import { f32 } from "../../quantization/f32.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
 import { readRecipes, recipeSection } from "../recipes.ts";
+import { codeAttention } from "./attention-codes.ts";
 import type { Calibration, ObservedInput } from "./calibration.ts";
 import { biasTerm, codeLimit, maxGroups, rowCodes, tokenLimit } from "./codes.ts";
 import {
@@ -38,6 +39,8 @@ export interface TenderOptions {
   readonly channelBias: boolean;
   /** Activations per token at `activationBits` instead of static ranges: the per-row baseline. */
   readonly perToken?: boolean;
+  /** Integer products in attention too; the calibration must have observed what it reads. */
+  readonly attention?: boolean | undefined;
   /** Bits of the head's codes, and of its activations where those have fewer; undefined leaves the head as it is. */
   readonly headBits: 8 | undefined;
   readonly calibration: TenderRecipe["calibration"];
@@ -82,11 +85,17 @@ export async function compressTender(
     recipeInputs.push(made.input);
     for (const tensor of made.tensors) tensors.set(tensor.name, tensor);
   }
-  const { activationBits, weightBits, groups, chunkRows, rounding } = options;
+  const { activationBits, weightBits, groups, chunkRows, rounding, channelBias } = options;
+  const attention =
+    options.attention === true && activationBits !== 16
+      ? codeAttention(program, calibration, { bits: activationBits, groups, rounding, channelBias })
+      : undefined;
+  for (const tensor of attention?.tensors ?? []) tensors.set(tensor.name, tensor);
   const recipe: TenderRecipe = {
     method: "tender",
     version: 1,
     inputs: recipeInputs,
+    ...(attention && { attention: [...attention.recipe] }),
     settings: { activationBits, weightBits, groups, chunkRows: chunkRows ?? null, rounding },
     calibration: options.calibration,
   };
@@ -94,7 +103,12 @@ export async function compressTender(
   return { file, program: rewriteTender(program, recipe, file.tensors, base.name), recipe };
 }
 
-function checkGroups({ activationBits, groups }: TenderOptions): void {
+function checkGroups({ activationBits, groups, attention }: TenderOptions): void {
+  if (attention === true && activationBits === 16) {
+    throw new OptionError(
+      "tender: attention of integers needs activations of 8 or 4 bits, got 16 - choose one",
+    );
+  }
   const most = activationBits === 16 ? 1 : maxGroups(activationBits);
   if (groups > most) {
     throw new UnsupportedError(

@@ -24,6 +24,8 @@ export interface PrepareOptions {
   readonly segmentTokens: number;
   readonly maxSegments: number;
   readonly threads: number;
+  /** Whether what attention reads is calibrated too. */
+  readonly attention?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
@@ -55,7 +57,7 @@ export async function prepareTender(
     segmentTokens,
     bosId: tokenizer.bosId,
   });
-  const observed = observeInputs(program);
+  const observed = observeInputs(program, options.attention);
   if (observed.inputs.length === 0) {
     throw new UnsupportedError(
       `${file.name}: has no linear layers left to quantize - compress the original checkpoint`,
@@ -71,7 +73,7 @@ export async function prepareTender(
   });
   try {
     const { chunkRows, signal, onProgress } = options;
-    const calibration = await calibrate(executor, observed.inputs, {
+    const calibration = await calibrate(executor, [...observed.inputs, ...observed.operands], {
       segments,
       chunkRows,
       signal,
