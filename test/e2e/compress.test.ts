@@ -87,7 +87,7 @@ describe("skim compress tender", () => {
   test("makes attention of integers too, in a folder that loads", async () => {
     const outcome = await tender("all", "--bits", "8", "--attention", "--json");
     expect(outcome.code).toBe(0);
-    const inspected = await skim(["inspect", path.join(folder, "all"), "--program", "--json"]);
+    const inspected = await skim(["inspect", "--model", path.join(folder, "all"), "--json"]);
     const { program } = JSON.parse(inspected.stdout);
     const attention = program.ops.filter((op: { text: string }) => op.text.includes("attention("));
     expect(attention.length).toBeGreaterThan(0);
