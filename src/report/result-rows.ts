@@ -7,9 +7,6 @@
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
 
-const speed = z.object({ tokensPerSecond: z.number() });
-const medianSpeed = z.object({ tokensPerSecond: z.object({ median: z.number() }) });
-const roofline = z.object({ gigabytesPerSecond: z.number() });
 const modelFile = z.object({ file: z.string() });
 
 /** What every row says of itself. */
@@ -38,7 +35,6 @@ const schemas = {
   "variants/1": z.object({
     ...origin,
     protocol: z.string(),
-    threads: z.number(),
     variants: z
       .array(
         z.object({
@@ -49,7 +45,6 @@ const schemas = {
           tokensScored: z.number(),
           weightBytes: z.number(),
           bytesPerToken: z.number(),
-          decode: speed,
           ratioToFirst: z.number(),
         }),
       )
@@ -80,7 +75,7 @@ const schemas = {
             size: z.object({ readBytes: z.number() }),
           }),
         ),
-        chosen: z.object({ round: z.number(), speedBound: z.number(), speedRatio: z.number() }),
+        chosen: z.object({ round: z.number() }),
       }),
     ),
   }),
@@ -139,26 +134,27 @@ const schemas = {
   }),
   "peers/1": z.object({
     ...origin,
-    model: z.object({ file: z.string(), fileBytes: z.number() }),
+    model: modelFile,
     skim: z.object({ peakMemoryBytes: z.number(), weightBytes: z.number() }),
     llamaCpp: z.object({ peakMemoryBytes: z.number(), package: z.string() }),
     tests: z.array(
       z.object({
         name: z.string(),
-        skim: z.object({ ...medianSpeed.shape, rooflineShare: z.number().optional() }),
-        llamaCpp: z.object({ ...medianSpeed.shape, ratio: z.number() }),
+        skim: z.object({
+          tokensPerSecond: z.object({ median: z.number() }),
+          rooflineShare: z.number().optional(),
+        }),
+        llamaCpp: z.object({ ratio: z.number() }),
       }),
     ),
   }),
   "columns/1": z.object({
     ...origin,
     model: modelFile,
-    roofline,
     settings: z.array(
       z.object({
         density: z.number().nullable(),
         bytesPerToken: z.number(),
-        decode: speed,
         ratioToDense: z.number(),
       }),
     ),
