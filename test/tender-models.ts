@@ -53,7 +53,10 @@ export async function makeTender(
   const observed = observeInputs(program, options.attention);
   const longest = Math.max(...segments.map((segment) => segment.length));
   const executor = await createReferenceExecutor(observed.program, file, executorOptions(longest));
-  const calibration = await calibrate(executor, [...observed.inputs, ...observed.operands], { segments, chunkRows: options.chunkRows });
+  const calibration = await calibrate(executor, [...observed.inputs, ...observed.operands], {
+    segments: segments.map((tokens) => ({ tokens })),
+    chunkRows: options.chunkRows,
+  });
   await executor.dispose();
   return compressTender(file, program, observed.inputs, calibration, {
     ...W8A8,

@@ -7,7 +7,7 @@ import { keptForDensity } from "../methods/dynamic-input-pruning/densities.ts";
 import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/calibration.ts";
+import { cutSegments } from "../methods/tender/segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";

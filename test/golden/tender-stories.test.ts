@@ -96,7 +96,7 @@ describeWithData("Tender on stories260K", () => {
     for (const activationBits of [8, 4] as const) {
       const options = { ...W8A8, activationBits, calibration: prepared.facts };
       const { result, losses } = await searchRounding(nodePlatform(), file, prepared, options, 1);
-      const segment = [...prepared.firstSegment];
+      const segment = [...prepared.firstSegment.tokens];
       for (const rounding of ["up", "down"] as const) {
         const { inputs, calibration } = prepared;
         const made = await compressTender(file, program, inputs, calibration, { ...options, rounding });

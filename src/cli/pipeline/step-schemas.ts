@@ -150,7 +150,7 @@ const drop = z
 const tender = z
   .strictObject({
     step: z.literal("tender"),
-    text: file("calibration text"),
+    text: file("calibration text, or .jsonl with prompt and answer"),
     bits: z.union([z.literal(4), z.literal(8), z.literal(16)]).describe("bits of activations"),
     weightBits: z
       .union([z.literal(4), z.literal(8)])

@@ -29,7 +29,8 @@ import { nodePlatform } from "../../platform/node.ts";
 import { programCaches } from "../../program/dataflow.ts";
 import type { Program } from "../../program/program.ts";
 import { applyRecipes, loadRecipeProgram, readRecipes } from "../recipes.ts";
-import { calibrate, cutSegments, observeInputs } from "./calibration.ts";
+import { calibrate, observeInputs } from "./calibration.ts";
+import { cutSegments } from "./segments.ts";
 
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299, 12, 77, 203, 150, 9, 31, 8, 266];
 const SEGMENTS = [TOKENS, [1, 8, 250, 99, 140, 33, 271, 56, 310, 7, 61, 180, 222, 14, 305, 90]];
@@ -237,7 +238,10 @@ describe("calibration", () => {
   test("extremes over segments, bias as their mean, chunk by position", async () => {
     const observed = observeInputs(program);
     const executor = await createReferenceExecutor(observed.program, file, executorOptions(16, 5));
-    const calibration = await calibrate(executor, observed.inputs, { segments: SEGMENTS, chunkRows: 8 });
+    const calibration = await calibrate(executor, observed.inputs, {
+      segments: SEGMENTS.map((tokens) => ({ tokens })),
+      chunkRows: 8,
+    });
     const [first] = observed.inputs;
     const chunks = calibration.get(first.name) ?? [];
     expect(chunks).toHaveLength(2);
