@@ -1,7 +1,8 @@
 // Models that evaluate arithmetic expressions, side by side on held-out expressions of every level: exact answers, statements,
-// what was read (also as skeleton headers would read it). With --record it appends a row to results/calc.jsonl.
-//   node bench/calc.mjs [--count 300] [--levels 1,2,3,4,5] [--seed 3] [--threads 2] [--record] calc=models/calc \
-//     ignored=models/calc,spans=ignore
+// what was read (also as skeleton headers would read it); then speed, the models in turns on the same expressions. With
+// --record it appends a row to results/calc.jsonl.
+//   node bench/calc.mjs [--count 300] [--levels 1,2,3,4,5] [--seed 3] [--threads 2] [--rounds 7] [--record] \
+//     calc=models/calc ignored=models/calc,spans=ignore q8=models/calc,weightFormat=q8
 import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -11,7 +12,7 @@ import { trackSequence } from "../dist/methods/attention-span/span-tracker.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { countPositions } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,14 +21,19 @@ const { values: flags, positionals } = parseArgs({
     levels: { type: "string", default: "1,2,3,4,5" },
     seed: { type: "string", default: "3" },
     threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "7" },
     record: { type: "boolean", default: false },
   },
 });
 if (positionals.length === 0) {
-  console.error("calc: expected at least one NAME=MODEL[,spans=ignore]");
+  console.error("calc: expected at least one NAME=MODEL[,spans=ignore][,option=value]");
   process.exit(2);
 }
-const [count, seed, threads] = [flags.count, flags.seed, flags.threads].map(Number);
+const [count, seed, threads, rounds] = [flags.count, flags.seed, flags.threads, flags.rounds].map(Number);
+/** Expressions of a round of the speed test, of the highest level. */
+const TIMED = 4;
+/** Position whose token is counted in bytes per token. */
+const DEPTH = 128;
 const problems = flags.levels.split(",").flatMap((level) => [
   ...arithmeticExamples({
     levels: [Number(level)],
@@ -42,26 +48,70 @@ const problems = flags.levels.split(",").flatMap((level) => [
 const platform = nodePlatform();
 const before = readLoad();
 
-const models = [];
+const subjects = [];
 for (const positional of positionals) {
-  const [, name, file, spans = "follow"] =
-    /^([^=]+)=([^,]+)(?:,spans=(follow|ignore))?$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`calc: ${positional}, expected NAME=MODEL[,spans=ignore]`);
-    process.exit(2);
+  const { name, file, spans, options } = parseSubject(positional);
+  const model = await loadModelOn(platform, file, { model: options, engine: { threads } });
+  const levels = await evaluate(model, spans, problems, (done, total) => {
+    if (done % 100 === 0) console.error(`${name}: ${done} of ${total}`);
+  });
+  if (subjects.length === 0)
+    for (const level of levels) Object.assign(level, { skeleton: skeletonShare(model, level) });
+  subjects.push({ name, file, spans, options, model, levels, values: [] });
+}
+
+const others = watchOthers();
+const timed = problems.slice(-TIMED);
+for (let round = 0; round <= rounds; round++) {
+  for (const { model, spans, values } of subjects) {
+    const [{ generatedTokens, milliseconds }] = await evaluate(model, spans, timed);
+    // Round 0 is the warm-up.
+    if (round > 0) values.push((1000 * generatedTokens) / milliseconds);
   }
-  const model = await loadModelOn(platform, file, { engine: { threads } });
-  const levels = await evaluateArithmetic(model, problems, {
+}
+const otherCores = others();
+const models = subjects.map(({ name, file, spans, options, model, levels, values }) => {
+  const { total, byKind } = model.executor.readBytes(DEPTH);
+  return {
+    name,
+    model: path.basename(file),
+    spans,
+    options,
+    levels,
+    bytesPerToken: total,
+    byKind,
+    decode: { tokensPerSecond: median(values), values },
+    ratioToFirst: median(values) / median(subjects[0].values),
+  };
+});
+for (const { model } of subjects) await model.dispose();
+
+function evaluate(model, spans, some, onProgress) {
+  return evaluateArithmetic(model, some, {
     follow: spans === "follow",
     now: () => performance.now(),
-    onProgress: (done, total) => {
-      if (done % 100 === 0) console.error(`${name}: ${done} of ${total}`);
-    },
+    ...(onProgress && { onProgress }),
   });
-  if (models.length === 0)
-    for (const level of levels) Object.assign(level, { skeleton: skeletonShare(model, level) });
-  models.push({ name, model: path.basename(file), spans, levels });
-  await model.dispose();
+}
+
+/** NAME=MODEL[,spans=ignore][,option=value], options as loadModel has them. */
+function parseSubject(positional) {
+  const [, name, file, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
+  const { spans = "follow", ...options } = Object.fromEntries(
+    (rest ?? "")
+      .split(",")
+      .filter(Boolean)
+      .map((entry) => entry.split("=")),
+  );
+  if (name === undefined || !["follow", "ignore"].includes(spans)) {
+    console.error(`calc: ${positional}, expected NAME=MODEL[,spans=ignore][,option=value]`);
+    process.exit(2);
+  }
+  return { name, file, spans, options };
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Shares that the worked solutions would read with skeleton headers, which no model here is trained for. */
@@ -85,9 +135,9 @@ const row = {
   schema: "calc/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} ${positionals.join(" ")}`,
+  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${positionals.join(" ")}`,
   machine: describeMachine(),
-  load: { before, after: readLoad() },
+  load: { before, after: readLoad(), otherCores },
   threads,
   peakMemoryBytes: platform.peakMemoryBytes(),
   models,
@@ -104,5 +154,11 @@ for (const { name, levels } of models) {
     );
   }
 }
+for (const { name, bytesPerToken, decode, ratioToFirst } of models) {
+  console.log(
+    `${name}: ${(bytesPerToken / 1e6).toFixed(2)} MB per token, ${decode.tokensPerSecond.toFixed(0)} tok/s, ${ratioToFirst.toFixed(2)} x ${models[0].name}`,
+  );
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
 if (flags.record) appendFileSync(new URL("results/calc.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
 process.exit(0);

@@ -32,7 +32,7 @@ const row = {
 };
 appendFileSync(path.join(root, "bench/results/simulation.jsonl"), `${JSON.stringify(row)}\n`);
 
-function summarizeMemory({ notModelled, device, timing, weightBits, trace, rows }) {
+function summarizeMemory({ notModelled, device, timing, weightBits, trace, rows, quality }) {
   return {
     notModelled,
     device: device.name,
@@ -40,17 +40,17 @@ function summarizeMemory({ notModelled, device, timing, weightBits, trace, rows 
     weightBits,
     shape: trace.shape.name,
     origin: trace.origin,
-    results: rows.map(
-      ({ method, density, policy, preference, dramBytes, flashBytesPerToken, tokensPerSecond }) => ({
-        method,
-        density,
-        policy,
-        gamma: preference.gamma,
-        dramBytes,
-        flashBytesPerToken,
-        tokensPerSecond,
-      }),
-    ),
+    ...(quality && { quality }),
+    results: rows.map(({ method, density, policy, preference, dramBytes, ...row }) => ({
+      method,
+      density,
+      policy,
+      gamma: preference.gamma,
+      dramBytes,
+      flashBytesPerToken: row.flashBytesPerToken,
+      tokensPerSecond: row.tokensPerSecond,
+      ...(quality && { memoryBytes: row.memoryBytes, perplexity: row.perplexity }),
+    })),
   };
 }
 

@@ -50,10 +50,13 @@ export async function makeTender(
   segments: readonly (readonly number[])[],
   options: Partial<TenderOptions> = {},
 ): Promise<TenderResult> {
-  const observed = observeInputs(program);
+  const observed = observeInputs(program, options.attention);
   const longest = Math.max(...segments.map((segment) => segment.length));
   const executor = await createReferenceExecutor(observed.program, file, executorOptions(longest));
-  const calibration = await calibrate(executor, observed.inputs, { segments, chunkRows: options.chunkRows });
+  const calibration = await calibrate(executor, [...observed.inputs, ...observed.operands], {
+    segments: segments.map((tokens) => ({ tokens })),
+    chunkRows: options.chunkRows,
+  });
   await executor.dispose();
   return compressTender(file, program, observed.inputs, calibration, {
     ...W8A8,

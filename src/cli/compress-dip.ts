@@ -61,7 +61,7 @@ async function compress(terminal: Terminal, flags: DipFlags): Promise<void> {
       const { program } = await loadRecipeProgram(file);
       const rewritten = rewriteColumns(program, recipe);
       await writeWithRecipes(terminal, file, [recipe], flags.out, signal);
-      const density = feedForwardWeights(rewritten) / feedForwardWeights(program);
+      const density = feedForwardWeights(rewritten) / feedForwardWeights(rewritten, "prompt");
       const summary = { out: flags.out, recipe, density, sourceBytes: file.tensorBytes };
       if (flags.json === true) printJson(terminal, summary);
       else {
@@ -76,8 +76,9 @@ async function compress(terminal: Terminal, flags: DipFlags): Promise<void> {
   });
 }
 
-/** Weights of the feed-forward that one generated token reads, norms included. */
-export function feedForwardWeights(program: Program): number {
+/** Weights of the feed-forward that one generated token reads, or one of a prompt, which reads all; norms included. */
+export function feedForwardWeights(program: Program, phase?: "prompt"): number {
   const weightBytes = (weight: { rows: number; columns: number }) => weight.rows * weight.columns;
-  return countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1 }).reads.byKind.feedForward;
+  return countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1, phase }).reads.byKind
+    .feedForward;
 }

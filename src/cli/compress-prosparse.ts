@@ -8,7 +8,7 @@ import type { ProSparseRecipe } from "../methods/prosparse/recipe.ts";
 import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/calibration.ts";
+import { cutSegments } from "../methods/tender/segments.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";

@@ -26,6 +26,7 @@ interface TenderFlags {
   readonly chunkRows?: number;
   readonly rounding: "up" | "down" | "search";
   readonly channelBias: boolean;
+  readonly attention?: boolean;
   readonly head: boolean;
   readonly context: number;
   readonly segments: number;
@@ -42,6 +43,7 @@ Examples:
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --out llama-w8a8
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --weight-bits 4 --out llama-w4a8
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 4 --groups 8 --chunk-rows 256 --out llama-w4a4
+  $ skim compress tender --model llama.gguf --text calibration.txt --bits 8 --attention --out llama-w8a8-all
   $ skim compress tender --model llama.gguf --text calibration.txt --bits 16 --weight-bits 4 --out llama-w4a16
 
 --bits is the width of activations: 8 and 4 have static scales per channel group, 16 leaves them nearly exact (weights
@@ -61,7 +63,10 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
     .description("integer weights and activations in power-of-two channel groups (Tender, ISCA 2024)")
     .addHelpText("after", EXAMPLES)
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
-    .requiredOption("--text <file>", "calibration text, UTF-8, like what the model will see")
+    .requiredOption(
+      "--text <file>",
+      "calibration text, UTF-8, like what the model will see; .jsonl with prompt and answer: an example per segment",
+    )
     .requiredOption("--bits <n>", "bits of activations: 8, 4 or 16", bits(4, 8, 16))
     .option("--weight-bits <n>", "bits of weights: 8 or 4 (default: those of the activations)", bits(4, 8))
     .option(
@@ -77,6 +82,10 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
       )
         .choices(["up", "down", "search"])
         .default("up"),
+    )
+    .option(
+      "--attention",
+      "make the two products of attention of integers too (slower; the cache keeps floats)",
     )
     .option("--no-channel-bias", "do not centre channels before quantizing")
     .option("--no-head", "leave the output head as it is")
@@ -109,7 +118,9 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         chunkRows: flags.chunkRows,
         segmentTokens: flags.context,
         maxSegments: flags.segments,
+        examples: flags.text.endsWith(".jsonl"),
         threads: flags.threads ?? platform.coreCount,
+        attention: flags.attention,
         signal,
         onProgress: (done, total) => calibrating.update(done, total),
       }).finally(() => calibrating.end());
@@ -184,6 +195,9 @@ function readSettings(
       "compress tender: --chunk-rows means nothing with --bits 16, whose ranges are found per token",
     );
   }
+  if (flags.bits === 16 && flags.attention === true) {
+    throw new UsageError("compress tender: --attention needs activations of 8 or 4 bits, got --bits 16");
+  }
   if (flags.bits === 16 && flags.rounding === "search") {
     throw new UsageError(
       "compress tender: --rounding search means nothing with --bits 16, whose ranges are found per token",
@@ -195,6 +209,7 @@ function readSettings(
     groups,
     chunkRows: flags.chunkRows,
     channelBias: flags.channelBias,
+    attention: flags.attention,
     headBits: flags.head ? 8 : undefined,
   };
 }

@@ -7,7 +7,7 @@ import { keptForDensity } from "../methods/dynamic-input-pruning/densities.ts";
 import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/calibration.ts";
+import { cutSegments } from "../methods/tender/segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -104,7 +104,8 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
       );
       const recipe = await calibrate(terminal, method, flags, { file, program, text, kept, signal });
       await writeWithRecipes(terminal, file, [recipe], flags.out, signal);
-      const density = feedForwardWeights(rewriteColumns(program, recipe)) / feedForwardWeights(program);
+      const rewritten = rewriteColumns(program, recipe);
+      const density = feedForwardWeights(rewritten) / feedForwardWeights(rewritten, "prompt");
       if (flags.json === true) printJson(terminal, { out: flags.out, recipe, density });
       else {
         printNote(

@@ -10,7 +10,7 @@ import {
 } from "../methods/prosparse/perplexity-sparsity.ts";
 import { measureSparsity, type SparsityReport } from "../methods/prosparse/sparsity.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/calibration.ts";
+import { cutSegments } from "../methods/tender/segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";

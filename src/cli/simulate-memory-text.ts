@@ -1,7 +1,7 @@
 /** The report of `skim simulate memory` as text for people and as CSV for plots; both say that it is simulated. */
 import type { TraceHeader } from "../simulation/memory/column-trace.ts";
 import type { MemorySetting } from "../simulation/memory/memory-plan.ts";
-import type { SweepRow } from "../simulation/memory/memory-sweep.ts";
+import type { QualityNote, RatedRow } from "./simulate-memory-quality.ts";
 import type { Timing } from "../simulation/memory/transfer-time.ts";
 import { formatSize, formatTable, printLine, type Terminal } from "./terminal.ts";
 
@@ -16,7 +16,9 @@ export interface MemoryReport extends Omit<MemorySetting, "shape" | "dramBytes">
   readonly keyValueBits: number;
   readonly trace: TraceHeader;
   readonly seed: number;
-  readonly rows: readonly SweepRow[];
+  readonly rows: readonly RatedRow[];
+  /** How the rows' perplexities were measured, where they were. */
+  readonly quality?: QualityNote;
 }
 
 export function printMemoryReport(terminal: Terminal, report: MemoryReport): void {
@@ -40,7 +42,15 @@ export function printMemoryReport(terminal: Terminal, report: MemoryReport): voi
     terminal,
     `        sequences ${trace.sequences.length}, tokens ${tokens}, caches cold at each start`,
   );
-  printLine(terminal, formatTable(HEADER, rows.map(formatRow)));
+  if (report.quality !== undefined) {
+    const { model, context, characters, tokensScored } = report.quality;
+    printLine(
+      terminal,
+      `quality perplexity of ${model} measured on ${characters} characters (${tokensScored} predictions, hf windows of ${context}), caches in the loop`,
+    );
+  }
+  const rated = report.quality !== undefined;
+  printLine(terminal, formatTable(rated ? [...HEADER, "perplexity"] : HEADER, rows.map(formatRow)));
   if (rows.some(({ policy }) => policy === "belady")) {
     printLine(
       terminal,
@@ -65,7 +75,7 @@ const HEADER = [
   "memory",
 ];
 
-function formatRow(row: SweepRow): string[] {
+function formatRow(row: RatedRow): string[] {
   const { counts, slots, hitRate } = row;
   return [
     row.method,
@@ -81,10 +91,11 @@ function formatRow(row: SweepRow): string[] {
     row.tokensPerSecond.toFixed(3),
     `${row.firstTokenSeconds.toPrecision(3)} s`,
     formatSize(Math.round(row.memoryBytes)),
+    ...(row.perplexity === undefined ? [] : [row.perplexity.toFixed(3)]),
   ];
 }
 
-function formatPreference({ method, preference }: SweepRow): string {
+function formatPreference({ method, preference }: RatedRow): string {
   const { gamma, topM, fixedTopN, warmUp, alphaBlend } = preference;
   if (method !== "dip-ca") return method === "dip" ? "1" : "-";
   const parts = [topM === undefined ? String(gamma) : `top m ${topM}`];
@@ -96,7 +107,7 @@ function formatPreference({ method, preference }: SweepRow): string {
 
 /** All rows with units in the column names; numbers are written in full. */
 export function formatRowsAsCsv(report: MemoryReport): string {
-  const columns: [string, (row: SweepRow) => string | number][] = [
+  const columns: [string, (row: RatedRow) => string | number][] = [
     ["model", () => quote(report.trace.shape.name)],
     ["trace", () => quote(report.trace.origin)],
     ["timing", () => report.timing],
@@ -124,6 +135,7 @@ export function formatRowsAsCsv(report: MemoryReport): string {
     ["simulated_tokens_per_second", (row) => row.tokensPerSecond],
     ["simulated_first_token_seconds", (row) => row.firstTokenSeconds],
     ["memory_bytes", (row) => row.memoryBytes],
+    ["perplexity", (row) => row.perplexity ?? ""],
   ];
   const lines = report.rows.map((row) => columns.map(([, read]) => read(row)).join(","));
   return `${[columns.map(([name]) => name).join(","), ...lines].join("\n")}\n`;

@@ -8,7 +8,7 @@ import { REPLAY_POLICIES, type ReplayPolicy } from "../simulation/memory/cache-r
 import type { ColumnTrace, TraceHeader } from "../simulation/memory/column-trace.ts";
 import { DEVICE_NAMES, findDevice, type MemoryDevice } from "../simulation/memory/memory-devices.ts";
 import type { MemorySetting } from "../simulation/memory/memory-plan.ts";
-import { sweepMemory } from "../simulation/memory/memory-sweep.ts";
+import { type SweepRow, sweepMemory } from "../simulation/memory/memory-sweep.ts";
 import { createSyntheticTrace } from "../simulation/memory/synthetic-trace.ts";
 import { openTrace } from "../simulation/memory/trace-file.ts";
 import { TIMINGS, type Timing } from "../simulation/memory/transfer-time.ts";
@@ -17,10 +17,12 @@ import { names, realNumber, realNumbers, wholeNumber } from "./arguments.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { startProgress } from "./progress.ts";
+import { checkQualityFlags, type QualityFlags, rateRows, writePlots } from "./simulate-memory-quality.ts";
 import { formatRowsAsCsv, type MemoryReport, printMemoryReport } from "./simulate-memory-text.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
 
-interface MemoryFlags {
+interface MemoryFlags extends QualityFlags {
   readonly shape?: string;
   readonly trace: string;
   readonly device: string;
@@ -60,6 +62,7 @@ Examples:
   $ skim simulate memory --shape phi-3-medium --dram 4 --density 0.5 --policy none,lru,lfu,belady
   $ skim simulate memory --shape llama-3-8b --dram 2,3,4 --flash-bandwidth 1,2,4 --gamma 1,0.2 --out sweep.csv
   $ skim simulate memory --trace run.trace --density 0.4,0.5,0.6 --gamma 1,0.5,0.2 --json
+  $ skim simulate memory --trace run.trace --model llama.gguf --text test.txt --gamma 1,0.2 --plots plots
 
 What is simulated: a gated model larger than DRAM, decoding one token at a time with Dynamic Input Pruning. Attention,
 head, keys and values are pinned; what DRAM is left holds columns of the MLP matrices, equal bytes for each; missing
@@ -84,6 +87,7 @@ export function addSimulateMemoryCommand(group: Command, terminal: Terminal): vo
   addMethodFlags(command);
   addStorageFlags(command);
   addSyntheticFlags(command);
+  addQualityFlags(command);
   command
     .option("--seed <n>", "of synthetic scores and of scarce cache slots", wholeNumber(0, 0xffffffff), 0)
     .option("--out <file>", "also write all rows as CSV")
@@ -154,7 +158,16 @@ function addSyntheticFlags(command: Command): void {
     .option("--spread <x>", "synthetic: how unlike columns are", realNumber(0, 4), 0.5);
 }
 
+function addQualityFlags(command: Command): void {
+  command
+    .option("-m, --model <path>", "measure the perplexity of this model with each row's caches in the loop")
+    .option("--text <file>", "with --model: UTF-8 text to measure on, another than the trace's")
+    .option("--characters <n>", "with --model: of the text, so many from its start", wholeNumber(1))
+    .option("--plots <folder>", "with --model: perplexity against speed and memory as SVG files");
+}
+
 async function simulateMemory(terminal: Terminal, command: Command, flags: MemoryFlags): Promise<void> {
+  checkQualityFlags(flags);
   const { trace, source } = await openColumns(command, flags);
   try {
     await withInterrupt((signal) => runSweep(terminal, flags, trace, signal));
@@ -202,14 +215,35 @@ async function runSweep(
     ...setting,
     trace: trace.header,
     seed: flags.seed,
-    rows,
+    ...(await rate(terminal, flags, rows, trace.header, signal)),
   };
+  if (flags.plots !== undefined) {
+    const title = `${trace.header.shape.name} on ${device.name}, speed simulated`;
+    const files = await writePlots(flags.plots, report.rows, title);
+    printNote(terminal, `wrote ${files.join(" and ")}`);
+  }
   if (flags.out !== undefined) {
     await writeText(flags.out, formatRowsAsCsv(report));
     printNote(terminal, `wrote ${flags.out}: ${rows.length} rows`);
   }
   if (flags.json === true) printJson(terminal, report);
   else printMemoryReport(terminal, report);
+}
+
+/** The rows, with perplexities where --model and --text ask for them. */
+async function rate(
+  terminal: Terminal,
+  flags: MemoryFlags,
+  rows: readonly SweepRow[],
+  { shape }: TraceHeader,
+  signal: AbortSignal,
+): Promise<Pick<MemoryReport, "rows" | "quality">> {
+  const { model, text } = flags;
+  if (model === undefined || text === undefined) return { rows };
+  const read = (await readTextFlag(text, "--text")).slice(0, flags.characters);
+  return rateRows(terminal, { ...flags, model }, read, { rows, shape, signal }).catch((error: unknown) => {
+    throw signal.aborted ? new InterruptedError() : error;
+  });
 }
 
 /** The trace named by the flags, and the file behind it where there is one. */

@@ -91,5 +91,7 @@ export const SCHEMES: readonly Scheme[] = [
   tender("Tender W4A4 flat", 4, 4),
   tender("Tender W4A4 chunked", 4, 4, {}, true),
   tender("weights only W4A16", 4, 16),
+  emulated("groups of 32 W4A16", inputGroups(32), 4.5, 16),
   emulated("groups of 64 W4A16", inputGroups(64), 4.25, 16),
+  emulated("groups of 128 W4A16", inputGroups(128), 4.125, 16),
 ];

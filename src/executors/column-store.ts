@@ -20,6 +20,8 @@ export const COLUMN_GAP_BYTES = 16384;
 export interface StoredColumns {
   /** Names of the parts' weights in the program, in the op's order. */
   readonly weights: readonly string[];
+  /** 8 or 4 bits per weight. */
+  readonly storage: "q8" | "q4";
   /** Of each part. */
   readonly rows: number;
   readonly columns: number;

@@ -15,6 +15,7 @@ import { scaleCases } from "../kernels/scale/cases.ts";
 import { selectOutputsCases } from "../kernels/select-outputs/cases.ts";
 import { storeKeyValueCases } from "../kernels/store-key-value/cases.ts";
 import { tapeCases } from "../kernels/tape/cases.ts";
+import { tenderAttentionCases } from "../kernels/tender-attention/cases.ts";
 import { tenderLinearCases } from "../kernels/tender-linear/cases.ts";
 
 export function kernelCases(): readonly KernelCase[] {
@@ -28,6 +29,7 @@ export function kernelCases(): readonly KernelCase[] {
     ...ropeCases(),
     ...storeKeyValueCases(),
     ...attentionCases(),
+    ...tenderAttentionCases(),
     ...gluCases(),
     ...addCases(),
     ...scaleCases(),

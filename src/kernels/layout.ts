@@ -18,6 +18,10 @@ export const I16_HEADER_BYTES = 16;
 /** Integer weights with a scale per row: 8 rows of 32 columns, 8 and 4 bits, without anything in between. */
 export const T8_BLOCK_BYTES = 256;
 export const T4_BLOCK_BYTES = 128;
+/** 32 columns of 16-bit codes as bytes, low and high halves of 8 columns in turns, and a correction of each half. */
+export const SPLIT_BLOCK_BYTES = 72;
+/** The largest code whose halves are signed bytes: 127 * 256 + 127. */
+export const LARGEST_SPLIT_CODE = 32639;
 /** In front of tender activations, four entries each: scales (f32), chunks (i32), offset corrections (i32). */
 export const TENDER_HEADER_BYTES = 48;
 /** Query heads that the attention kernel handles together. */
@@ -27,6 +31,8 @@ export const ATTENTION_RUN = 4;
 export const COLUMN_UNIT_ROWS = 16;
 /** The same with 4 bits: two blocks of 32 rows. */
 export const Q4_COLUMN_UNIT_ROWS = 64;
+/** Inputs of 10 columns for 512 blocks, which are made at a time. */
+export const Q4_INPUT_BYTES = 10 * 512;
 /** Scratch of a thread for a chunk of columns: addresses and 16-bit inputs; the sums follow. */
 export const COLUMN_SCRATCH_BYTES = 1024;
 
@@ -45,6 +51,7 @@ export const ACTIVATIONS_I16 = 1;
 export const ACTIVATIONS_I8 = 2;
 export const ACTIVATIONS_T16 = 3;
 export const ACTIVATIONS_T8 = 4;
+export const ACTIVATIONS_SPLIT = 5;
 
 // Formats of keys and values.
 export const CACHE_F16 = 0;

@@ -113,7 +113,7 @@ export function applyRecipes(program: Program, file: ModelFile): Program {
 /** Codes without the recipe that gives them meaning would run as weights, and as nonsense. */
 function refuseStrayCodes(program: Program, file: ModelFile): void {
   for (const op of program.ops) {
-    if (op.kind === "tenderLinear") continue;
+    if (op.kind === "tenderLinear" || op.kind === "attention") continue;
     const stray = weightsOf(op).find(({ tensor }) => file.tensors.get(tensor)?.format.codes === true);
     if (stray !== undefined) {
       throw new UnsupportedError(

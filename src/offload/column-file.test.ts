@@ -23,10 +23,13 @@ async function tinyFile(): Promise<Uint8Array> {
 const read = (bytes: Uint8Array) => readColumnHeader(memorySource("tiny.columns", bytes));
 
 test("strides: rows to units of 16, columns to 512 bytes", () => {
-  expect(columnStride(11008, 2)).toBe(22016);
-  expect(columnStride(4096, 1)).toBe(4096);
-  expect(columnStride(17, 1)).toBe(512);
-  expect(columnStride(257, 2)).toBe(1024);
+  expect(columnStride(11008, 2, "q8")).toBe(22016);
+  expect(columnStride(4096, 1, "q8")).toBe(4096);
+  expect(columnStride(17, 1, "q8")).toBe(512);
+  expect(columnStride(257, 2, "q8")).toBe(1024);
+  // 4 bits: 2 x (344 shares in 352 bytes + 5504 bytes), and 128 + 2048, to multiples of 512.
+  expect(columnStride(11008, 2, "q4")).toBe(11776);
+  expect(columnStride(4096, 1, "q4")).toBe(2560);
 });
 
 test("every gated layer has its two ops, on pages, in the program's order", async () => {

@@ -3,15 +3,17 @@
  *   "SKIMCOLS", u32 version, u32 length of the JSON that follows, JSON, zeros up to a multiple of 4096,
  *   per op: columns [columns][stride] from a multiple of 4096 on, each padded to `stride` (a multiple of 512),
  *   then f32 scales [parts][columns].
- * A column holds its parts one after the other, codes of -127..127 [rows up to a multiple of 16], value = code * scale; two
- * codes are one i16, 256 * odd row + even row. These are the bytes that the column kernels read (kernels/linear-columns/layout.as.ts); nothing is converted on the way.
+ * A column of 8 bits (storage q8) holds its parts one after the other, codes of -127..127 [rows up to a multiple of 16],
+ * value = code * scale; two codes are one i16, 256 * odd row + even row. A column of 4 bits (q4) holds its parts' shares and
+ * then their nibbles, value = (nibble - 8) * share * scale. These are the bytes that the column kernels read
+ * (kernels/linear-columns/layout.as.ts); nothing is converted on the way.
  * Invariant: `model` is a digest of the checkpoint the columns were made from; a file of another model is refused.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
 import { COLUMN_ALIGNMENT, type StoredColumns } from "../executors/column-store.ts";
 import type { ModelFile } from "../formats/model-file.ts";
-import { COLUMN_UNIT_ROWS } from "../kernels/layout.ts";
+import { columnPartBytes, STORED_COLUMNS } from "../executors/wasm/column-layout.ts";
 import type { ByteSource } from "../platform/types.ts";
 import type { Weight } from "../program/program.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
@@ -32,7 +34,7 @@ const offset = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const headerSchema = z.strictObject({
   /** SHA-256 in hexadecimal digits, see `modelDigest`. */
   model: z.string().regex(/^[0-9a-f]{64}$/),
-  storage: z.literal("q8"),
+  storage: z.enum(["q8", "q4"]),
   ops: z
     .array(
       z.strictObject({
@@ -50,21 +52,25 @@ const headerSchema = z.strictObject({
 export type ColumnFileHeader = z.infer<typeof headerSchema>;
 export type ColumnFileOp = ColumnFileHeader["ops"][number];
 
+/** Bits per weight, by name of the kernels' format. */
+export type ColumnStorage = ColumnFileHeader["storage"];
+
 /** Bytes of a column of `parts` matrices with `rows` rows, padded. */
-export function columnStride(rows: number, parts: number): number {
-  return roundUp(parts * roundUp(rows, COLUMN_UNIT_ROWS), COLUMN_ALIGNMENT);
+export function columnStride(rows: number, parts: number, storage: ColumnStorage): number {
+  return roundUp(parts * columnPartBytes(rows, STORED_COLUMNS[storage]), COLUMN_ALIGNMENT);
 }
 
 /** The header of a file with these ops, and where its last byte is. */
 export function planColumnFile(
   model: string,
+  storage: ColumnStorage,
   ops: readonly (readonly Weight[])[],
 ): { readonly header: Uint8Array; readonly ops: readonly ColumnFileOp[]; readonly bytes: number } {
   const place = (start: number) => {
     let at = start;
     return ops.map((weights): ColumnFileOp => {
       const [{ rows, columns }] = weights;
-      const stride = columnStride(rows, weights.length);
+      const stride = columnStride(rows, weights.length, storage);
       const scales = at + columns * stride;
       const op = { weights: weights.map(({ name }) => name), rows, columns, stride, offset: at, scales };
       at = roundUp(scales + 4 * weights.length * columns, PAGE);
@@ -72,10 +78,10 @@ export function planColumnFile(
     });
   };
   // Offsets have more digits the longer the header; the space for the longest ones is enough for all.
-  const longest = encodeHeader({ model, storage: "q8", ops: place(Number.MAX_SAFE_INTEGER / 4) }).length;
+  const longest = encodeHeader({ model, storage, ops: place(Number.MAX_SAFE_INTEGER / 4) }).length;
   const start = roundUp(PREFIX_BYTES + longest, PAGE);
   const placed = place(start);
-  const text = encodeHeader({ model, storage: "q8", ops: placed });
+  const text = encodeHeader({ model, storage, ops: placed });
   const header = new Uint8Array(start);
   header.set(new TextEncoder().encode(MAGIC));
   const view = new DataView(header.buffer);
@@ -109,7 +115,8 @@ export async function readColumnHeader(source: ByteSource): Promise<ColumnFileHe
     const [issue] = outcome.error.issues;
     return fail(`header key ${issue.path.join(".")}: ${issue.message}`);
   }
-  for (const op of outcome.data.ops) checkPlace(op, source.size, fail);
+  const { ops, storage } = outcome.data;
+  for (const op of ops) checkPlace(op, storage, source.size, fail);
   return outcome.data;
 }
 
@@ -142,14 +149,22 @@ export async function modelDigest(model: ModelFile, weights: readonly Weight[]):
 }
 
 /** The op as executors know it. */
-export function storedColumns({ weights, rows, columns, stride, offset }: ColumnFileOp): StoredColumns {
-  return { weights, rows, columns, stride, offset };
+export function storedColumns(
+  { weights, rows, columns, stride, offset }: ColumnFileOp,
+  storage: ColumnStorage,
+): StoredColumns {
+  return { weights, storage, rows, columns, stride, offset };
 }
 
-function checkPlace(op: ColumnFileOp, fileBytes: number, fail: (problem: string) => never): void {
+function checkPlace(
+  op: ColumnFileOp,
+  storage: ColumnStorage,
+  fileBytes: number,
+  fail: (problem: string) => never,
+): void {
   const { weights, rows, columns, stride, offset, scales } = op;
   const [name] = weights;
-  const expected = columnStride(rows, weights.length);
+  const expected = columnStride(rows, weights.length, storage);
   if (stride !== expected) fail(`${name}: expected columns every ${expected} bytes, got ${stride}`);
   if (offset % PAGE !== 0) fail(`${name}: expected columns from a multiple of ${PAGE} on, got ${offset}`);
   const ends = [offset + columns * stride, scales + 4 * weights.length * columns];

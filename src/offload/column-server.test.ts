@@ -37,7 +37,7 @@ const valueAt = (offset: number) => (Math.floor(offset / STRIDE) * 7 + (offset %
 function serverWith(slots: number, policy: CausalPolicy, gamma: number, kept = 12) {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
   const site: FetchSite = {
-    stored: { weights: ["down"], rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
+    stored: { weights: ["down"], storage: "q8", rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
     rule: { kind: "topK", count: kept },
     followsResidual: true,
     slots,
@@ -167,7 +167,7 @@ test("inputs that are not finite are an error", () => {
 test("a failed read ahead fails the request that waits for it", () => {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
   const site = (name: string, transit: number): FetchSite => ({
-    stored: { weights: [name], rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
+    stored: { weights: [name], storage: "q8", rows: 500, columns: COLUMNS, stride: STRIDE, offset: OFFSET },
     rule: { kind: "topK", count: COLUMNS },
     followsResidual: true,
     slots: 0,

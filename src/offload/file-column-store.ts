@@ -95,7 +95,7 @@ export class FileColumnStore implements ColumnStore {
         candidate.weights.length === weights.length &&
         candidate.weights.every((name, i) => name === weights[i]),
     );
-    return op === undefined ? undefined : storedColumns(op);
+    return op === undefined ? undefined : storedColumns(op, this.#header.storage);
   }
 
   async checkModel(model: ModelFile): Promise<void> {

@@ -4,7 +4,7 @@
  * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
  */
 import { selectedShare } from "./column-ops.ts";
-import { programCaches, weightsOf } from "./dataflow.ts";
+import { choiceOps, programCaches, weightsOf } from "./dataflow.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
 
@@ -53,12 +53,13 @@ export interface CostModel {
 export function countCost(program: Program, model: CostModel): ProgramCost {
   const byKind = { attention: 0, feedForward: 0, head: 0, keyValue: 0, other: 0 };
   let multiplyAdds = 0;
+  const needless: ReadonlySet<Op> = model.phase === "prompt" ? choiceOps(program) : new Set();
   const ops = program.ops.map((op): OpCost => {
     const cost = {
       op,
       kind: readKind(op),
-      bytes: opBytes(op, model),
-      multiplyAdds: opMultiplyAdds(op, model),
+      bytes: needless.has(op) ? 0 : opBytes(op, model),
+      multiplyAdds: needless.has(op) ? 0 : opMultiplyAdds(op, model),
     };
     byKind[cost.kind] += cost.bytes;
     multiplyAdds += cost.multiplyAdds;
@@ -97,7 +98,8 @@ function opBytes(op: Op, model: CostModel): number {
   }
   if (op.kind === "attention") {
     const elements = 2 * op.cache.kvHeads * op.cache.headWidth; // one key and one value
-    return visible(op.window, model.attended) * elements * model.keyValueElementBytes;
+    const tables = weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
+    return visible(op.window, model.attended) * elements * model.keyValueElementBytes + tables;
   }
   if (op.kind === "tenderLinear") {
     return tenderBytes(op, model.weightBytes);

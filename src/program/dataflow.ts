@@ -2,6 +2,7 @@
  * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The validator, the
  * accounting and the executors ask here instead of each walking the op kinds again.
  */
+import { attentionWeights } from "./tender-attention.ts";
 import { tenderWeights } from "./tender-linear.ts";
 import { columnWeights } from "./column-ops.ts";
 import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
@@ -59,6 +60,8 @@ export function weightsOf(op: Op): readonly Weight[] {
       return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
     case "tenderLinear":
       return tenderWeights(op);
+    case "attention":
+      return attentionWeights(op);
     case "selectColumns":
     case "linearColumns":
     case "linearRows":
@@ -90,6 +93,26 @@ export function programBuffers(program: Program): readonly Buffer[] {
 export function programCaches(program: Program): readonly KeyValueCache[] {
   const caches = program.ops.map(cacheOf).filter((cache) => cache !== undefined);
   return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
+}
+
+/**
+ * Ops whose results serve choices of columns alone (predictors, activated gates): prompts, which choose nothing, do without
+ * them. Results that nobody reads are kept, as they may be looked at from outside.
+ */
+export function choiceOps({ ops }: Program): ReadonlySet<Op> {
+  const found = new Set<Op>();
+  const readers = new Map<string, "choices" | "others">();
+  for (const op of ops.toReversed()) {
+    const outs = buffersWritten(op);
+    const forChoices = outs.length > 0 && outs.every(({ name }) => readers.get(name) === "choices");
+    if (forChoices) found.add(op);
+    for (const { name } of outs) readers.delete(name);
+    for (const { name } of buffersRead(op)) {
+      if (op.kind !== "selectColumns" && !forChoices) readers.set(name, "others");
+      else if (!readers.has(name)) readers.set(name, "choices");
+    }
+  }
+  return found;
 }
 
 /** Token ids that a program knows: rows of its embedding, which its results need not be as wide as. */

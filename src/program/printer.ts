@@ -2,6 +2,7 @@
  * Text form of a program, one op per line with its shapes: `normed[T,64] = rmsNorm(hidden, layers.0.attention.norm)`.
  * Used by `inspect` and in the messages of the validator. T stands for the tokens of a step, R for its output rows.
  */
+import { describeAttentionCodes } from "./tender-attention.ts";
 import { describeTenderLinear } from "./tender-linear.ts";
 import { describeColumnOp } from "./column-ops.ts";
 import type { Activation, Buffer, Op, Program, RotaryTable, Weight } from "./program.ts";
@@ -34,7 +35,7 @@ export function describeOp(op: Op): string {
     case "storeKeyValue":
       return `${op.cache.name} = storeKeyValue(${op.key.name}, ${op.value.name})`;
     case "attention":
-      return `${shaped(op.out)} = attention(${op.query.name}, ${op.cache.name}, heads ${op.heads}/${op.cache.kvHeads} x ${op.cache.headWidth}${op.window === undefined ? "" : `, window ${op.window}`})`;
+      return `${shaped(op.out)} = attention(${op.query.name}, ${op.cache.name}, heads ${op.heads}/${op.cache.kvHeads} x ${op.cache.headWidth}${op.window === undefined ? "" : `, window ${op.window}`}${describeAttentionCodes(op)})`;
     case "glu":
       return `${shaped(op.out)} = ${activationName(op.activation)}(${op.gate.name}) * ${op.up.name}`;
     case "activate":

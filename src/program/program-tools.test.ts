@@ -7,7 +7,7 @@ import { createSyntheticCheckpoint, openSyntheticGguf } from "../models/syntheti
 import { syntheticShape } from "../models/synthetic/shape.ts";
 import { countCost, weightKind } from "./accounting.ts";
 import { ProgramBuilder } from "./builder.ts";
-import { programBuffers, programCaches, programWeights } from "./dataflow.ts";
+import { choiceOps, programBuffers, programCaches, programWeights } from "./dataflow.ts";
 import { printProgram } from "./printer.ts";
 import type { Op, Program, Weight } from "./program.ts";
 import { validateProgram } from "./validator.ts";
@@ -154,4 +154,30 @@ test("dataflow lists every weight, buffer and cache once", async () => {
     "selected",
     "logits",
   ]);
+});
+
+test("dataflow finds what serves choices alone, not what nobody reads", () => {
+  const builder = new ProgramBuilder();
+  const hidden = builder.embed(weight("embedding", 10, 4), "hidden", 2);
+  const wide = builder.linear(hidden, weight("wide", 4, 4), undefined, "wide");
+  const logits = builder.linear(wide, weight("head", 10, 4), undefined, "logits");
+  const { ops, ...program } = builder.finish({ name: "tiny", contextLength: 16 }, logits);
+  const buffer = (name: string) => ({ ...wide, name });
+  const relu = { kind: "relu" } as const;
+  const guess: Op[] = [
+    { kind: "linear", x: hidden, weight: weight("guess", 4, 4), bias: undefined, out: buffer("guess") },
+    { kind: "activate", x: buffer("guess"), out: buffer("score"), activation: relu },
+    { kind: "activate", x: buffer("guess"), out: buffer("seen from outside"), activation: relu },
+  ];
+  const choose: Op = {
+    kind: "selectColumns",
+    x: buffer("score"),
+    out: { name: "chosen", width: 4, rule: { kind: "topK", count: 2 } },
+  };
+  const found = (between: readonly Op[]) => [
+    ...choiceOps({ ...program, ops: ops.toSpliced(2, 0, ...between) }),
+  ];
+  expect(found([...guess, choose])).toEqual([guess[1]]);
+  expect(found([...guess.slice(0, 2), choose])).toEqual([guess[1], guess[0]]);
+  expect(found(guess)).toEqual([]);
 });

@@ -9,8 +9,10 @@
  */
 import type { ColumnOp } from "./column-ops.ts";
 
+import type { AttentionCodes } from "./tender-attention.ts";
 import type { TenderLinearOp } from "./tender-linear.ts";
 
+export type { AttentionCodes } from "./tender-attention.ts";
 export type { ActivationQuantizer, StaticQuantizer, TenderLinearOp } from "./tender-linear.ts";
 
 /** An activation [T or R, width]. */
@@ -122,6 +124,8 @@ export interface AttentionOp {
   /** Multiplies the scores, usually 1 / sqrt(d). */
   readonly scale: number;
   readonly window: number | undefined;
+  /** Both products of integers instead of floats; undefined for floats. */
+  readonly codes?: AttentionCodes | undefined;
 }
 
 /** out = activation(gate) * up; out may be gate or up. */

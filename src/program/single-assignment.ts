@@ -125,6 +125,11 @@ class Renamer {
   }
 
   #attention(op: AttentionOp): void {
+    if (op.codes !== undefined) {
+      throw new UnsupportedError(
+        "training: attention of integers has no gradient - train the model before compressing it",
+      );
+    }
     const stored = this.#stored.get(op.cache.name);
     if (stored === undefined) throw new Error(`differentiate: ${op.cache.name} is read before it is stored`);
     const { heads, scale, window } = op;

@@ -7,6 +7,7 @@ import { checkColumnOp } from "./column-ops.ts";
 import { buffersRead, buffersWritten, cacheOf, weightsOf } from "./dataflow.ts";
 import type { Buffer, Op, Program } from "./program.ts";
 import { describeOp } from "./printer.ts";
+import { checkAttentionCodes } from "./tender-attention.ts";
 import { checkTenderLinear } from "./tender-linear.ts";
 
 /** Throws Error on the first violation; returns the program for chaining. */
@@ -170,6 +171,7 @@ function checkShapes(op: Op, fail: Fail): void {
       expectSameShape("out", op.out, op.query, fail);
       expectEqual("query rows", op.query.rows, "tokens", fail);
       expectEqual("heads modulo kvHeads", op.heads % op.cache.kvHeads, 0, fail);
+      checkAttentionCodes(op, fail);
       return;
     case "glu":
       expectSameShape("up", op.up, op.gate, fail);

@@ -85,6 +85,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
         label: options.xLabel,
         labelAnchor: "center",
         labelArrow: "none",
+        labelOffset: 36,
         ticks: 6,
         tickFormat: (value: number) => String(Number(value.toPrecision(3))),
       }),

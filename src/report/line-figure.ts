@@ -77,6 +77,7 @@ export function lineSvg(series: readonly Series[], options: LineOptions): string
         label: options.xLabel,
         labelAnchor: "center",
         labelArrow: "none",
+        labelOffset: 36,
         ...(options.countsAlong === true ? { interval: 1, tickFormat: "d" } : { ticks: 8 }),
       }),
       Plot.axisY({ tickSize: 0, label: null, tickFormat: formatTick }),

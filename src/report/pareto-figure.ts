@@ -86,14 +86,20 @@ export function paretoSvg(points: readonly ParetoPoint[], options: ParetoOptions
     y,
     marks: [
       Plot.gridY({ stroke: GRID, strokeOpacity: 1 }),
-      Plot.axisX({ tickSize: 0, label: options.costLabel, labelAnchor: "center", labelArrow: "none" }),
+      Plot.axisX({
+        tickSize: 0,
+        label: options.costLabel,
+        labelAnchor: "center",
+        labelArrow: "none",
+        labelOffset: 36,
+      }),
       Plot.axisY({ tickSize: 0, label: null }),
       axisName(options.qualityLabel, LEFT),
       ...levelMarks(options),
       Plot.line(front, {
         x: "cost",
         y: "quality",
-        stroke: series.length > 1 ? FAINT : SERIES_COLOURS[0],
+        stroke: frontColour(series),
         strokeWidth: 1.5,
       }),
       ...points.map((point) =>
@@ -121,11 +127,16 @@ function legendOf(points: readonly ParetoPoint[], series: readonly string[], lin
       : []),
     ...rings.map((text) => ({
       text,
-      colour: series.length > 1 ? FAINT : SERIES_COLOURS[0],
+      colour: frontColour(series),
       symbol: "ring" as const,
     })),
-    ...(line ? [{ text: "nothing beats these", colour: FAINT, symbol: "line" as const }] : []),
+    ...(line ? [{ text: "nothing beats these", colour: frontColour(series), symbol: "line" as const }] : []),
   ];
+}
+
+/** Of what belongs to no series in particular. */
+function frontColour(series: readonly string[]): string {
+  return series.length > 1 ? FAINT : SERIES_COLOURS[0];
 }
 
 /** The names, each joined to its point where it had to go far. */

@@ -7,9 +7,6 @@
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
 
-const speed = z.object({ tokensPerSecond: z.number() });
-const medianSpeed = z.object({ tokensPerSecond: z.object({ median: z.number() }) });
-const roofline = z.object({ gigabytesPerSecond: z.number() });
 const modelFile = z.object({ file: z.string() });
 
 /** What every row says of itself. */
@@ -22,11 +19,22 @@ const origin = {
   machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }).optional(),
 };
 
+const offload = z.object({
+  ...origin,
+  model: z.string(),
+  name: z.string(),
+  budget: z.string(),
+  hitRate: z.number(),
+  fileBytesPerToken: z.number(),
+  memoryBytesPerToken: z.number(),
+  promptFileBytes: z.number(),
+  peakMemoryBytes: z.number(),
+});
+
 const schemas = {
   "variants/1": z.object({
     ...origin,
     protocol: z.string(),
-    threads: z.number(),
     variants: z
       .array(
         z.object({
@@ -37,7 +45,6 @@ const schemas = {
           tokensScored: z.number(),
           weightBytes: z.number(),
           bytesPerToken: z.number(),
-          decode: speed,
           ratioToFirst: z.number(),
         }),
       )
@@ -68,7 +75,7 @@ const schemas = {
             size: z.object({ readBytes: z.number() }),
           }),
         ),
-        chosen: z.object({ round: z.number(), speedBound: z.number(), speedRatio: z.number() }),
+        chosen: z.object({ round: z.number() }),
       }),
     ),
   }),
@@ -127,26 +134,27 @@ const schemas = {
   }),
   "peers/1": z.object({
     ...origin,
-    model: z.object({ file: z.string(), fileBytes: z.number() }),
+    model: modelFile,
     skim: z.object({ peakMemoryBytes: z.number(), weightBytes: z.number() }),
     llamaCpp: z.object({ peakMemoryBytes: z.number(), package: z.string() }),
     tests: z.array(
       z.object({
         name: z.string(),
-        skim: z.object({ ...medianSpeed.shape, rooflineShare: z.number().optional() }),
-        llamaCpp: z.object({ ...medianSpeed.shape, ratio: z.number() }),
+        skim: z.object({
+          tokensPerSecond: z.object({ median: z.number() }),
+          rooflineShare: z.number().optional(),
+        }),
+        llamaCpp: z.object({ ratio: z.number() }),
       }),
     ),
   }),
   "columns/1": z.object({
     ...origin,
     model: modelFile,
-    roofline,
     settings: z.array(
       z.object({
         density: z.number().nullable(),
         bytesPerToken: z.number(),
-        decode: speed,
         ratioToDense: z.number(),
       }),
     ),
@@ -171,15 +179,28 @@ const schemas = {
       }),
     ),
   }),
-  "offload/1": z.object({
+  "offload/1": offload,
+  "offload/2": offload,
+  "attention/1": z.object({
     ...origin,
-    model: z.string(),
-    name: z.string(),
-    budget: z.string(),
-    decodeTokensPerSecond: z.number(),
-    fileBytesPerToken: z.number(),
-    promptFileBytes: z.number(),
-    peakMemoryBytes: z.number(),
+    results: z.array(
+      z.object({ context: z.number(), share: z.number(), timeRatio: z.number(), byteRatio: z.number() }),
+    ),
+  }),
+  "sparsity/1": z.object({
+    ...origin,
+    models: z
+      .array(
+        z.object({
+          name: z.string(),
+          densePerplexity: z.number(),
+          zeros: z
+            .array(z.object({ text: z.string(), sparsity: z.number(), layers: z.array(z.number()) }))
+            .min(1),
+          pplPercent: z.object({ percent: z.number(), sparsity: z.number() }),
+        }),
+      )
+      .min(1),
   }),
   "simulated-memory/1": z.object({
     ...origin,
@@ -200,6 +221,9 @@ const schemas = {
           dramBytes: z.number(),
           flashBytesPerToken: z.number(),
           tokensPerSecond: z.number(),
+          /** Where quality was measured too. */
+          memoryBytes: z.number().optional(),
+          perplexity: z.number().optional(),
         }),
       )
       .min(1),
@@ -295,7 +319,8 @@ function keepNewest(rows: readonly RowOrigin[]): RowOrigin[] {
 
 function subjectOf(row: RowOrigin): string {
   const command = row.command?.replaceAll(/ --(?:rounds|repeats|repetitions|tokens) \S+/g, "");
-  // Rows of offload/1 hold one setting each and name it.
-  const setting = "name" in row ? String(row.name) : "";
-  return `${row.schema} ${command ?? ""} ${setting}`;
+  if (command !== undefined) return `${row.schema} ${command}`;
+  // Rows of offload hold one setting each, which names them instead of a command.
+  const { model, name, budget } = row as RowOrigin & Partial<ResultRow<"offload/1">>;
+  return `${row.schema.replace(/\/.*/, "")} ${model} ${name} ${budget}`;
 }

@@ -2,13 +2,14 @@
  * `skim report`: every figure that the rows of results allow, as one page. Each names the rows it is drawn from: their command,
  * date, commit and machine.
  */
-import { sensitivityFigures, sparsityFigure } from "./figures/layers.ts";
+import { sensitivityFigures, sparsityFigure, zerosFigures } from "./figures/layers.ts";
 import { type Figure, groupBy } from "./figures/figure.ts";
-import { memoryFigure } from "./figures/memory.ts";
+import { memoryFigure, offloadFigure } from "./figures/memory.ts";
 import { cacheFigures } from "./figures/cache.ts";
 import { quantizationFigures, spanQualityFigure, trimmingFigure, variantFigures } from "./figures/quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./figures/simulated.ts";
-import { peersFigure, speedFigure } from "./figures/speed.ts";
+import { attentionFigure, peersFigure, speedFigure } from "./figures/speed.ts";
+import { simulatedQualityFigures } from "./figures/simulated-quality.ts";
 import { escapeText, htmlPage, htmlTable } from "./page.ts";
 import type { ResultRows, RowOrigin } from "./result-rows.ts";
 
@@ -18,14 +19,18 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...variantFigures(rows),
     ...speedFigure(rows),
     ...peersFigure(rows),
+    ...attentionFigure(rows),
     ...memoryFigure(rows),
+    ...offloadFigure(rows),
     ...quantizationFigures(rows),
     ...sparsityFigure(rows),
+    ...zerosFigures(rows),
     ...sensitivityFigures(rows),
     ...trimmingFigure(rows),
     ...spanQualityFigure(rows),
     ...cacheFigures(rows),
     ...simulatedMemoryFigures(rows),
+    ...simulatedQualityFigures(rows),
     ...simulatedAcceleratorFigures(rows),
   ];
 }

@@ -84,6 +84,18 @@ describe("skim compress tender", () => {
     expect(inspection.formats.map(({ name }: { name: string }) => name)).toContain("I4");
   });
 
+  test("makes attention of integers too, in a folder that loads", async () => {
+    const outcome = await tender("all", "--bits", "8", "--attention", "--json");
+    expect(outcome.code).toBe(0);
+    const inspected = await skim(["inspect", "--model", path.join(folder, "all"), "--json"]);
+    const { program } = JSON.parse(inspected.stdout);
+    const attention = program.ops.filter((op: { text: string }) => op.text.includes("attention("));
+    expect(attention.length).toBeGreaterThan(0);
+    for (const op of attention) expect(op.text).toMatch(/codes to 127 in \d groups/);
+    const run = ["run", "--model", path.join(folder, "all"), "--prompt", "Once", "--max-tokens", "4"];
+    expect((await skim(run)).code).toBe(0);
+  });
+
   test("searches for the rounding that loses less", async () => {
     const outcome = await tender("searched", "--bits", "8", "--rounding", "search", "--json");
     expect(outcome.code).toBe(0);
@@ -105,6 +117,7 @@ describe("skim compress tender", () => {
       [["--bits", "8", "--text", short, "--chunk-rows", "64"], 2, /expected at least 64, one chunk of rows/],
       [["--bits", "8", "--groups", "10"], 2, /--groups 10, expected at most 9 for 8-bit activations/],
       [["--bits", "5"], 2, /argument .5. is invalid\. Expected one of/],
+      [["--bits", "16", "--attention"], 2, /--attention needs activations of 8 or 4 bits, got --bits 16/],
       [["--bits", "16", "--chunk-rows", "8"], 2, /--chunk-rows means nothing with --bits 16/],
       [["--bits", "8", "--text", path.join(folder, "none.txt")], 1, /the text cannot be read \(ENOENT\)/],
       [["--bits", "8", "--out", model], 1, /exists already, expected a new folder/],

@@ -167,6 +167,27 @@ describe("skim simulate record", () => {
     const [, none, plain, preferring] = report.rows;
     expect(none.hitRate).toEqual({ input: 0, glu: 0 });
     expect(preferring.flashBytesPerToken).toBeLessThan(plain.flashBytesPerToken);
+    const plots = path.join(folder, "plots");
+    const rated = ["--model", model, "--text", text, "--characters", "120", "--plots", plots];
+    const csv = path.join(folder, "rated.csv");
+    const outcome = await memory("--trace", trace, ...flags, ...rated, "--out", csv, "--json");
+    const { rows, quality } = JSON.parse(outcome.stdout);
+    expect(quality).toMatchObject({ protocol: "hf", characters: 120 });
+    const perplexities = rows.map(({ perplexity }: { perplexity: number }) => perplexity);
+    // Without preference the cache changes nothing; with it, other columns are chosen.
+    expect(perplexities[2]).toBe(perplexities[1]);
+    expect(new Set(perplexities).size).toBe(1 + 2 * 2);
+    expect(perplexities.every((perplexity: number) => perplexity > 1)).toBe(true);
+    expect((await readFile(csv, "utf8")).split("\n")[1].split(",").at(-1)).toBe(String(perplexities[0]));
+    const speed = await readFile(path.join(plots, "perplexity.speed.svg"), "utf8");
+    expect(speed).toMatch(/^<svg|^<\?xml/);
+    expect(speed).toContain("simulated tokens per second");
+    expect(await readFile(path.join(plots, "perplexity.memory.svg"), "utf8")).toContain(
+      "MB that decoding reads",
+    );
+    expect((await memory("--trace", trace, "--model", model)).stderr).toMatch(
+      /--model and --text belong together/,
+    );
     const short = await skim([...record, "--sequences", "500"]);
     expect(short.code).toBe(2);
     expect(short.stderr).toMatch(/the text has \d+ tokens, expected at least/);

@@ -129,6 +129,25 @@ describe("gamma 1 equals columns in memory bit for bit", () => {
     );
   }
 
+  test.each([1, 3])("columns of 4 bits, %d threads", async (threads) => {
+    const nibbles = path.join(folder, "nibbles.columns");
+    await writeColumnFile(file, dense, await createFileSink(nibbles), { storage: "q4" });
+    for (const recipe of [SPARSE, freeRecipe(1, 1), THRESHOLDS]) {
+      const program = rewriteColumns(dense, recipe);
+      const kept: Partial<ExecutorOptions> = { threads, weightFormat: "q4" };
+      const inside = await createWasmExecutor(nodePlatform(), program, file, { ...OPTIONS, ...kept });
+      const expected = await decode(inside);
+      const read = inside.columnBytesRead();
+      await inside.dispose();
+      for (const policy of ["none", "lfu"] as const) {
+        const executor = await offloaded(program, { budgetBytes: AMPLE, policy }, kept, nibbles);
+        expect(await decode(executor)).toEqual(expected);
+        expect(executor.columnBytesRead()).toBe(read);
+        await executor.dispose();
+      }
+    }
+  });
+
   test.each([1, 3])("%d threads, one reader and several", async (threads) => {
     const program = rewriteColumns(dense, SPARSE);
     const expected = await inMemory(program);

@@ -83,7 +83,7 @@ const CASES: readonly Case[] = [
     codeBits: 4,
     quantizer: { limit: 127, groups: 9, chunks: 1, bias: true },
     offset: true,
-    kernel: "t4_t16",
+    kernel: "t4_split",
   },
   {
     rows: 17,
@@ -91,9 +91,11 @@ const CASES: readonly Case[] = [
     codeBits: 4,
     quantizer: { limit: 127, groups: 4, chunks: 3, bias: true },
     offset: true,
-    kernel: "t4_t16",
+    kernel: "t4_split",
   },
+  { rows: 25, columns: 74, codeBits: 4, quantizer: { limit: 32639 }, offset: true, kernel: "t4_split" },
   { rows: 25, columns: 74, codeBits: 4, quantizer: { limit: 32767 }, offset: true, kernel: "t4_t16" },
+  { rows: 57, columns: 1030, codeBits: 4, quantizer: { limit: 20000 }, offset: false, kernel: "t4_split" },
   { rows: 1, columns: 2, codeBits: 4, quantizer: { limit: 32767 }, offset: false, kernel: "t4_t16" },
   {
     rows: 24,
@@ -126,7 +128,7 @@ const CASES: readonly Case[] = [
     codeBits: 4,
     quantizer: { limit: 7, groups: 6, chunks: 1, bias: false },
     offset: false,
-    kernel: "t4_t16",
+    kernel: "t4_split",
   },
 ];
 

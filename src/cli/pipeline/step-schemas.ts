@@ -150,7 +150,7 @@ const drop = z
 const tender = z
   .strictObject({
     step: z.literal("tender"),
-    text: file("calibration text"),
+    text: file("calibration text, or .jsonl with prompt and answer"),
     bits: z.union([z.literal(4), z.literal(8), z.literal(16)]).describe("bits of activations"),
     weightBits: z
       .union([z.literal(4), z.literal(8)])
@@ -163,6 +163,7 @@ const tender = z
       .optional()
       .describe("group ranges cover the calibration, clip, or whatever loses less"),
     channelBias: z.boolean().optional().describe("centre channels before quantizing"),
+    attention: z.literal(true).optional().describe("make attention's products of integers too"),
     head: z.boolean().optional().describe("quantize the output head too"),
     context: z.int().min(2).optional().describe("tokens per calibration segment"),
     segments: count("most segments of the text to use"),

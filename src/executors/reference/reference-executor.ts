@@ -17,6 +17,7 @@ import { scale } from "../../kernels/scale/reference.ts";
 import { selectAboveAmong, selectByRule, selectTopAmong } from "../../kernels/select-columns/reference.ts";
 import { selectOutputs } from "../../kernels/select-outputs/reference.ts";
 import { type CacheArrays, storeKeyValue } from "../../kernels/store-key-value/reference.ts";
+import { type AttentionTables, tenderAttention } from "../../kernels/tender-attention/reference.ts";
 import {
   quantizeDynamic,
   type QuantizedRows,
@@ -308,10 +309,31 @@ export class ReferenceExecutor implements Executor {
     const shape = { heads, kvHeads, headWidth, scale: scoreScale, window };
     const cache = this.#cache(op.cache);
     const [out, query] = [this.#buffer(op.out, step), this.#buffer(op.query, step)];
+    const tables = this.#attentionTables(op);
     for (let t = 0; t < step.tokens.length; t++) {
-      attention(out, query, cache, step.slots, step.positions, shape, t, t + 1, step.visible);
+      if (tables === undefined) {
+        attention(out, query, cache, step.slots, step.positions, shape, t, t + 1, step.visible);
+      } else {
+        const slotRow = step.slots[t] * cache.contextLength;
+        const row = { t, slotRow, position: step.positions[t], visible: step.visible?.[t] };
+        tenderAttention(out, query, cache, shape, tables, row);
+      }
       await pacer.pause();
     }
+  }
+
+  #attentionTables({ codes }: AttentionOp): AttentionTables | undefined {
+    if (codes === undefined) return undefined;
+    const { limit, scoreGroups } = codes;
+    return {
+      limit,
+      scoreGroups,
+      queryBias: this.#weight(codes.queryBias.name),
+      queryExponents: this.#weight(codes.queryExponents.name),
+      queryScales: this.#weight(codes.queryScales.name),
+      keyBias: this.#weight(codes.keyBias.name),
+      valueScales: this.#weight(codes.valueScales.name),
+    };
   }
 
   #chosen({ name }: Selection): Int32Array | "all" {

@@ -9,6 +9,7 @@ import {
   I16_HEADER_BYTES,
   PANEL_ROWS,
   Q4_COLUMN_UNIT_ROWS,
+  Q4_INPUT_BYTES,
   Q8_BLOCK_BYTES,
   TILE_TOKENS,
   WEIGHT_BF16,
@@ -70,8 +71,7 @@ const BF16: ColumnLayout = {
   rowFormat: bf16,
   elementBytes: 2,
 };
-/** How columns lie in a column file. */
-export const STORED_COLUMNS: ColumnLayout = {
+const Q8: ColumnLayout = {
   ...F32,
   name: "q8",
   kernels: { decode: "linear_columns_q8_i16", batch: "linear_q8_i16_tile" },
@@ -91,13 +91,16 @@ const Q4: ColumnLayout = {
   scaled: true,
 };
 
+/** How columns lie in a column file: as in memory. */
+export const STORED_COLUMNS = { q8: Q8, q4: Q4 } as const;
+
 /** The file's own float format where it has one; otherwise codes of 8 bits with a scale per column. */
 export function columnLayout(
   fileFormat: WeightFormat,
   forced: ExecutorOptions["weightFormat"],
 ): ColumnLayout {
-  if (forced !== "auto") return { f32: F32, f16: F16, q8: STORED_COLUMNS, q4: Q4 }[forced];
-  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? STORED_COLUMNS;
+  if (forced !== "auto") return { f32: F32, f16: F16, q8: Q8, q4: Q4 }[forced];
+  return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? Q8;
 }
 
 /** The parts of one op, placed together. */
@@ -120,13 +123,18 @@ export function unitCount(rows: number, { unitRows }: ColumnLayout): number {
   return Math.ceil(rows / unitRows);
 }
 
+/** Bytes of one part of a column of that many rows, without its scale. */
+export function columnPartBytes(rows: number, layout: ColumnLayout): number {
+  return partBytes(unitCount(rows, layout), layout);
+}
+
 /** Bytes of one part of a column in `units` of rows, without its scale. */
 function partBytes(units: number, { unitRows, elementBytes, name }: ColumnLayout): number {
   return units * unitRows * elementBytes + (name === "q4" ? q4ShareBytes(units) : 0);
 }
 
 /** Shares of a scale, a byte per 32 rows, in 16 bytes. */
-function q4ShareBytes(units: number): number {
+export function q4ShareBytes(units: number): number {
   return 16 * Math.ceil((units * Q4_COLUMN_UNIT_ROWS) / 32 / 16);
 }
 
@@ -136,7 +144,7 @@ export function columnBytes(weights: readonly Weight[], layout: ColumnLayout) {
   const scales = layout.scaled ? 64 * Math.ceil((4 * weights.length * columns) / 64) : 0;
   return {
     scales,
-    data: weights.length * columns * partBytes(unitCount(rows, layout), layout),
+    data: weights.length * columns * columnPartBytes(rows, layout),
   };
 }
 
@@ -181,8 +189,8 @@ export function unitPlaceQ4(
 export function columnScratchBytes({ rows, columns }: Weight, parts: number): number {
   // A chunk's sums, i16 or f32, and the integers' totals.
   const rowsDecoded = Q4_COLUMN_UNIT_ROWS * Math.ceil(rows / Q4_COLUMN_UNIT_ROWS);
-  // 4-bit columns also have an offset (2 bytes) and 10 inputs per 32 rows.
-  const blockBytes = 16 * Math.ceil(rowsDecoded / 32 / 16) * (2 * parts + 10);
+  // 4-bit columns also have an offset of 2 bytes per 32 rows, and inputs of a run of rows.
+  const blockBytes = 2 * 16 * Math.ceil(rowsDecoded / 32 / 16) * parts + Q4_INPUT_BYTES;
   const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * rowsDecoded + blockBytes;
   const blocks = Math.ceil(columns / BLOCK_COLUMNS);
   const panel = Math.max(blocks * Q8_BLOCK_BYTES, 4 * PANEL_ROWS * columns);

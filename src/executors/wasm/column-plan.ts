@@ -133,8 +133,8 @@ export function placeFetched(
 
 /** Parts may come in different formats; the first one's decides. */
 function layoutOf(op: LinearColumnsOp, file: ModelFile, options: ExecutorOptions): ColumnLayout {
-  if (options.columnStore?.find(op.parts.map(({ weight }) => weight.name)) !== undefined)
-    return STORED_COLUMNS;
+  const stored = options.columnStore?.find(op.parts.map(({ weight }) => weight.name));
+  if (stored !== undefined) return STORED_COLUMNS[stored.storage];
   const tensor = file.tensors.get(op.parts[0].weight.tensor);
   if (tensor === undefined)
     throw new Error(`wasm executor: program names unknown tensor ${op.parts[0].weight.tensor}`);

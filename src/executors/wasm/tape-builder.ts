@@ -4,6 +4,7 @@
  * than meeting; with many the tokens are shared out. Barriers are placed by the hazard tracker, never by hand.
  */
 import * as layout from "../../kernels/layout.ts";
+import { choiceOps } from "../../program/dataflow.ts";
 import type {
   ActivateOp,
   Activation,
@@ -21,6 +22,7 @@ import type {
   SelectOutputsOp,
   StoreKeyValueOp,
 } from "../../program/program.ts";
+import { attentionWeights } from "../../program/tender-attention.ts";
 import { appendLinearColumns, appendSelectColumns } from "./column-tape.ts";
 import type { Access } from "./hazards.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
@@ -40,7 +42,11 @@ import { panelCount } from "./weight-layout.ts";
 
 export function buildTape(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode): Tape {
   const tape = new TapeWriter(program, plan, options, mode);
-  for (const [i, op] of program.ops.entries()) appendOp(tape, op, program.ops[i + 1]);
+  const needless: ReadonlySet<Op> = mode === "batch" ? choiceOps(program) : new Set();
+  for (const [i, op] of program.ops.entries()) {
+    if (needless.has(op)) tape.kernels.push("none");
+    else appendOp(tape, op, program.ops[i + 1]);
+  }
   return tape.finish();
 }
 
@@ -239,7 +245,10 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
   const access: Access = `heads/${op.heads}`;
   // Where the threads divide the key/value heads evenly, each reads only what it stored itself.
   const own = kvHeads % tape.options.threads === 0;
-  tape.kernels.push(`attention_${tape.options.keyValueFormat}_f32`);
+  const { keyValueFormat } = tape.options;
+  tape.kernels.push(
+    op.codes === undefined ? `attention_${keyValueFormat}_f32` : `tender_attention_${keyValueFormat}`,
+  );
   tape.emit(
     layout.OP_ATTENTION,
     [
@@ -259,6 +268,7 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
       tape.float(op.scale),
       tape.plan.scratch,
       tape.plan.scratchStride,
+      ...attentionTables(tape, op),
     ],
     {
       reads: [
@@ -268,6 +278,17 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
       writes: [{ region: op.out.name, access }],
     },
   );
+}
+
+/** Tables of integer products, zeros for floats. */
+function attentionTables(tape: TapeWriter, op: AttentionOp): number[] {
+  const { codes } = op;
+  if (codes === undefined) return new Array<number>(7).fill(0);
+  return [
+    ...attentionWeights(op).map(({ name }) => tape.address(name)),
+    tape.float(codes.limit),
+    codes.scoreGroups,
+  ];
 }
 
 function appendGlu(tape: TapeWriter, op: GluOp): void {

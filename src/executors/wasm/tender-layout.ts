@@ -3,10 +3,13 @@
  * prepared activations of 16 or 8 bits (kernels/tender-linear/activations.as.ts).
  */
 import {
+  ACTIVATIONS_SPLIT,
   ACTIVATIONS_T8,
   ACTIVATIONS_T16,
   BLOCK_COLUMNS,
   I8_BLOCK_BYTES,
+  LARGEST_SPLIT_CODE,
+  SPLIT_BLOCK_BYTES,
   T4_BLOCK_BYTES,
   T8_BLOCK_BYTES,
   TENDER_HEADER_BYTES,
@@ -35,6 +38,14 @@ export const T16_ACTIVATIONS: ActivationLayout = {
   tileBytes: (columns) => TENDER_HEADER_BYTES + 2 * storedColumns(columns) * TILE_TOKENS,
 };
 
+/** Rows by halves of codes (t16 without relaxed SIMD, which is smaller), tiles as in t16. */
+const SPLIT_ACTIVATIONS: ActivationLayout = {
+  name: "split",
+  code: ACTIVATIONS_SPLIT,
+  rowBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * SPLIT_BLOCK_BYTES,
+  tileBytes: T16_ACTIVATIONS.tileBytes,
+};
+
 const T8_ACTIVATIONS: ActivationLayout = {
   name: "t8",
   code: ACTIVATIONS_T8,
@@ -57,15 +68,17 @@ export const TENDER_LAYOUTS: readonly WeightLayout[] = [
     code: WEIGHT_T4,
     rowFormat: i4,
     packKernel: "pack_t4",
-    activations: T16_ACTIVATIONS,
+    activations: SPLIT_ACTIVATIONS,
     activationFactor: 1,
     panelBytes: (columns) => blocks(columns) * T4_BLOCK_BYTES,
   },
 ];
 
-/** 8-bit codes where the shifted ones fit and the weights have kernels for them, 16-bit ones otherwise. */
+/** What 4-bit weights multiply: bytes where shifted codes fit, two bytes a code while decoding where those do. */
 export function tenderActivations(op: TenderLinearOp): ActivationLayout {
-  return op.codeBits === 4 && largestCode(op) <= 127 ? T8_ACTIVATIONS : T16_ACTIVATIONS;
+  const largest = largestCode(op);
+  if (op.codeBits === 8 || largest > LARGEST_SPLIT_CODE) return T16_ACTIVATIONS;
+  return largest <= 127 ? T8_ACTIVATIONS : SPLIT_ACTIVATIONS;
 }
 
 /** Whether batches may add codes in pairs before multiplying (kernels/tender-linear/strassen.as.ts). */

@@ -33,7 +33,7 @@ import { TENDER_LAYOUTS } from "./tender-layout.ts";
 
 /** What activations look like in front of a linear op. */
 export interface ActivationLayout {
-  readonly name: "f32" | "i16" | "i8" | "t16" | "t8";
+  readonly name: "f32" | "i16" | "i8" | "t16" | "t8" | "split";
   readonly code: number;
   readonly rowBytes: (columns: number) => number;
   readonly tileBytes: (columns: number) => number;

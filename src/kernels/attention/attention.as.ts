@@ -28,7 +28,7 @@ const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 
 /** Minus infinity where a position lies outside [start, end). */
 // @ts-ignore: decorator
-@inline function hideOutside(scores: v128, position: i32, offset: u32, start: i32, end: i32): v128 {
+@inline export function hideOutside(scores: v128, position: i32, offset: u32, start: i32, end: i32): v128 {
   const at = i32x4.add(v128.load(LANES + offset), i32x4.splat(position));
   const visible = v128.and(i32x4.ge_s(at, i32x4.splat(start)), i32x4.lt_s(at, i32x4.splat(end)));
   return v128.bitselect(scores, f32x4.splat(-Infinity), visible);
@@ -134,7 +134,7 @@ const SINK = memory.data(16, 16);
 
 /** Replaces scores by e^(score - max) * factor; returns the sum of the unscaled exponentials. */
 // @ts-ignore: decorator
-@inline function exponentiate(from: usize, to: usize, factor: f32): f32 {
+@inline export function exponentiate(from: usize, to: usize, factor: f32): f32 {
   let largest = f32x4.splat(-Infinity);
   for (let p = from; p < to; p += 16) largest = f32x4.pmax(largest, v128.load(p));
   largest = f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
@@ -238,7 +238,7 @@ const SINK = memory.data(16, 16);
 
 /** Bytes that the scores of positions [start, end) take: whole panels. */
 // @ts-ignore: decorator
-@inline function panelScores(start: i32, end: i32): usize {
+@inline export function panelScores(start: i32, end: i32): usize {
   return <usize>(((end + 7) & ~7) - (start & ~7)) << 2;
 }
 

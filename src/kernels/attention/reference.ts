@@ -78,7 +78,7 @@ function attendHead(
 }
 
 /** Positions of the intervals from `first` on. */
-function positionsOf(intervals: readonly Interval[], first: number): Int32Array {
+export function positionsOf(intervals: readonly Interval[], first: number): Int32Array {
   return Int32Array.from(
     intervals.flatMap(({ start, end }) => {
       const from = Math.max(start, first);

@@ -124,9 +124,7 @@ function productCase(
 function exactCodesCase(storage: "q8" | "q4", rows: number, columns: number, kept: number): KernelCase {
   const [name, largest, bound] =
     storage === "q8" ? ["q8_i16", 127, PRODUCT_BOUND] : ["q4_i8", 7, Q4_PRODUCT_BOUND];
-  const builder = new CaseBuilder(
-    `linearColumns ${name} of exact codes ${rows} x ${columns}, ${kept} kept`,
-  );
+  const builder = new CaseBuilder(`linearColumns ${name} of exact codes ${rows} x ${columns}, ${kept} kept`);
   const x = builder.input(
     "x",
     inputRows((stream, count) => builder.random(stream, count), columns),

@@ -11,6 +11,10 @@ import {
 /** The largest input of a chunk, as the kernel holds it before multiplying by 256 * the share of a block. */
 const INPUT_LIMIT: f32 = 16256;
 
+/** Blocks whose inputs are made at a time, and the bytes they take for a pair of columns. */
+const RUN_BLOCKS: usize = 512;
+const PAIR_INPUTS: usize = 1024;
+
 /** Pairs of bytes of x times pairs of nibbles, added up in 16 bits. */
 // @ts-ignore: decorator
 @inline function dotPairs(x: v128, nibbles: v128): v128 {
@@ -36,8 +40,8 @@ const INPUT_LIMIT: f32 = 16256;
 }
 
 /**
- * sums [blocks][32 rows], i16, += 10 columns, whose nibbles lie at `columns` + offset, times the byte inputs at x
- * [blocks][10].
+ * sums [blocks][32 rows], i16, += 10 columns, whose nibbles lie at `columns` + offset, times pairs of byte inputs at x
+ * [5][PAIR_INPUTS]; blocks is even. Half a block of all columns at a time keeps two sums in registers, not four.
  */
 function addGroup(columns: usize, offset: usize, blocks: usize, x: usize, sums: usize): void {
   let p0 = load<usize>(columns) + offset, p1 = load<usize>(columns, 4) + offset;
@@ -46,53 +50,63 @@ function addGroup(columns: usize, offset: usize, blocks: usize, x: usize, sums: 
   let p6 = load<usize>(columns, 24) + offset, p7 = load<usize>(columns, 28) + offset;
   let p8 = load<usize>(columns, 32) + offset, p9 = load<usize>(columns, 36) + offset;
   const mask = nibbleMask();
-  for (const end = sums + (blocks << 6); sums < end; sums += 64) {
-    let s0 = v128.load(sums), s1 = v128.load(sums, 16), s2 = v128.load(sums, 32), s3 = v128.load(sums, 48);
-    let a = v128.load(p0), b = v128.load(p1), l = low(a, b), h = high(a, b), y = v128.load16_splat(x);
-    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
-    a = v128.load(p2), b = v128.load(p3), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 2);
-    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
-    a = v128.load(p4), b = v128.load(p5), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 4);
-    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
-    a = v128.load(p6), b = v128.load(p7), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 6);
-    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
-    a = v128.load(p8), b = v128.load(p9), l = low(a, b), h = high(a, b), y = v128.load16_splat(x, 8);
-    s0 = addLow(s0, l, y, mask), s1 = addLow(s1, h, y, mask), s2 = addHigh(s2, l, y, mask), s3 = addHigh(s3, h, y, mask);
-    v128.store(sums, s0), v128.store(sums, s1, 16), v128.store(sums, s2, 32), v128.store(sums, s3, 48);
-    p0 += 16, p1 += 16, p2 += 16, p3 += 16, p4 += 16, p5 += 16, p6 += 16, p7 += 16, p8 += 16, p9 += 16;
-    x += GROUP;
+  for (const end = sums + (blocks << 6); sums < end; sums += 128) {
+    let s = v128.load(sums), t = v128.load(sums, 32), v: v128, y: v128;
+    v = low(v128.load(p0), v128.load(p1)), y = v128.load16_splat(x, 0 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p2), v128.load(p3)), y = v128.load16_splat(x, 1 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p4), v128.load(p5)), y = v128.load16_splat(x, 2 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p6), v128.load(p7)), y = v128.load16_splat(x, 3 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p8), v128.load(p9)), y = v128.load16_splat(x, 4 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v128.store(sums, s), v128.store(sums, t, 32);
+    s = v128.load(sums, 16), t = v128.load(sums, 48);
+    v = high(v128.load(p0), v128.load(p1)), y = v128.load16_splat(x, 0 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p2), v128.load(p3)), y = v128.load16_splat(x, 1 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p4), v128.load(p5)), y = v128.load16_splat(x, 2 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p6), v128.load(p7)), y = v128.load16_splat(x, 3 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p8), v128.load(p9)), y = v128.load16_splat(x, 4 * PAIR_INPUTS), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v128.store(sums, s, 16), v128.store(sums, t, 48);
+    s = v128.load(sums, 64), t = v128.load(sums, 96);
+    v = low(v128.load(p0, 16), v128.load(p1, 16)), y = v128.load16_splat(x, 0 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p2, 16), v128.load(p3, 16)), y = v128.load16_splat(x, 1 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p4, 16), v128.load(p5, 16)), y = v128.load16_splat(x, 2 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p6, 16), v128.load(p7, 16)), y = v128.load16_splat(x, 3 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = low(v128.load(p8, 16), v128.load(p9, 16)), y = v128.load16_splat(x, 4 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v128.store(sums, s, 64), v128.store(sums, t, 96);
+    s = v128.load(sums, 80), t = v128.load(sums, 112);
+    v = high(v128.load(p0, 16), v128.load(p1, 16)), y = v128.load16_splat(x, 0 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p2, 16), v128.load(p3, 16)), y = v128.load16_splat(x, 1 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p4, 16), v128.load(p5, 16)), y = v128.load16_splat(x, 2 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p6, 16), v128.load(p7, 16)), y = v128.load16_splat(x, 3 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v = high(v128.load(p8, 16), v128.load(p9, 16)), y = v128.load16_splat(x, 4 * PAIR_INPUTS + 2), s = addLow(s, v, y, mask), t = addHigh(t, v, y, mask);
+    v128.store(sums, s, 80), v128.store(sums, t, 112);
+    p0 += 32, p1 += 32, p2 += 32, p3 += 32, p4 += 32, p5 += 32, p6 += 32, p7 += 32, p8 += 32, p9 += 32;
+    x += 4;
   }
 }
 
 /** Eight blocks' inputs of one column: its own, as i16, times their shares, rounded to a byte. */
 // @ts-ignore: decorator
 @inline function blockInputs(shares: usize, input: v128): v128 {
-  const product = i16x8.q15mulr_sat_s(i16x8.shl(v128.load8x8_u(shares), 7), input);
+  const share = i16x8.shl(v128.load8x8_u(shares), 7);
+  const product = ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_q15mulr_s(share, input) : i16x8.q15mulr_sat_s(share, input);
   return i16x8.shr_s(i16x8.add(product, i16x8.splat(64)), 7);
 }
 
-/** Inputs of a group at `words` (i16 [10]) times the shares of its columns' blocks -> bytes at x [blocks][10]; offsets [blocks], i16, -= 8 * all. */
+/**
+ * Inputs of a group at `words` (i16 [10]) times the shares of its columns' blocks -> pairs of bytes at x [5][PAIR_INPUTS];
+ * offsets [blocks], i16, -= 8 * all.
+ */
 function spreadInputs(columns: usize, offset: usize, blocks: usize, words: usize, x: usize, offsets: usize): void {
-  for (let block: usize = 0; block < blocks; block += 8) {
-    let sum = i16x8.splat(0);
-    const to = x + block * GROUP;
-    for (let i: usize = 0; i < <usize>GROUP; i += 2) {
-      const at = columns + (i << 2), from = offset + block, target = to + i;
-      const a = blockInputs(load<usize>(at) + from, v128.load16_splat(words + (i << 1)));
-      const b = blockInputs(load<usize>(at, 4) + from, v128.load16_splat(words + (i << 1), 2));
-      const pairs = v128.or(v128.and(a, i16x8.splat(0xff)), i16x8.shl(b, 8));
-      sum = i16x8.add(sum, i16x8.add(a, b));
-      v128.store_lane<i16>(target, pairs, 0);
-      v128.store_lane<i16>(target, pairs, 1, 10);
-      v128.store_lane<i16>(target, pairs, 2, 20);
-      v128.store_lane<i16>(target, pairs, 3, 30);
-      v128.store_lane<i16>(target, pairs, 4, 40);
-      v128.store_lane<i16>(target, pairs, 5, 50);
-      v128.store_lane<i16>(target, pairs, 6, 60);
-      v128.store_lane<i16>(target, pairs, 7, 70);
+  const bytes = i16x8.splat(0xff);
+  for (let i: usize = 0; i < <usize>GROUP; i += 2) {
+    const shares0 = load<usize>(columns + (i << 2)) + offset, shares1 = load<usize>(columns + (i << 2), 4) + offset;
+    const input0 = v128.load16_splat(words + (i << 1)), input1 = v128.load16_splat(words + (i << 1), 2);
+    for (let block: usize = 0; block < blocks; block += 8) {
+      const a = blockInputs(shares0 + block, input0), b = blockInputs(shares1 + block, input1), total = offsets + (block << 1);
+      v128.store(x + (block << 1), v128.or(v128.and(a, bytes), i16x8.shl(b, 8)));
+      v128.store(total, i16x8.sub(v128.load(total), i16x8.shl(i16x8.add(a, b), 3)));
     }
-    const total = offsets + (block << 1);
-    v128.store(total, i16x8.sub(v128.load(total), i16x8.shl(sum, 3)));
+    x += PAIR_INPUTS;
   }
 }
 
@@ -139,10 +153,10 @@ function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, total
 
 /**
  * As linear_columns_q8_i16; rows is a multiple of 64. Scratch behind the head: sums i16 [parts][rows], totals i32
- * [parts][rows], offsets i16 [parts][blocks], inputs [blocks][10], the last two for whole groups of 16 blocks.
+ * [parts][rows], offsets i16 [parts][blocks up to a multiple of 16], inputs of a run of blocks.
  */
 export function linear_columns_q4_i8(
-  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, x: usize, scales: usize,
+  weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
   thread: i32, threads: i32, scratch: usize,
 ): i32 {
   const total = load<i32>(selection), most = mostShift(total, Q4_CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
@@ -162,7 +176,9 @@ export function linear_columns_q4_i8(
     const from = max(first - chunk, 0), to = min(count, last - chunk);
     for (let i = from; i < to + GROUP; i++) {
       // Padding reads the last column again, times zero.
-      store<usize>(columns + (<usize>i << 2), weights + load<usize>(indices + (<usize>min(i, to - 1) << 2)) * columnBytes);
+      const at = <usize>min(i, to - 1) << 2;
+      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>chunk << 2) + at);
+      store<usize>(columns + (<usize>i << 2), place);
     }
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
@@ -173,8 +189,12 @@ export function linear_columns_q4_i8(
       const group = columns + (<usize>i << 2);
       for (let part: usize = 0; part < parts; part++) {
         const values = words + part * wordBytes + (<usize>i << 1);
-        spreadInputs(group, part * shareBytes, blocks, values, inputs, offsets + part * (shareBytes << 1));
-        addGroup(group, parts * shareBytes + part * (rows >> 1), blocks, inputs, sums + part * (rows << 1));
+        const nibbles = parts * shareBytes + part * (rows >> 1), into = sums + part * (rows << 1);
+        for (let run: usize = 0; run < blocks; run += RUN_BLOCKS) {
+          const length = min(RUN_BLOCKS, blocks - run), corrections = offsets + part * (shareBytes << 1) + (run << 1);
+          spreadInputs(group, part * shareBytes + run, length, values, inputs, corrections);
+          addGroup(group, nibbles + (run << 4), length, inputs, into + (run << 6));
+        }
       }
     }
     for (let part: usize = 0; part < parts; part++) {

@@ -74,6 +74,23 @@ describe("a gated unit of 4 by 6", () => {
     expectClose(product(h, every(F), DOWN, D), [12.01225, -26.86773, 34.147467, -5.581588]);
   });
 
+  test("gate pruning and up pruning: neurons by |silu(gate)| and by |up|", () => {
+    const x = Float64Array.of(-2, 0, 1, 3);
+    const [h, gate, up] = [
+      gatedUnit(x, every(D)),
+      product(x, every(D), GATE, F),
+      product(x, every(D), UP, F),
+    ];
+    const activated = gate.map((value) => value / (1 + Math.exp(-value)));
+    // Of other neurons neither gate nor up nor down is wanted: what is left of the sum are the chosen ones' terms.
+    const byGate = selectTop(activated, 3);
+    expect([...byGate]).toEqual([3, 4, 5]);
+    expectClose(product(h, byGate, DOWN, D), [11.43089, -29.925821, 35.641266, -5.715445]);
+    const byUp = selectTop(up, 3);
+    expect([...byUp]).toEqual([1, 2, 4]);
+    expectClose(product(h, byUp, DOWN, D), [-0.133857, -26.86773, 27.001587, 0.133857]);
+  });
+
   test("all columns equal `linear` bit for bit, with a bias", () => {
     const bias = Float64Array.of(0.1, 0.2, 0.3, 0.4, 0.5, 0.6);
     const [chosen, dense] = [new Float64Array(F), new Float64Array(F)];

@@ -21,4 +21,5 @@ export const I8_BLOCK_BYTES: usize = layout.I8_BLOCK_BYTES;
 /** Integer weights with a scale per row, see ../tender-linear/pack.as.ts. */
 export const T8_BLOCK_BYTES: usize = layout.T8_BLOCK_BYTES;
 export const T4_BLOCK_BYTES: usize = layout.T4_BLOCK_BYTES;
+export const SPLIT_BLOCK_BYTES: usize = layout.SPLIT_BLOCK_BYTES;
 export const TENDER_HEADER_BYTES: usize = layout.TENDER_HEADER_BYTES;

@@ -34,7 +34,10 @@ export function selectTop(x: Values, count: number, preference?: CachedPreferenc
 
 /** The `count` columns of largest |x| of those in `among`, which is ascending; ties go to the lower index. */
 export function selectTopAmong(x: Values, count: number, among: Int32Array): Int32Array {
-  return selectTop(Float64Array.from(among, (i) => x[i]), Math.min(count, among.length)).map((i) => among[i]);
+  return selectTop(
+    Float64Array.from(among, (i) => x[i]),
+    Math.min(count, among.length),
+  ).map((i) => among[i]);
 }
 
 /** The columns with |x| >= threshold, ascending by index; the threshold is compared as f32. */

@@ -1,6 +1,7 @@
 // Choice of columns by magnitude. The result at `target` is a count and, from byte 16 on, ascending indices.
-// Magnitudes are compared as integers: the bit pattern of |x| orders like |x|. The k-th largest is found by bisecting the
-// bit patterns with a vector count per probe; it usually ends early, at a probe that exactly k values reach.
+// Magnitudes are compared as integers: the bit pattern of |x| orders like |x|. The k-th largest is found by a search in the
+// bit patterns with a vector count per probe: interpolating the counts, for the pattern goes like the logarithm, and bisecting
+// every third time. It usually ends after nine probes of 2048 to 5632 values, at one that exactly k of them reach.
 // NaN counts as larger than everything, so that it shows in the result instead of vanishing.
 
 // @ts-ignore: decorator
@@ -9,15 +10,37 @@
 /** How many of x [width] have a magnitude pattern of at least `least`, which is above 0. */
 export function countAtLeast(x: usize, width: i32, least: i32): i32 {
   const mask = i32x4.splat(0x7fffffff), below = i32x4.splat(least - 1);
-  let counts = i32x4.splat(0);
+  let counts = i32x4.splat(0), more = i32x4.splat(0);
   const whole = x + (<usize>(width & ~3) << 2), end = x + (<usize>width << 2);
+  for (const pairs = x + (<usize>(width & ~7) << 2); x < pairs; x += 32) {
+    counts = i32x4.sub(counts, i32x4.gt_s(v128.and(v128.load(x), mask), below));
+    more = i32x4.sub(more, i32x4.gt_s(v128.and(v128.load(x, 16), mask), below));
+  }
+  counts = i32x4.add(counts, more);
   for (; x < whole; x += 16) counts = i32x4.sub(counts, i32x4.gt_s(v128.and(v128.load(x), mask), below));
   let count = i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1) + i32x4.extract_lane(counts, 2) + i32x4.extract_lane(counts, 3);
   for (; x < end; x += 4) count += <i32>(magnitude(x) >= least);
   return count;
 }
 
-/** Writes the indices of all magnitudes of at least `least`, and of the first `ties` that equal `tie`. */
+/** The largest magnitude pattern of x [width]. */
+function largestPattern(x: usize, width: i32): u32 {
+  const mask = i32x4.splat(0x7fffffff);
+  let most = i32x4.splat(0);
+  const whole = x + (<usize>(width & ~3) << 2), end = x + (<usize>width << 2);
+  for (; x < whole; x += 16) most = i32x4.max_s(most, v128.and(v128.load(x), mask));
+  let largest = max(max(i32x4.extract_lane(most, 0), i32x4.extract_lane(most, 1)), max(i32x4.extract_lane(most, 2), i32x4.extract_lane(most, 3)));
+  for (; x < end; x += 4) largest = max(largest, magnitude(x));
+  return <u32>largest;
+}
+
+/** A pattern between low and high, neither of them, where about `count` are reached if the numbers in between grow evenly. */
+function between(low: u32, high: u32, reachLow: i32, reachHigh: i32, count: i32): u32 {
+  const guess = low + <u32>((<u64>(high - low) * <u64>(reachLow - count)) / <u64>(reachLow - reachHigh));
+  return min(max(guess, low + 1), high - 1);
+}
+
+/** Writes the indices of all magnitudes of at least `least`; with `ties`, of all above `tie` and the first `ties` that equal it. */
 function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: usize): void {
   let p = target + 16;
   if (ties == 0) {
@@ -33,7 +56,7 @@ function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: 
       const tied = <i32>(bits == tie && ties > 0);
       ties -= tied;
       store<i32>(p, i);
-      p += <usize>(<i32>(bits >= least) | tied) << 2;
+      p += <usize>(<i32>(bits > tie) | tied) << 2;
     }
   }
   store<i32>(target, <i32>((p - target - 16) >> 2));
@@ -41,29 +64,32 @@ function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: 
 
 /** The `count` largest |x|, ties by lower index; `target` holds width + 5 words. */
 export function select_top_f32(x: usize, width: i32, count: i32, target: usize): void {
-  // Invariant: at least `count` patterns reach `low`, fewer reach `high`.
-  let low: u32 = 0, high: u32 = 0x80000000;
   if (count == 0) {
     store<i32>(target, 0);
     return;
   }
-  while (count < width && high - low > 1) {
-    const middle = low + ((high - low) >>> 1);
+  // Invariant: at least `count` patterns reach `low`, fewer reach `high`.
+  let low: u32 = 0, high: u32 = largestPattern(x, width) + 1, reachLow = width, reachHigh = 0;
+  // Most of a layer's values lie within six powers of two of the largest.
+  let middle = high > 6 << 23 ? high - (6 << 23) : high >>> 1;
+  for (let probe = 1; count < width && high - low > 1; probe++) {
     const reached = countAtLeast(x, width, <i32>middle);
     if (reached == count) {
       collect(x, width, <i32>middle, 0, 0, target);
       return;
     }
-    if (reached > count) low = middle;
-    else high = middle;
+    if (reached > count) low = middle, reachLow = reached;
+    else high = middle, reachHigh = reached;
+    if (high - low <= 1) break;
+    middle = probe % 3 == 2 ? low + ((high - low) >>> 1) : between(low, high, reachLow, reachHigh, count);
   }
   if (count == width) {
     collect(x, width, 0, 0, 0, target);
     return;
   }
-  // Fewer than `count` lie above the tie at `low`. Where `high` never moved, the tie is a NaN of all ones.
+  // Fewer than `count` lie above the tie at `low`; none where it is a NaN of all ones, which has no pattern above it.
   const above = high == 0x80000000 ? 0 : countAtLeast(x, width, <i32>high);
-  collect(x, width, high == 0x80000000 ? i32.MAX_VALUE : <i32>high, <i32>low, count - above, target);
+  collect(x, width, 0, <i32>low, count - above, target);
 }
 
 /** The `count` largest |x| of those in the choice `among`, ties by lower index. */

@@ -65,7 +65,7 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
     return;
   }
   if (format == WEIGHT_Q4) {
-    const chosen = linear_columns_q4_i8(weights, total, parts, width, selection, x, address(p, 12), thread, threads, scratch);
+    const chosen = linear_columns_q4_i8(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), thread, threads, scratch);
     store<i64>(counter, load<i64>(counter) + <i64>chosen * <i64>(parts * (q4ShareBytes(total) + (total >> 1) + 4)));
     return;
   }

@@ -2,6 +2,7 @@
 // walks it, does its share of each instruction and meets the others at OP_BARRIER. Nothing here allocates and no
 // JavaScript runs between instructions. The executor's tape builder decides where barriers stand.
 import { add_f32 } from "../add/add.as";
+import { tender_attention_f16, tender_attention_f32 } from "../tender-attention/tender-attention.as";
 import { attention_f16_f32, attention_f32_f32 } from "../attention/attention.as";
 import { embed_bf16, embed_f16, embed_f32, embed_q4, embed_q8 } from "../embed/embed.as";
 import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_silu_f32 } from "../glu/glu.as";
@@ -186,7 +187,7 @@ function placeIntervals(row: usize, start: i32, end: i32, target: usize): i32 {
 
 /**
  * cache format, query, queryStride, out, outStride, keys, values, slotBytes, heads, group, headWidth, capacity, window
- * (0: none), scale, scratch, scratchStride
+ * (0: none), scale, scratch, scratchStride, tables of integer products (the first 0: none; tender-attention.as.ts)
  */
 function runAttention(p: usize): void {
   const rows = rowCount(ROWS_TOKENS), heads = word(p, 10), group = word(p, 11), headWidth = word(p, 12), capacity = word(p, 13);
@@ -198,7 +199,14 @@ function runAttention(p: usize): void {
     const slot = <usize>load<i32>(slots + (row << 2)) * address(p, 9), end = load<i32>(positions + (row << 2)) + 1;
     const keys = address(p, 7) + slot, values = address(p, 8) + slot;
     const count = placeIntervals(row, window > 0 ? max(0, end - window) : 0, end, scratch), rest = scratch + SPAN_ROW_BYTES;
-    if (word(p, 2) == CACHE_F16) {
+    if (word(p, 18) != 0) {
+      const tables = p + 18 * 4;
+      if (word(p, 2) == CACHE_F16) {
+        tender_attention_f16(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, tables, rest);
+      } else {
+        tender_attention_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, tables, rest);
+      }
+    } else if (word(p, 2) == CACHE_F16) {
       attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);
     } else {
       attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);

@@ -1,11 +1,12 @@
 // The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the work of this
 // thread is cut; word() and its kin read the arguments in the order that each comment lists.
 import {
-  ACTIVATIONS_T16, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
+  ACTIVATIONS_SPLIT, ACTIVATIONS_T16, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
 } from "../layout";
 import {
-  activations_t16_row, activations_t16_tile, activations_t8_row, activations_t8_tile, tender_row_maximum,
+  activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_row, activations_t8_tile, tender_row_maximum,
 } from "../tender-linear/activations.as";
+import { tender_linear_t4_split_row } from "../tender-linear/linear-t4-split.as";
 import * as plain from "../tender-linear/linear-t4-plain.as";
 import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
 import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
@@ -45,10 +46,11 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
     const bias = address(p, 9) + <usize>chunk * address(p, 10), exponents = address(p, 11) + <usize>chunk * address(p, 12);
     if (rows == 1) {
       if (format == ACTIVATIONS_T16) activations_t16_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+      else if (format == ACTIVATIONS_SPLIT) activations_split_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
       else activations_t8_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
     } else {
       const to = target + <usize>(row / TILE_TOKENS) * tileBytes, slot = <usize>(row % TILE_TOKENS);
-      if (format == ACTIVATIONS_T16) activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
+      if (format != ACTIVATIONS_T8) activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
       else activations_t8_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
     }
   }
@@ -64,13 +66,15 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
  * offsetStride, scratch, scratchStride, whether sums of two codes fit 16 bits; panels [first, last) are this thread's
  */
 export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, last: i32): void {
-  const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), t16 = word(p, 7) == ACTIVATIONS_T16;
+  const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), format = word(p, 7);
   const x = address(p, 8) + <usize>thread * address(p, 9), out = address(p, 10), stride = address(p, 11);
   const rowScales = address(p, 12), offset = address(p, 13), offsetStride = address(p, 14);
   if (rows == 0 || first == last) return;
   if (rows == 1) {
     if (wide) tender_linear_t8_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    else if (t16) tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_SPLIT) {
+      tender_linear_t4_split_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    } else if (format != ACTIVATIONS_T8) tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     else plain.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     return;
@@ -80,7 +84,7 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
   if (wide && word(p, 17) != 0) {
     tender_linear_t8_t16_pairs(weights, first, last, columns, x, rows, out, stride, rowScales, offset, offsetStride, scratch);
   } else if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
-  else if (t16) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
+  else if (format != ACTIVATIONS_T8) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
   else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
   else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
 }

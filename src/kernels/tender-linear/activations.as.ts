@@ -4,10 +4,12 @@
 //   t16   header, then per 8 columns the pairs (0,2) (4,6) (1,3) (5,7) as i16; a tile interleaves TILE tokens by pair.
 //         That is the order in which shifts by 0, 4, 8 and 12 take 4-bit weights out of 16-bit lanes.
 //   t8    header, then blocks of 32 bytes and their tail as in linear/activations.as.ts (i8), for 4-bit weights
+//   split  of one token, for 4-bit weights: header, then blocks of 72 bytes; per 8 columns the low and the high bytes of
+//        their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. Without relaxed SIMD, and in tiles, t16.
 // The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
 // Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
 import { largerMagnitude, largestLane, onesI16 } from "../lanes.as";
-import { BLOCK, I8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
+import { BLOCK, I8_BLOCK_BYTES, SPLIT_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
 // @ts-ignore: decorator
 @inline function sumInts(v: v128): i32 {
@@ -84,9 +86,40 @@ export function tender_row_maximum(x: usize, columns: i32): f32 {
       v128.store_lane<i64>(block + (group * tokens + slot) * 8, bytes, 0);
     }
     const tail = block + tokens * BLOCK + slot * 8;
-    store<i16>(tail, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 0) + <i32>i16x8.extract_lane_s(sums, 2))));
-    store<i16>(tail + 2, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 1) + <i32>i16x8.extract_lane_s(sums, 3))));
+    storeCorrection(tail, sums);
     block += tokens * I8_BLOCK_BYTES;
+  }
+}
+
+/** -8 times the sums of a block, in i16: lanes hold columns 0 + 1, 2 + 3, 4 + 5, 6 + 7 of its groups. */
+// @ts-ignore: decorator
+@inline function storeCorrection(target: usize, sums: v128): void {
+  store<i16>(target, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 0) + <i32>i16x8.extract_lane_s(sums, 2))));
+  store<i16>(target + 2, <i16>(-8 * (<i32>i16x8.extract_lane_s(sums, 1) + <i32>i16x8.extract_lane_s(sums, 3))));
+}
+
+/** One token as halves of codes. */
+function quantizeSplit(
+  x: usize, columns: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize,
+): void {
+  const factor = f32x4.splat(inverse), most = f32x4.splat(limit);
+  let block = target + TENDER_HEADER_BYTES;
+  for (let k: usize = 0; k < columns * 4; k += BLOCK * 4) {
+    let sums = i16x8.splat(0);
+    for (let group: usize = 0; group < 4; group++) {
+      const from = k + group * 32;
+      const words = i16x8.narrow_i32x4_s(
+        quantize4(x + from, bias + from, exponents + from, factor, most),
+        quantize4(x + from + 16, bias + from + 16, exponents + from + 16, factor, most),
+      );
+      const low = i16x8.shr_s(i16x8.shl(words, 8), 8);
+      const bytes = i8x16.narrow_i16x8_s(low, i16x8.shr_s(i16x8.sub(words, low), 8));
+      sums = i16x8.add(sums, i16x8.extadd_pairwise_i8x16_s(bytes));
+      v128.store(block + group * 16, bytes);
+    }
+    storeCorrection(block + 64, sums);
+    storeCorrection(block + 68, v128.shuffle<i64>(sums, sums, 1, 0));
+    block += SPLIT_BLOCK_BYTES;
   }
 }
 
@@ -109,6 +142,14 @@ export function activations_t16_tile(
 ): void {
   putHeader(target, slot, scale, chunk);
   quantizeT16(x, columns, bias, exponents, inverse, limit, target, slot, 4 * TILE);
+}
+
+export function activations_split_row(
+  x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
+): void {
+  putHeader(target, 0, scale, chunk);
+  if (ASC_FEATURE_RELAXED_SIMD) quantizeSplit(x, columns, bias, exponents, inverse, limit, target);
+  else quantizeT16(x, columns, bias, exponents, inverse, limit, target, 0, 4);
 }
 
 export function activations_t8_row(

@@ -25,15 +25,16 @@ interface Static {
 interface Setting {
   readonly codeBits: 4 | 8;
   readonly activations: PerToken | Static;
-  readonly kernel: "t8_t16" | "t4_t16" | "t4_t8";
+  readonly kernel: "t8_t16" | "t4_t16" | "t4_split" | "t4_t8";
 }
 
 const SETTINGS: readonly Setting[] = [
   { codeBits: 8, activations: { limit: 127, groups: 9, chunks: 1, bias: true }, kernel: "t8_t16" },
   { codeBits: 8, activations: { limit: 7, groups: 13, chunks: 3, bias: false }, kernel: "t8_t16" },
   { codeBits: 8, activations: { limit: 127 }, kernel: "t8_t16" },
-  { codeBits: 4, activations: { limit: 127, groups: 8, chunks: 3, bias: true }, kernel: "t4_t16" },
-  { codeBits: 4, activations: { limit: 20000 }, kernel: "t4_t16" },
+  { codeBits: 4, activations: { limit: 127, groups: 8, chunks: 3, bias: true }, kernel: "t4_split" },
+  { codeBits: 4, activations: { limit: 20000 }, kernel: "t4_split" },
+  { codeBits: 4, activations: { limit: 32767 }, kernel: "t4_t16" },
   { codeBits: 4, activations: { limit: 7, groups: 5, chunks: 3, bias: true }, kernel: "t4_t8" },
   { codeBits: 4, activations: { limit: 127, groups: 1, chunks: 1, bias: false }, kernel: "t4_t8" },
   { codeBits: 4, activations: { limit: 127 }, kernel: "t4_t8" },
@@ -53,9 +54,10 @@ const CHUNK_ROWS = 2;
 export function tenderLinearCases(): readonly KernelCase[] {
   return [
     ...SETTINGS.flatMap((setting) => SHAPES.map((shape, i) => shapeCase(setting, shape, i % 2 === 0))),
-    // 1040 * 127 * 2^7 * 127 and 9362 * 32767 * 7: one column more would pass 2^31 - 1.
+    // 1040 * 127 * 2^7 * 127, 9362 * 32767 * 7 and 9398 * 32639 * 7: one column more would pass 2^31 - 1.
     boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponent: 7 }),
     boundCase("t4_t16", { codeBits: 4, columns: 9362, limit: 32767, exponent: 0 }),
+    boundCase("t4_split", { codeBits: 4, columns: 9398, limit: 32639, exponent: 0 }),
     boundCase("t4_t8", { codeBits: 4, columns: 1030, limit: 127, exponent: 0 }),
   ];
 }

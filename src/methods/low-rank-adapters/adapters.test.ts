@@ -16,7 +16,9 @@ import { packSequences } from "../../training/batches.ts";
 import { loadParameters } from "../../training/load-parameters.ts";
 import { loadRecipeProgram } from "../recipes.ts";
 import { removeSublayers } from "../trimllm/rewrite.ts";
-import { mergedReader, withFreshAdapters } from "./merge.ts";
+import { linearColumns } from "../../kernels/linear-columns/reference.ts";
+import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { mergedReader, withFreshAdapters, withMergedAdapters } from "./merge.ts";
 import { ADAPTER_TARGETS, addAdapters, isAdapterWeight, listAdapters } from "./rewrite.ts";
 
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299, 17, 42];
@@ -153,4 +155,27 @@ describe("adapters", () => {
       /with such linears/,
     );
   });
+});
+
+test("an adapter that sees chosen inputs alone equals its merged weight: W = [1 2 0; 0 -1 3], mask 101", async () => {
+  const values = Float32Array.of(1, 2, 0, 0, -1, 3);
+  const toy = overlayFile(file, [{ name: "toy", shape: [2, 3], format: f32, values: () => values }], []);
+  const [down, up] = [Float32Array.of(1, 0, -1), Float32Array.of(0.5, -1)];
+  const adapter = { tensor: "toy", rows: 2, columns: 3, rank: 1, factor: 1, down, up };
+  const merged = withMergedAdapters(toy, [adapter]);
+  const info = merged.tensors.get("toy");
+  if (info === undefined) throw new Error("expected the tensor");
+  const weight = new Float32Array(6);
+  await readDecodedRows(merged, info, 0, 2, weight);
+  expect([...weight]).toEqual([1.5, 2, -0.5, -1, -1, 4]);
+  const [x, chosen] = [Float32Array.of(2, 1, -1), Int32Array.of(0, 2)];
+  const product = (matrix: Float32Array) => {
+    const out = new Float32Array(2);
+    linearColumns(out, x, chosen, matrix, undefined, 3, 2);
+    return [...out];
+  };
+  expect(product(values)).toEqual([2, -3]);
+  const seen = chosen.reduce((sum, column) => sum + x[column] * down[column], 0);
+  expect(product(values).map((base, row) => base + seen * up[row])).toEqual([3.5, -6]);
+  expect(product(weight)).toEqual([3.5, -6]);
 });

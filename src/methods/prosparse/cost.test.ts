@@ -3,6 +3,7 @@ import {
   exactCeiling,
   exactShare,
   oracleCeiling,
+  paperSparsity,
   predictorCeiling,
   predictorShare,
   unionShare,
@@ -51,4 +52,15 @@ it.each([
   [32, 0.9731],
 ])("%i independent tokens need %f of the neurons", (batch, share) => {
   expect(unionShare(0.8932, batch)).toBeCloseTo(share, 4);
+});
+
+it.each([
+  [0.01, 78.93],
+  [0.02, 80.98],
+  [0.05, 83.99],
+  [0.1, 86.43],
+  [0.2, 88.93],
+  [0.5, 92.15],
+])("the paper's 7B model reaches, at a last factor of %f, %f %% zeros", (peak, percent) => {
+  expect(100 * paperSparsity(peak)).toBeCloseTo(percent, 2);
 });

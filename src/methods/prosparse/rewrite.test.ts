@@ -141,6 +141,26 @@ describe("rewrite", async () => {
     );
   });
 
+  it("gives every layer its own predictor, layers 2 and 10 too", async () => {
+    const shape = syntheticShape("llama", { layers: 11 });
+    const deep = await openSyntheticGguf(createSyntheticCheckpoint("llama", shape, 1));
+    const program = withActivation(await buildProgram(deep), { kind: "relu" });
+    const predictor = { rank: 32, predictedShare: 0.3, recall: 0.9 };
+    const layers = [10, 2].map((layer) => ({ layer, liveShare: 0.25, predictor }));
+    const rewritten = rewriteNeurons(program, { method: "prosparse", version: 1, layers });
+    const predictors = rewritten.ops.flatMap((op) =>
+      op.kind === "linear" && op.weight.name.includes("predictor") ? [op.weight] : [],
+    );
+    expect(predictors.map(({ name, tensor }) => [name, tensor])).toEqual(
+      [2, 10].flatMap((layer) =>
+        ["inner", "outer"].map((part) => [
+          `layers.${layer}.feedForward.predictor.${part}`,
+          `skim.layers.${layer}.predictor.${part}.weight`,
+        ]),
+      ),
+    );
+  });
+
   it("skips neurons once", () => {
     for (const once of [
       rewriteNeurons(rewriteColumns(relu, dip(0.5, 0.5)), recipe(0, 1)),

@@ -4,11 +4,12 @@
  * as maxima over segments, here with the final bias (the released code takes ranges with each segment's own).
  * Invariant: chunk means absolute position in the segment; the extremes over all segments give the ranges exactly.
  */
-import { OptionError } from "../../errors.ts";
-import type { Executor, Step } from "../../executors/executor.ts";
+import type { Executor } from "../../executors/executor.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { buffersWritten } from "../../program/dataflow.ts";
+import { attentionInputs, type ObservedOperand } from "./attention-codes.ts";
 import { type ChannelRange, channelBias } from "./grouping.ts";
+import { type Segment, segmentStep } from "./segments.ts";
 
 /** An activation and the linears that read it, before any of them runs. */
 export interface ObservedInput {
@@ -24,12 +25,22 @@ export interface ObservedInput {
 /** An executor that can show what a buffer held after a step. */
 export type ObservableExecutor = Executor & { readBuffer(buffer: Buffer, rows: number): Float32Array };
 
-/** The program with a copy of each linear's input, and what the copies are. */
-export function observeInputs(program: Program): {
+/** The program with a copy of each linear's input, and of what attention reads if wanted, and what the copies are. */
+export function observeInputs(
+  program: Program,
+  attention = false,
+): {
   readonly program: Program;
   readonly inputs: readonly ObservedInput[];
+  readonly operands: readonly ObservedOperand[];
 } {
   const ops: Op[] = [];
+  const operands: ObservedOperand[] = [];
+  const observe = (name: string, x: Buffer, factor: number) => {
+    const copy: Buffer = { ...x, name: `observed ${name}` };
+    operands.push({ name, copy });
+    ops.push({ kind: "scale", x, out: copy, factor });
+  };
   const inputs: (ObservedInput & { linears: LinearOp[] })[] = [];
   const current = new Map<string, (typeof inputs)[number]>();
   const writers = new Map<string, Op["kind"]>();
@@ -47,13 +58,18 @@ export function observeInputs(program: Program): {
         known.linears.push(op);
       }
     }
+    if (attention && op.kind === "storeKeyValue") {
+      observe(attentionInputs(op).key, op.key, 1);
+      observe(attentionInputs(op).value, op.value, 1);
+    }
+    if (attention && op.kind === "attention") observe(attentionInputs(op).query, op.query, op.scale);
     ops.push(op);
     for (const written of buffersWritten(op)) {
       current.delete(written.name);
       writers.set(written.name, op.kind);
     }
   }
-  return { program: { ...program, ops }, inputs };
+  return { program: { ...program, ops }, inputs, operands };
 }
 
 /** Statistics of one activation in one row chunk. */
@@ -68,96 +84,42 @@ export interface ChunkStatistics {
 export type Calibration = ReadonlyMap<string, readonly ChunkStatistics[]>;
 
 export interface CalibrationPlan {
-  /** Token ids of each segment, every one evaluated from an empty context. */
-  readonly segments: readonly (readonly number[])[];
+  readonly segments: readonly Segment[];
   /** Rows per chunk, undefined for one chunk of everything. */
   readonly chunkRows: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
-/**
- * Cuts calibration tokens into segments. OptionError for text that cannot calibrate anything: empty, all one token,
- * shorter than a chunk.
- */
-export function cutSegments(
-  tokens: readonly number[],
-  options: {
-    readonly segmentTokens: number;
-    readonly chunkRows: number | undefined;
-    readonly maxSegments: number;
-    readonly bosId: number | undefined;
-  },
-): number[][] {
-  const { segmentTokens, chunkRows, maxSegments, bosId } = options;
-  const body = bosId !== undefined && tokens[0] === bosId ? tokens.slice(1) : tokens;
-  if (body.length === 0)
-    throw new OptionError("calibration text: is empty, expected text like the model will see");
-  if (new Set(body).size === 1) {
-    throw new OptionError(
-      `calibration text: consists of one token repeated ${body.length} times, expected text like the model will see`,
-    );
-  }
-  const least = chunkRows ?? MIN_FLAT_TOKENS;
-  if (least > segmentTokens) {
-    throw new OptionError(
-      `calibration: chunks of ${least} rows do not fit segments of ${segmentTokens} tokens - use smaller chunks (--chunk-rows)`,
-    );
-  }
-  if (body.length < least - (bosId === undefined ? 0 : 1)) {
-    throw new OptionError(
-      `calibration text: has ${body.length} tokens, expected at least ${least}, ${chunkRows === undefined ? "the least that shows channel ranges" : "one chunk of rows"} - use a longer text`,
-    );
-  }
-  const lead = bosId === undefined ? [] : [bosId];
-  const bodyLength = segmentTokens - lead.length;
-  const segments: number[][] = [];
-  for (let first = 0; first < body.length && segments.length < maxSegments; first += bodyLength) {
-    const segment = [...lead, ...body.slice(first, first + bodyLength)];
-    // The rest of a text is no fair sample of a chunk unless it fills one.
-    if (segments.length === 0 || segment.length >= least) segments.push(segment);
-  }
-  return segments;
-}
-
-const MIN_FLAT_TOKENS = 32;
-
 /** Runs the observed program over all segments. The executor must have been made for it, with one slot. */
 export async function calibrate(
   executor: ObservableExecutor,
-  inputs: readonly ObservedInput[],
+  inputs: readonly ObservedOperand[],
   plan: CalibrationPlan,
 ): Promise<Calibration> {
   const { segments, chunkRows } = plan;
   const { stepTokens } = executor.limits;
-  const longest = Math.max(...segments.map((segment) => segment.length));
+  const longest = Math.max(...segments.map(({ tokens }) => tokens.length));
   const chunks = chunkRows === undefined ? 1 : Math.floor(longest / chunkRows);
   const gathered = inputs.map(({ copy }) => new InputStatistics(copy.width, chunks, chunkRows ?? longest));
   const observesOutputs = inputs.some(({ copy }) => copy.rows === "outputs");
-  const total = segments.reduce((sum, segment) => sum + segment.length, 0);
+  const total = segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
   let done = 0;
   for (const segment of segments) {
-    for (let first = 0; first < segment.length; first += stepTokens) {
-      const piece = segment.slice(first, first + stepTokens);
-      await executor.step(stepOf(piece, first, observesOutputs), plan.signal);
+    for (let first = 0; first < segment.tokens.length; first += stepTokens) {
+      const step = segmentStep(segment, first, Math.min(first + stepTokens, segment.tokens.length));
+      const rows = step.tokens.length;
+      const outputs = observesOutputs ? Int32Array.from(step.tokens.keys()) : new Int32Array();
+      await executor.step({ ...step, outputs }, plan.signal);
       inputs.forEach(({ copy }, i) => {
-        gathered[i].observe(executor.readBuffer(copy, piece.length), first);
+        gathered[i].observe(executor.readBuffer(copy, rows), first);
       });
-      done += piece.length;
+      done += rows;
       plan.onProgress?.(done, total);
     }
     for (const statistics of gathered) statistics.endSegment();
   }
   return new Map(inputs.map(({ name }, i) => [name, gathered[i].finish()]));
-}
-
-function stepOf(tokens: readonly number[], first: number, allOutputs: boolean): Step {
-  return {
-    tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(tokens, (_, row) => first + row),
-    slots: new Int32Array(tokens.length),
-    outputs: allOutputs ? Int32Array.from(tokens.keys()) : new Int32Array(),
-  };
 }
 
 class InputStatistics {

@@ -11,6 +11,14 @@ export function codeLimit(bits: number): number {
   return 2 ** (bits - 1) - 1;
 }
 
+/**
+ * Largest code of activations that keep 16 bits, one range per token: two of them add up to 16 bits beside 8-bit weights
+ * (kernels/tender-linear/strassen.as.ts), and beside 4-bit ones both halves are signed bytes (linear-t4-split.as.ts).
+ */
+export function tokenLimit(weightBits: 4 | 8): number {
+  return weightBits === 8 ? 16383 : 127 * 256 + 127;
+}
+
 /** Largest number of groups whose shifted codes fit 16 bits: limit * 2^(G-1) <= 32767. */
 export function maxGroups(bits: number): number {
   return Math.floor(Math.log2(32767 / codeLimit(bits))) + 1;

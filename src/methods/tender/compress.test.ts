@@ -12,6 +12,7 @@ import {
   executorOptions,
 } from "../../../test/tender-models.ts";
 import { createReferenceExecutor } from "../../executors/reference/reference-executor.ts";
+import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import { openFolder } from "../../formats/huggingface-folder.ts";
 import { writeModelFolder } from "../../formats/folder-writer.ts";
 import type { Json, ModelFile } from "../../formats/model-file.ts";
@@ -24,9 +25,12 @@ import {
 } from "../../models/synthetic/checkpoint.ts";
 import { SYNTHETIC_FAMILIES, syntheticShape } from "../../models/synthetic/shape.ts";
 import { memoryFolder, memorySink } from "../../platform/memory.ts";
+import { nodePlatform } from "../../platform/node.ts";
+import { programCaches } from "../../program/dataflow.ts";
 import type { Program } from "../../program/program.ts";
 import { applyRecipes, loadRecipeProgram, readRecipes } from "../recipes.ts";
-import { calibrate, cutSegments, observeInputs } from "./calibration.ts";
+import { calibrate, observeInputs } from "./calibration.ts";
+import { cutSegments } from "./segments.ts";
 
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299, 12, 77, 203, 150, 9, 31, 8, 266];
 const SEGMENTS = [TOKENS, [1, 8, 250, 99, 140, 33, 271, 56, 310, 7, 61, 180, 222, 14, 305, 90]];
@@ -128,6 +132,58 @@ describe("settings", () => {
     expect(await errorOf({ groups: 9 })).toBeLessThan(0.08);
   });
 
+  test.each([
+    ["8 bits", { groups: 8 }, 0.08],
+    ["8 bits, chunks", { groups: 8, chunkRows: 4 }, 0.08],
+    ["8 bits, one group without bias", { groups: 1, channelBias: false }, 0.1],
+    ["4 bits", { groups: 5, activationBits: 4, weightBits: 4 }, 1],
+  ] as const)(
+    "attention of integers, %s: both executors, a written folder, bytes",
+    async (_, options, bound) => {
+      const linears = await makeTender(file, program, SEGMENTS, options);
+      const all = await makeTender(file, program, SEGMENTS, { ...options, attention: true });
+      expect(all.recipe.attention?.map(({ cache }) => cache)).toEqual(
+        programCaches(program).map(({ name }) => name),
+      );
+      const got = await referenceLogits(all.program, all.file, TOKENS);
+      expect(relativeError(got, await referenceLogits(program, file, TOKENS))).toBeLessThan(bound);
+      expect(got).not.toEqual(await referenceLogits(linears.program, linears.file, TOKENS));
+      const reopened = await writtenAndOpened(all.file);
+      const loaded = (await loadRecipeProgram(reopened)).program;
+      expect(await referenceLogits(loaded, reopened, TOKENS)).toEqual(got);
+      for (const simd of ["relaxed", "plain"] as const) {
+        const options = { ...executorOptions(TOKENS.length), simd };
+        const wasm = await createWasmExecutor(nodePlatform(), all.program, all.file, options);
+        expect(wasm.kernels.decode).toContain("tender_attention_f32");
+        const whole = (await wasm.step(stepOf(TOKENS))).slice();
+        // A score may fall on either side of the bound between two codes, and with it a code behind it.
+        expect(relativeError(whole, got)).toBeLessThan(0.02);
+        const vocabulary = program.vocabularySize;
+        for (const [position, token] of TOKENS.entries()) {
+          const row = await wasm.step(stepOf([token], position));
+          expect(row.slice()).toEqual(whole.slice(position * vocabulary, (position + 1) * vocabulary));
+        }
+        await wasm.dispose();
+      }
+    },
+  );
+
+  test("attention of integers: what does not belong together is refused", async () => {
+    await expect(
+      makeTender(file, program, SEGMENTS, { activationBits: 16, groups: 1, attention: true }),
+    ).rejects.toThrow(/attention of integers needs activations of 8 or 4 bits, got 16/);
+    const { file: made } = await makeTender(file, program, SEGMENTS, { attention: true });
+    const applied = (change: (attention: { cache: string; groups: number }[]) => void) => {
+      const copy = JSON.parse(JSON.stringify(made.recipes));
+      change(copy.recipes[0].attention);
+      return () => applyRecipes(program, overlayFile(made, [], copy as Json));
+    };
+    expect(applied((entries) => (entries[0].cache = "nowhere"))).toThrow(
+      /attention\.0\.cache: the program has no nowhere/,
+    );
+    expect(applied((entries) => entries.push(entries[0]))).toThrow(/is listed twice/);
+  });
+
   test("counts bytes by codes, scales and one chunk", async () => {
     const { file: made, program: rewritten } = await makeTender(file, program, SEGMENTS, {
       channelBias: false,
@@ -182,7 +238,10 @@ describe("calibration", () => {
   test("extremes over segments, bias as their mean, chunk by position", async () => {
     const observed = observeInputs(program);
     const executor = await createReferenceExecutor(observed.program, file, executorOptions(16, 5));
-    const calibration = await calibrate(executor, observed.inputs, { segments: SEGMENTS, chunkRows: 8 });
+    const calibration = await calibrate(executor, observed.inputs, {
+      segments: SEGMENTS.map((tokens) => ({ tokens })),
+      chunkRows: 8,
+    });
     const [first] = observed.inputs;
     const chunks = calibration.get(first.name) ?? [];
     expect(chunks).toHaveLength(2);

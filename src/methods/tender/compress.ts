@@ -4,7 +4,7 @@
  * Source: Tender (arXiv 2406.12930), offline part: weights per output row, bias term with unquantized weights; the
  * overflow check merges the lowest groups of a chunk until the 32-bit bound holds.
  */
-import { UnsupportedError } from "../../errors.ts";
+import { OptionError, UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { type ComputedTensor, overlayFile, vectorTensor } from "../../formats/overlay-file.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
@@ -14,8 +14,9 @@ import { f32 } from "../../quantization/f32.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
 import { readRecipes, recipeSection } from "../recipes.ts";
+import { codeAttention } from "./attention-codes.ts";
 import type { Calibration, ObservedInput } from "./calibration.ts";
-import { biasTerm, codeLimit, maxGroups, rowCodes } from "./codes.ts";
+import { biasTerm, codeLimit, maxGroups, rowCodes, tokenLimit } from "./codes.ts";
 import {
   type ChannelGroups,
   channelExponents,
@@ -38,6 +39,8 @@ export interface TenderOptions {
   readonly channelBias: boolean;
   /** Activations per token at `activationBits` instead of static ranges: the per-row baseline. */
   readonly perToken?: boolean;
+  /** Integer products in attention too; the calibration must have observed what it reads. */
+  readonly attention?: boolean | undefined;
   /** Bits of the head's codes, and of its activations where those have fewer; undefined leaves the head as it is. */
   readonly headBits: 8 | undefined;
   readonly calibration: TenderRecipe["calibration"];
@@ -82,11 +85,17 @@ export async function compressTender(
     recipeInputs.push(made.input);
     for (const tensor of made.tensors) tensors.set(tensor.name, tensor);
   }
-  const { activationBits, weightBits, groups, chunkRows, rounding } = options;
+  const { activationBits, weightBits, groups, chunkRows, rounding, channelBias } = options;
+  const attention =
+    options.attention === true && activationBits !== 16
+      ? codeAttention(program, calibration, { bits: activationBits, groups, rounding, channelBias })
+      : undefined;
+  for (const tensor of attention?.tensors ?? []) tensors.set(tensor.name, tensor);
   const recipe: TenderRecipe = {
     method: "tender",
     version: 1,
     inputs: recipeInputs,
+    ...(attention && { attention: [...attention.recipe] }),
     settings: { activationBits, weightBits, groups, chunkRows: chunkRows ?? null, rounding },
     calibration: options.calibration,
   };
@@ -94,7 +103,12 @@ export async function compressTender(
   return { file, program: rewriteTender(program, recipe, file.tensors, base.name), recipe };
 }
 
-function checkGroups({ activationBits, groups }: TenderOptions): void {
+function checkGroups({ activationBits, groups, attention }: TenderOptions): void {
+  if (attention === true && activationBits === 16) {
+    throw new OptionError(
+      "tender: attention of integers needs activations of 8 or 4 bits, got 16 - choose one",
+    );
+  }
   const most = activationBits === 16 ? 1 : maxGroups(activationBits);
   if (groups > most) {
     throw new UnsupportedError(
@@ -130,7 +144,7 @@ async function compressInput(
   const chunks = staticBits === undefined ? [] : planChunks(input, calibration, staticBits, options);
   const tensors: ComputedTensor[] = [];
   const offsets: string[] = [];
-  let limit = bits === 16 ? 32767 : codeLimit(bits);
+  let limit = bits === 16 ? tokenLimit(codeBits) : codeLimit(bits);
   for (const { weight, bias } of input.linears) {
     const pass = await examine(
       work,
@@ -211,7 +225,7 @@ function chunkTensors(name: string, chunks: readonly Chunk[]): ComputedTensor[] 
 async function examine(
   work: Work,
   weight: Weight,
-  codeBits: number,
+  codeBits: 4 | 8,
   bias: Weight | undefined,
   chunks: readonly Chunk[],
   staticLimit: number | undefined,
@@ -225,7 +239,7 @@ async function examine(
       ? undefined
       : new Float32Array(Math.max(1, chunks.length) * rows);
   const groups = chunks.map(({ channels }) => channels.groups);
-  let limit = staticLimit ?? 32767;
+  let limit = staticLimit ?? tokenLimit(codeBits);
   await forEachRow(work, weight, (row, n) => {
     const { codes, scale } = rowCodes(row, codeLimit(codeBits));
     scales[n] = scale;

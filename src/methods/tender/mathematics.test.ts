@@ -12,7 +12,7 @@ import {
   dropChannels,
   shiftCodes,
 } from "./accumulate.ts";
-import { groupScores, queryKeyCorrection } from "./attention.ts";
+import { groupScores, queryKeyCorrection } from "./attention-products.ts";
 import { activationCodes, biasTerm, codeLimit, maxGroups, rowCodes } from "./codes.ts";
 import {
   type ChannelRange,

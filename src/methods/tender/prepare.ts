@@ -7,23 +7,21 @@ import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { Program } from "../../program/program.ts";
-import { loadTokenizer } from "../../tokenizer/load-tokenizer.ts";
 import { loadRecipeProgram } from "../recipes.ts";
-import {
-  type Calibration,
-  calibrate,
-  cutSegments,
-  type ObservedInput,
-  observeInputs,
-} from "./calibration.ts";
+import { type Calibration, calibrate, type ObservedInput, observeInputs } from "./calibration.ts";
 import type { TenderRecipe } from "./recipe.ts";
+import { type Segment, segmentExamples, segmentText } from "./segments.ts";
 
 export interface PrepareOptions {
   readonly chunkRows: number | undefined;
   /** Tokens per segment; at most what the model's context allows. */
   readonly segmentTokens: number;
   readonly maxSegments: number;
+  /** The text is JSON lines of prompt and answer, a segment each, instead of running text. */
+  readonly examples?: boolean | undefined;
   readonly threads: number;
+  /** Whether what attention reads is calibrated too. */
+  readonly attention?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
@@ -32,8 +30,8 @@ export interface Prepared {
   readonly program: Program;
   readonly inputs: readonly ObservedInput[];
   readonly calibration: Calibration;
-  /** Tokens of the first calibration segment, on which roundings are compared. */
-  readonly firstSegment: readonly number[];
+  /** The first calibration segment, on which roundings are compared. */
+  readonly firstSegment: Segment;
   readonly facts: NonNullable<TenderRecipe["calibration"]>;
 }
 
@@ -48,14 +46,10 @@ export async function prepareTender(
   options: PrepareOptions,
 ): Promise<Prepared> {
   const { program } = await loadRecipeProgram(file);
-  const tokenizer = await loadTokenizer(file);
   const segmentTokens = Math.min(options.segmentTokens, program.contextLength);
-  const segments = cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
-    ...options,
-    segmentTokens,
-    bosId: tokenizer.bosId,
-  });
-  const observed = observeInputs(program);
+  const segment = options.examples === true ? segmentExamples : segmentText;
+  const segments = await segment(file, text, { ...options, segmentTokens });
+  const observed = observeInputs(program, options.attention);
   if (observed.inputs.length === 0) {
     throw new UnsupportedError(
       `${file.name}: has no linear layers left to quantize - compress the original checkpoint`,
@@ -71,13 +65,13 @@ export async function prepareTender(
   });
   try {
     const { chunkRows, signal, onProgress } = options;
-    const calibration = await calibrate(executor, observed.inputs, {
+    const calibration = await calibrate(executor, [...observed.inputs, ...observed.operands], {
       segments,
       chunkRows,
       signal,
       onProgress,
     });
-    const tokens = segments.reduce((sum, segment) => sum + segment.length, 0);
+    const tokens = segments.reduce((sum, { tokens: { length } }) => sum + length, 0);
     const facts = { textSha256: await sha256(text), tokens, segments: segments.length, segmentTokens };
     return { program, inputs: observed.inputs, calibration, firstSegment: segments[0], facts };
   } finally {

@@ -34,10 +34,21 @@ export const inputSchema = z.strictObject({
   offsets: z.array(z.string()),
 });
 
+/** Attention whose two products are made of integers. */
+export const attentionSchema = z.strictObject({
+  /** Name of the cache in the program. */
+  cache: z.string().min(1),
+  bits: z.union([z.literal(4), z.literal(8)]),
+  /** The most groups of query channels of any head. */
+  groups: count.max(13),
+  scoreGroups: count.max(12),
+});
+
 export const tenderRecipeSchema = z.strictObject({
   method: z.literal("tender"),
   version: z.literal(1),
   inputs: z.array(inputSchema).min(1),
+  attention: z.array(attentionSchema).optional(),
   /** How the recipe was made; nothing at run time depends on it. */
   settings: z.strictObject({
     activationBits: z.union([z.literal(4), z.literal(8), z.literal(16)]),
@@ -53,6 +64,7 @@ export const tenderRecipeSchema = z.strictObject({
 
 export type TenderRecipe = z.infer<typeof tenderRecipeSchema>;
 export type TenderInput = z.infer<typeof inputSchema>;
+export type TenderAttention = z.infer<typeof attentionSchema>;
 
 /** Tensors that hold what a linear's integers mean; `inTable`: the weight's tensor also serves as embedding table. */
 export function linearTensors(weight: Weight, inTable: boolean) {
@@ -70,5 +82,16 @@ export function inputTensors(name: string) {
     bias: `skim.${name}.input_bias`,
     exponents: `skim.${name}.input_exponents`,
     scales: `skim.${name}.input_scale`,
+  };
+}
+
+/** Tensors of attention's integer products, one dimension each. */
+export function attentionTensors(cache: string) {
+  return {
+    queryBias: `skim.${cache}.query_bias`,
+    queryExponents: `skim.${cache}.query_exponents`,
+    queryScales: `skim.${cache}.query_scale`,
+    keyBias: `skim.${cache}.key_bias`,
+    valueScales: `skim.${cache}.value_scale`,
   };
 }

@@ -4,12 +4,11 @@
  * Invariant: every tensor named exists with the shape and format that the op needs; otherwise nothing is rewritten.
  */
 import { FormatError } from "../../errors.ts";
-import type { TensorInfo } from "../../formats/model-file.ts";
-import type { ActivationQuantizer, LinearOp, Op, Program, Weight } from "../../program/program.ts";
+import type { ActivationQuantizer, LinearOp, Op, Program } from "../../program/program.ts";
+import { readAttentionCodes } from "./attention-codes.ts";
 import { codeLimit } from "./codes.ts";
 import { inputTensors, linearTensors, type TenderInput, type TenderRecipe } from "./recipe.ts";
-
-export type TensorTable = ReadonlyMap<string, TensorInfo>;
+import { expectVector, type TensorTable } from "./rewrite-tensors.ts";
 
 /** `source` names the checkpoint. FormatError where recipe, program and tensors do not belong together. */
 export function rewriteTender(
@@ -37,7 +36,28 @@ export function rewriteTender(
       ? rewriteLinear(op, plan.input, plan.quantizer, tensors, source, tables.has(op.weight.tensor))
       : op;
   });
-  return { ...program, ops };
+  return { ...program, ops: rewriteAttention(ops, recipe, tensors, source) };
+}
+
+function rewriteAttention(
+  ops: readonly Op[],
+  { attention = [] }: TenderRecipe,
+  tensors: TensorTable,
+  source: string,
+): readonly Op[] {
+  const rewritten = [...ops];
+  attention.forEach((entry, index) => {
+    const path = `${source}: recipe tender: attention.${index}`;
+    const at = rewritten.findIndex((op) => op.kind === "attention" && op.cache.name === entry.cache);
+    const op = rewritten[at];
+    if (op?.kind !== "attention") {
+      throw new FormatError(
+        `${path}.cache: the program has no ${entry.cache} - the recipe belongs to another model`,
+      );
+    }
+    rewritten[at] = { ...op, codes: readAttentionCodes(op, entry, tensors, path) };
+  });
+  return rewritten;
 }
 
 /** Tensors that are embedding tables; a tied head's codes need a name of their own. */
@@ -106,15 +126,4 @@ function rewriteLinear(
     quantizer,
     out: op.out,
   };
-}
-
-function expectVector(tensor: string, length: number, tensors: TensorTable, path: string): Weight {
-  const info = tensors.get(tensor);
-  if (info === undefined || info.shape.length !== 1 || info.shape[0] !== length) {
-    const got = info === undefined ? "no such tensor" : `[${info.shape.join(", ")}]`;
-    throw new FormatError(
-      `${path}: tensor ${tensor}, expected shape [${length}], got ${got} - the checkpoint is incomplete or damaged`,
-    );
-  }
-  return { name: tensor, rows: 1, columns: length, tensor, firstRow: 0 };
 }

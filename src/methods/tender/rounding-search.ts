@@ -11,6 +11,7 @@ import type { Platform } from "../../platform/types.ts";
 import { logProbability } from "../../session/logits.ts";
 import { compressTender, type TenderOptions, type TenderResult } from "./compress.ts";
 import type { Prepared } from "./prepare.ts";
+import { type Segment, segmentStep } from "./segments.ts";
 
 const ROUNDINGS = ["up", "down"] as const;
 
@@ -43,7 +44,7 @@ export async function searchRounding(
     const result = await compressTender(base, program, inputs, calibration, { ...options, rounding });
     const executor = await createWasmExecutor(platform, result.program, result.file, {
       threads,
-      limits: { contextLength: firstSegment.length, slots: 1, stepTokens: STEP_TOKENS },
+      limits: { contextLength: firstSegment.tokens.length, slots: 1, stepTokens: STEP_TOKENS },
       keyValueFormat: "f32",
       weightFormat: "auto",
       simd: "auto",
@@ -63,25 +64,19 @@ export async function searchRounding(
 /** Mean of -ln p over all tokens of a segment but the first. */
 async function meanLoss(
   executor: Executor,
-  segment: readonly number[],
+  segment: Segment,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const width = executor.program.vocabularySize;
   let sum = 0;
-  for (let first = 0; first < segment.length - 1; first += STEP_TOKENS) {
-    const piece = segment.slice(first, Math.min(first + STEP_TOKENS, segment.length - 1));
-    const logits = await executor.step(
-      {
-        tokens: Int32Array.from(piece),
-        positions: Int32Array.from(piece, (_, row) => first + row),
-        slots: new Int32Array(piece.length),
-        outputs: Int32Array.from(piece.keys()),
-      },
-      signal,
-    );
-    piece.forEach((_, row) => {
-      sum -= logProbability(logits.subarray(row * width, (row + 1) * width), segment[first + row + 1]);
-    });
+  const { tokens } = segment;
+  for (let first = 0; first < tokens.length - 1; first += STEP_TOKENS) {
+    const step = segmentStep(segment, first, Math.min(first + STEP_TOKENS, tokens.length - 1));
+    const rows = step.tokens.length;
+    const logits = await executor.step({ ...step, outputs: Int32Array.from(step.tokens.keys()) }, signal);
+    for (let row = 0; row < rows; row++) {
+      sum -= logProbability(logits.subarray(row * width, (row + 1) * width), tokens[first + row + 1]);
+    }
   }
-  return sum / (segment.length - 1);
+  return sum / (tokens.length - 1);
 }

@@ -2,11 +2,12 @@
 import { expect, test } from "vitest";
 import { readResultRows, type ResultRows } from "../result-rows.ts";
 import { cacheFigures } from "./cache.ts";
-import { memoryFigure } from "./memory.ts";
-import { sensitivityFigures, sparsityFigure } from "./layers.ts";
+import { memoryFigure, offloadFigure } from "./memory.ts";
+import { sensitivityFigures, sparsityFigure, zerosFigures } from "./layers.ts";
 import { variantFigures } from "./quality.ts";
+import { simulatedQualityFigures } from "./simulated-quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./simulated.ts";
-import { speedFigure } from "./speed.ts";
+import { attentionFigure, speedFigure } from "./speed.ts";
 
 const ORIGIN = {
   date: "2026-01-01",
@@ -82,21 +83,30 @@ test("speeds are ratios of one run beside the bound by bytes", () => {
   expect(figure.svg).not.toMatch(/NaN|undefined|Infinity/);
 });
 
-test("memory is drawn where only offloaded models were measured", () => {
+test("of offloaded models the newest row of each setting counts, and bytes are drawn", () => {
   const offload = {
     schema: "offload/1",
     model: "big",
     name: "lru",
     budget: "2GB",
-    decodeTokensPerSecond: 1,
+    hitRate: 0.25,
     fileBytesPerToken: 1e9,
+    memoryBytesPerToken: 3e9,
     promptFileBytes: 4e9,
     peakMemoryBytes: 1.5e9,
   };
-  expect(memoryFigure(read(offload))[0].table.rows).toEqual([
-    ["big, lru, budget 2GB", "1.50", "", "", "4.00"],
+  const rows = read(
+    offload,
+    { ...offload, schema: "offload/2", date: "2026-01-02", fileBytesPerToken: 5e8 },
+    { ...offload, name: "dense", hitRate: 0 },
+  );
+  expect(memoryFigure(rows)[0].table.rows).toHaveLength(2);
+  expect(offloadFigure(rows)[0].table.rows).toEqual([
+    ["big, budget 2GB: dense, 0 % hits", "1.00", "3.00"],
+    ["big, budget 2GB: lru, 25 % hits", "0.50", "3.00"],
   ]);
   expect(memoryFigure(read())).toEqual([]);
+  expect(offloadFigure(read())).toEqual([]);
 });
 
 test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
@@ -126,6 +136,35 @@ test("layers: zeros in %, perplexity without a sublayer as a multiple", () => {
     ["layer 1", "", "1.20"],
   ]);
   expect(sensitivity.caption).toContain("Not drawn: layer 0 without mlp (20.0 times)");
+});
+
+test("perplexity beside simulated speed: a line per policy and gamma, settings far beyond the dense model left out", () => {
+  const result = (method: string, gamma: number, density: number, perplexity: number) => ({
+    ...{ method, policy: method === "dense" ? "pinned" : "lfu", gamma, density, perplexity },
+    ...{ dramBytes: 2e6, flashBytesPerToken: 1e5, tokensPerSecond: 10 / density, memoryBytes: 4e6 * density },
+  });
+  const row = {
+    schema: "simulated-memory/1",
+    simulated: "simulated transfer-bound tokens/s",
+    notModelled: ["compute"],
+    device: "a phone",
+    timing: "sequential",
+    weightBits: 4,
+    shape: "tiny",
+    origin: "a trace",
+  };
+  const rated = {
+    ...row,
+    results: [result("dense", 1, 1, 10), result("dip", 1, 0.5, 11), result("dip-ca", 0.1, 0.5, 14)],
+  };
+  const [speed, memory] = simulatedQualityFigures(read(rated));
+  expect(speed.svg).toContain("simulated tokens per second");
+  expect(memory.svg).toContain("MB that decoding reads");
+  expect(speed.caption).toMatch(/Speed is simulated, not measured.*1 settings beyond 1.3 times/);
+  expect(speed.table.rows).toContainEqual(["lfu, gamma 0.1, 0.50", "2.00", "14.00", "20.00", "2.00"]);
+  expect(speed.svg).not.toContain("gamma 0.1");
+  const { perplexity: _, ...unrated } = result("dense", 1, 1, 10);
+  expect(simulatedQualityFigures(read({ ...row, results: [unrated] }))).toEqual([]);
 });
 
 test("what was simulated says so everywhere", () => {
@@ -194,4 +233,32 @@ test("columns that a cache misses are those chosen and not held", () => {
   expect(figure.table.rows.map((row) => row[3])).toEqual(["30.0", "10.0", "2.0"]);
   expect(figure.caption).toContain("1 settings beyond 1.6 times the dense perplexity are not drawn");
   expect(figure.svg).toContain("gamma 0.2");
+});
+
+test("zeros by text and by layer", () => {
+  const models = [
+    ["silu", [0, 0.1]],
+    ["relu", [0.6, 0.8]],
+  ].map(([name, layers]) => ({
+    name,
+    densePerplexity: 10,
+    zeros: [
+      { text: "a.txt", sparsity: 0.7, layers },
+      { text: "b.txt", sparsity: 0.5, layers },
+    ],
+    pplPercent: { percent: 1, sparsity: 0.9 },
+  }));
+  const [byText, byLayer] = zerosFigures(read({ schema: "sparsity/1", models }));
+  expect(byText.table.rows[1]).toEqual(["relu", "90.0", "70.0", "50.0"]);
+  expect(byText.table.head[1]).toContain("1 %");
+  expect(byLayer.table.rows[1]).toEqual(["relu", "60.0", "80.0"]);
+});
+
+test("attention is as much faster as it takes less time", () => {
+  const results = [
+    { context: 1024, share: 1, timeRatio: 1, byteRatio: 1 },
+    { context: 1024, share: 0.25, timeRatio: 0.5, byteRatio: 0.25 },
+  ];
+  const [figure] = attentionFigure(read({ schema: "attention/1", results }));
+  expect(figure.table.rows).toEqual([["1024 positions: 25 % attended to", "2.00", "4.00"]]);
 });

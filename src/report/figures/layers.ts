@@ -44,6 +44,66 @@ export function sparsityFigure(rows: ResultRows): Figure[] {
   ];
 }
 
+/** Zeros of models side by side: on several texts, and by layer on the first of them. */
+export function zerosFigures(rows: ResultRows): Figure[] {
+  const used = rows.of("sparsity/1").slice(-1);
+  if (used.length === 0) return [];
+  const [{ models }] = used;
+  const texts = models[0].zeros.map(({ text }) => text);
+  const { percent } = models[0].pplPercent;
+  const format = (value: number) => value.toFixed(1);
+  const lines = models.map(({ name, zeros, pplPercent }) => ({
+    name,
+    values: [100 * pplPercent.sparsity, ...zeros.map(({ sparsity }) => 100 * sparsity)],
+  }));
+  const columns = [
+    `may be left out for ${percent} % of perplexity`,
+    ...texts.map((text) => `zeros, ${text}`),
+  ];
+  const title = "Neurons: zeros on texts of several kinds";
+  const byLayer = `Neurons: share of zeros by layer on ${texts[0]}`;
+  return [
+    {
+      name: "zeros",
+      title,
+      svg: dotSvg([{ name: "", lines }], {
+        title,
+        xLabel: "% of the values that enter the down projection",
+        series: columns.map((name, i) => ({ name, symbol: i === 0 ? "bar" : "dot" })),
+        domain: [0, 100],
+        format,
+      }),
+      caption: `Exact zeros, means over layers and tokens. The bar, and the number at the right, is what may be left out on ${texts[0]} for ${percent} % more perplexity.`,
+      rows: used,
+      table: {
+        head: ["model, %", ...columns],
+        rows: lines.map(({ name, values }) => [name, ...values.map(format)]),
+      },
+    },
+    {
+      name: "zeros-by-layer",
+      title: byLayer,
+      svg: lineSvg(
+        models.map(({ name, zeros: [{ layers }] }) => ({
+          name,
+          drawn: "dots",
+          points: layers.map((share, x) => ({ x, y: 100 * share })),
+        })),
+        { title: byLayer, xLabel: "layer", yLabel: "zeros, %", yDomain: [0, 100], countsAlong: true },
+      ),
+      caption: "Exact zeros of the values that enter the down projection, mean over tokens.",
+      rows: used,
+      table: {
+        head: ["model, %", ...models[0].zeros[0].layers.map((_, i) => `layer ${i}`)],
+        rows: models.map(({ name, zeros: [{ layers }] }) => [
+          name,
+          ...layers.map((share) => format(100 * share)),
+        ]),
+      },
+    },
+  ];
+}
+
 /** Losses beyond so many times the whole model's perplexity are named in the caption instead. */
 const LIMIT = 2;
 

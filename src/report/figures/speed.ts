@@ -4,7 +4,7 @@
  */
 import { type DotGroup, dotSvg } from "../dot-figure.ts";
 import type { ResultRows, RowOrigin } from "../result-rows.ts";
-import { type Figure, RANDOM_WEIGHTS } from "./figure.ts";
+import { type Figure, groupBy, RANDOM_WEIGHTS } from "./figure.ts";
 
 const ratio = (value: number) => value.toFixed(2);
 const percent = (share: number) => `${Math.round(100 * share)} %`;
@@ -106,6 +106,43 @@ function variantGroups(rows: ResultRows): Measured[] {
         },
       };
     });
+}
+
+/** The attention kernel alone, over shares of the context. */
+export function attentionFigure(rows: ResultRows): Figure[] {
+  const used = rows.of("attention/1").slice(-1);
+  const groups = used.flatMap(({ results }) =>
+    [...groupBy(results, ({ context }) => `${context} positions`)].map(([name, shares]) => ({
+      name,
+      lines: shares
+        .filter(({ share }) => share < 1)
+        .map(({ share, timeRatio, byteRatio }) => ({
+          name: `${percent(share)} attended to`,
+          values: [1 / timeRatio, 1 / byteRatio],
+        })),
+    })),
+  );
+  if (groups.length === 0) return [];
+  const title = "Tokens: attention over a share of the context, times all of it";
+  return [
+    {
+      name: "attention",
+      title,
+      svg: dotSvg(groups, {
+        title,
+        xLabel: "times as fast as attention to every position, in the same run",
+        series: [
+          { name: "measured", symbol: "dot" },
+          { name: "what bytes alone would allow", symbol: "bar" },
+        ],
+        rule: 1,
+        format: ratio,
+      }),
+      caption: "The attention kernel by itself; keys and values of random numbers.",
+      rows: used,
+      table: tableOf(groups, ["measured", "by bytes"]),
+    },
+  ];
 }
 
 /** skim beside llama.cpp on the same file, processes in turns. */

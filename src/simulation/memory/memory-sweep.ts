@@ -68,6 +68,8 @@ export interface SweepRow {
   readonly dramBytes: number;
   readonly link: MemoryLink;
   readonly slots: Readonly<Record<Hook, number>>;
+  /** Of every linear's bytes, the share that its part of DRAM holds, 0 to 1. */
+  readonly cacheShare: number;
   /** Hits / selected columns, per hook, cold start included. */
   readonly hitRate: Readonly<Record<Hook, number>>;
   readonly flashBytesPerToken: number;
@@ -179,6 +181,7 @@ function summarize(variant: Variant, link: MemoryLink): SweepRow {
       variant.policy === "none"
         ? { input: 0, glu: 0 }
         : { input: plan.hooks.input.slots, glu: plan.hooks.glu.slots },
+    cacheShare: Math.min(1, plan.linearBudget / (plan.hooks.glu.unitBytes * plan.hooks.glu.columns)),
     hitRate: { input: hitRate(reads, "input"), glu: hitRate(reads, "glu") },
     flashBytesPerToken: mean(({ flashBytesPerToken }) => flashBytesPerToken),
     dramBytesPerToken: mean(({ dramBytesPerToken }) => dramBytesPerToken),

@@ -1,0 +1,115 @@
+// Models side by side by how many feed-forward neurons do nothing: exact zeros of x1 on several texts, and on the first of them
+// what may be left out for a given loss of perplexity (PPL-p %, Sparsing Law) and at a given error of the outputs (CETT). With
+// --record it appends a row to results/sparsity.jsonl.
+//   node bench/sparsity.mjs --text valid.txt --text wiki.txt [--characters 8000] [--percent 1] [--cett 0.2] [--threads 2] \
+//     [--record] tales=models/tales relu=runs/tales-relu
+import { appendFileSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { openModelFile } from "../dist/formats/open-model-file.js";
+import { SEARCH_PRECISION, searchTruncation } from "../dist/methods/prosparse/perplexity-sparsity.js";
+import { measureSparsity } from "../dist/methods/prosparse/sparsity.js";
+import { loadTrainableProgram } from "../dist/methods/recipes.js";
+import { nodePlatform } from "../dist/platform/node.js";
+import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
+import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+
+const CONTEXT = 256;
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    text: { type: "string", multiple: true, default: [] },
+    characters: { type: "string", default: "8000" },
+    percent: { type: "string", default: "1" },
+    cett: { type: "string", default: "0.2" },
+    threads: { type: "string", default: "2" },
+    record: { type: "boolean", default: false },
+  },
+});
+if (flags.text.length === 0 || positionals.length === 0) {
+  console.error("sparsity: expected at least one --text FILE and at least one NAME=MODEL");
+  process.exit(2);
+}
+const [characters, percent, cett, threads] = [flags.characters, flags.percent, flags.cett, flags.threads].map(
+  Number,
+);
+const texts = flags.text.map((file) => ({
+  name: path.basename(file),
+  text: readFileSync(file, "utf8").slice(0, characters),
+}));
+const platform = nodePlatform();
+const before = readLoad();
+
+const models = [];
+for (const positional of positionals) {
+  const [, name, folder] = /^([^=]+)=(.+)$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`sparsity: ${positional}, expected NAME=MODEL`);
+    process.exit(2);
+  }
+  models.push(await describe(name, folder));
+  console.error(`${name}: done`);
+}
+const row = {
+  schema: "sparsity/1",
+  date: new Date().toISOString(),
+  ...readCommit(),
+  command: `node bench/sparsity.mjs ${texts.map(({ name }) => `--text ${name}`).join(" ")} --characters ${characters} --percent ${percent} --cett ${cett} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+  machine: describeMachine(),
+  load: { before, after: readLoad() },
+  threads,
+  models,
+};
+const share = (value) => `${(100 * value).toFixed(2)} %`;
+console.log(
+  `| model | activation | ${texts.map(({ name }) => `zeros, ${name}`).join(" | ")} | PPL-${percent} % | CETT ${cett} |`,
+);
+console.log(`|---|---|${texts.map(() => "---|").join("")}---|---|`);
+for (const { name, activation, zeros, pplPercent, cett: truncated } of models) {
+  console.log(
+    `| ${name} | ${activation.kind} | ${zeros.map(({ sparsity }) => share(sparsity)).join(" | ")} | ${share(pplPercent.sparsity)} | ${share(truncated.sparsity)} (perplexity ${truncated.perplexity.toFixed(2)}) |`,
+  );
+}
+if (flags.record)
+  appendFileSync(new URL("results/sparsity.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+
+async function describe(name, folder) {
+  const file = await openModelFile(platform, folder);
+  const { program } = await loadTrainableProgram(file);
+  const tokenizer = await loadTokenizer(file);
+  const segmentsOf = (text) => {
+    const tokens = tokenizer.encode(text, { addSpecial: true, parseSpecial: false });
+    return Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) =>
+      tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
+    );
+  };
+  const zeros = [];
+  for (const { name: source, text } of texts) {
+    const segments = segmentsOf(text);
+    zeros.push({
+      text: source,
+      ...(await measureSparsity(platform, file, program, { segments, of: "x1", threads })),
+    });
+  }
+  const [{ text }] = texts;
+  const options = {
+    text,
+    segments: segmentsOf(text),
+    context: CONTEXT,
+    precision: SEARCH_PRECISION,
+    threads,
+  };
+  const search = await searchTruncation(platform, file, program, tokenizer, options);
+  const result = {
+    name,
+    model: path.basename(folder),
+    activation: program.ops.find(({ kind }) => kind === "glu").activation,
+    zeros,
+    densePerplexity: search.densePerplexity,
+    pplPercent: { percent, ...(await search.forPercent(percent)) },
+    cett: await search.at(cett),
+  };
+  await file.close();
+  return result;
+}

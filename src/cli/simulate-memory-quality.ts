@@ -1,0 +1,188 @@
+/**
+ * Quality beside simulated speed: the perplexity of a model with the caches of each row of a memory sweep in the loop, every
+ * token sparse, and plots of the two. The speed is simulated from a trace, the perplexity is measured.
+ * Invariant: rows whose choices no cache can change share one measurement.
+ */
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { measurePerplexity } from "../evaluation/perplexity.ts";
+import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
+import { prefersCached } from "../methods/dynamic-input-pruning/column-selection.ts";
+import { createFileSink } from "../platform/node.ts";
+import type { QualityPoint } from "../report/figures/simulated-quality.ts";
+import type { SweepRow } from "../simulation/memory/memory-sweep.ts";
+import type { TransformerShape } from "../simulation/model-shapes.ts";
+import { UsageError } from "./failure.ts";
+import { loadFromFlags, type ModelFlags } from "./model-flags.ts";
+import { startProgress } from "./progress.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface QualityFlags {
+  readonly model?: string;
+  readonly text?: string;
+  readonly characters?: number;
+  readonly plots?: string;
+}
+
+export interface RatedRow extends SweepRow {
+  /** Measured with this row's caches in the loop. */
+  readonly perplexity?: number;
+}
+
+/** How the perplexities were measured. */
+export interface QualityNote {
+  readonly model: string;
+  readonly protocol: "hf";
+  readonly context: number;
+  readonly characters: number;
+  readonly tokensScored: number;
+}
+
+interface Measured {
+  readonly perplexity: number;
+  readonly note: QualityNote;
+}
+
+/** Throws UsageError for flags that need one another, and for traces and preferences that the engine cannot repeat. */
+export function checkQualityFlags(flags: QualityFlags): void {
+  const { model, text, plots, characters } = flags;
+  if ((model === undefined) !== (text === undefined)) {
+    throw new UsageError("simulate memory: --model and --text belong together, got only one");
+  }
+  if (model === undefined && (plots !== undefined || characters !== undefined)) {
+    throw new UsageError(
+      "simulate memory: --plots and --characters say nothing without --model and --text, whose perplexity is plotted",
+    );
+  }
+}
+
+/** The rows with the perplexity of `--model` on `--text`; its widths must be the trace's. */
+export async function rateRows(
+  terminal: Terminal,
+  flags: QualityFlags & { readonly model: string },
+  text: string,
+  { rows, shape, signal }: { rows: readonly SweepRow[]; shape: TransformerShape; signal: AbortSignal },
+): Promise<{ rows: RatedRow[]; quality: QualityNote }> {
+  const measured = new Map<string, Measured>();
+  const jobs = new Map(rows.map((row) => [keyOf(row, shape), row]));
+  const progress = startProgress(terminal, "scoring", "settings");
+  try {
+    for (const [key, row] of jobs) {
+      measured.set(key, await measure(terminal, flags.model, text, row, shape, signal));
+      progress.update(measured.size, jobs.size);
+    }
+  } finally {
+    progress.end();
+  }
+  const found = (row: SweepRow) => measured.get(keyOf(row, shape)) as Measured;
+  return {
+    rows: rows.map((row) => ({ ...row, perplexity: found(row).perplexity })),
+    quality: found(rows[0]).note,
+  };
+}
+
+/** Writes perplexity.speed.svg and perplexity.memory.svg; returns their paths. */
+export async function writePlots(
+  folder: string,
+  rows: readonly RatedRow[],
+  title: string,
+): Promise<string[]> {
+  // Drawing takes a library that no other run of the command should wait for.
+  const { qualityMemorySvg, qualitySpeedSvg } = await import("../report/figures/simulated-quality.ts");
+  const { standaloneSvg } = await import("../report/page.ts");
+  await mkdir(folder, { recursive: true });
+  const points = rows.map(qualityPoint);
+  const plots = [
+    ["perplexity.speed.svg", qualitySpeedSvg(points, title)],
+    ["perplexity.memory.svg", qualityMemorySvg(points, title)],
+  ] as const;
+  const written: string[] = [];
+  for (const [name, svg] of plots) {
+    const file = path.join(folder, name);
+    const sink = await createFileSink(file);
+    await sink.write(new TextEncoder().encode(standaloneSvg(svg)));
+    await sink.finish();
+    written.push(file);
+  }
+  return written;
+}
+
+function qualityPoint(row: RatedRow): QualityPoint {
+  const { method, policy, preference, density, dramBytes, tokensPerSecond, memoryBytes, perplexity } = row;
+  if (perplexity === undefined) throw new Error("plots: a row was not rated");
+  return {
+    method,
+    policy,
+    gamma: preference.gamma,
+    density,
+    dramBytes,
+    tokensPerSecond,
+    memoryBytes,
+    perplexity,
+  };
+}
+
+/** What the engine must run for a row. */
+function settingOf(
+  { method, counts, policy, preference, cacheShare }: SweepRow,
+  { width, feedForwardWidth }: TransformerShape,
+): { model: Pick<ModelFlags, "inputDensity" | "gluDensity">; columnCache?: CacheSettings } {
+  if (method === "dense") return { model: {} };
+  if (counts === null) {
+    throw new UsageError(
+      "simulate memory: the trace holds chosen columns, expected scores where --model is to choose again - record one",
+    );
+  }
+  // Half a column more than whole ones: rounding down gives back the count.
+  const share = (count: number, columns: number) => Math.min(1, (count + 0.5) / columns);
+  const model = {
+    inputDensity: share(counts.input, width),
+    gluDensity: share(counts.glu, feedForwardWidth),
+  };
+  if (!prefersCached(preference)) return { model };
+  const { gamma, topM, fixedTopN, warmUp, alphaBlend } = preference;
+  if (
+    topM !== undefined ||
+    fixedTopN > 0 ||
+    warmUp ||
+    alphaBlend ||
+    policy === "belady" ||
+    policy === "pinned"
+  ) {
+    throw new UsageError(
+      "simulate memory: the engine prefers cached columns by gamma alone, expected no --top-m, --fixed-top-n, --warm-up or --alpha-blend with --model",
+    );
+  }
+  return { model, columnCache: { gamma, policy, share: cacheShare } };
+}
+
+function keyOf(row: SweepRow, shape: TransformerShape): string {
+  return JSON.stringify(settingOf(row, shape));
+}
+
+async function measure(
+  terminal: Terminal,
+  source: string,
+  text: string,
+  row: SweepRow,
+  shape: TransformerShape,
+  signal: AbortSignal,
+): Promise<Measured> {
+  const { model: options, columnCache } = settingOf(row, shape);
+  await using model = await loadFromFlags(terminal, { model: source, ...options }, undefined, {
+    columnCache,
+  });
+  const { perplexity, context, tokensScored } = await measurePerplexity(model, text, {
+    protocol: "hf",
+    context: model.contextLength,
+    signal,
+  });
+  const note = {
+    model: model.file.name,
+    protocol: "hf" as const,
+    context,
+    characters: text.length,
+    tokensScored,
+  };
+  return { perplexity, note };
+}
