@@ -184,8 +184,9 @@ function levelMarks({ level }: ParetoOptions): Plot.Markish[] {
     Plot.ruleY([level.value], { stroke: FAINT, strokeDasharray: "4 4" }),
     Plot.text([level.label], {
       y: () => level.value,
-      frameAnchor: "right",
-      textAnchor: "end",
+      frameAnchor: "left",
+      textAnchor: "start",
+      dx: 4,
       dy: -8,
       fill: FAINT,
     }),

@@ -19,7 +19,7 @@ export function cacheFigures(rows: ResultRows): Figure[] {
     }));
     const drawn = points.filter(({ quality }) => quality <= LIMIT * row.dense.perplexity);
     const left = points.length - drawn.length;
-    const title = `Columns: quality against what a simulated cache misses, ${row.model}`;
+    const title = `Columns: ${row.model} against what a simulated cache of ${Math.round(100 * row.share)} % misses`;
     return {
       name: i === 0 ? "cache" : `cache-${i + 1}`,
       title,
