@@ -2,7 +2,7 @@
 // attention spans followed and ignored. Every folder is made by the commands of `skim compress`, a pair by applying one to
 // what the other wrote; a refusal is recorded as its message. Loss is that of worked solutions (nats per token of the answer).
 // With --record it appends a row to results/composition.jsonl.
-//   node bench/composition.mjs [--count 100] [--level 2] [--seed 3] [--trim 4.mlp] [--density 0.75] [--record]
+//   node bench/composition.mjs [--model models/calc] [--count 100] [--level 2] [--seed 3] [--trim 4.mlp] [--density 0.75] [--record]
 import { execFile } from "node:child_process";
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,13 +17,13 @@ import { logProbability } from "../dist/session/logits.js";
 import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
 
 const root = path.resolve(import.meta.dirname, "..");
-const CALC = path.join(root, "models", "calc");
 const SKIM = path.join(root, "dist", "cli", "main.js");
 /** Position whose token is counted in bytes per token. */
 const DEPTH = 128;
 
 const { values: flags } = parseArgs({
   options: {
+    model: { type: "string", default: path.join(root, "models", "calc") },
     count: { type: "string", default: "100" },
     level: { type: "string", default: "2" },
     seed: { type: "string", default: "3" },
@@ -53,17 +53,10 @@ writeFileSync(
     .map((example) => JSON.stringify(example))
     .join("\n"),
 );
-const text = path.join(folder, "calibration.txt");
-writeFileSync(
-  text,
-  examples("train", 100)
-    .map(({ prompt, answer }) => `${prompt}${answer}`)
-    .join(""),
-);
 
 const METHODS = {
   trim: ["drop", "--sublayers", flags.trim],
-  neurons: ["prosparse", "--text", text],
+  neurons: ["prosparse", "--text", calibration],
   dip: ["dip", "--density", flags.density],
   tender: ["tender", "--bits", "8", "--text", calibration],
 };
@@ -96,7 +89,7 @@ if (flags.record) {
     command: `node bench/composition.mjs --count ${count} --level ${level} --seed ${seed} --trim ${flags.trim} --density ${flags.density}`,
     machine: describeMachine(),
     load: { before, after: readLoad() },
-    model: "models/calc",
+    model: path.basename(flags.model),
     results,
   };
   appendFileSync(path.join(root, "bench/results/composition.jsonl"), `${JSON.stringify(row)}\n`);
@@ -105,7 +98,7 @@ process.exit(0);
 
 /** The folder after all steps, or why a step was refused. Prefixes are made once. */
 async function compress(steps) {
-  if (steps.length === 0) return { model: CALC };
+  if (steps.length === 0) return { model: flags.model };
   const base = await compress(steps.slice(0, -1));
   if (base.refused) return base;
   const out = path.join(folder, steps.join("-"));

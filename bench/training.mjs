@@ -1,13 +1,28 @@
-// Times one training step (forward, backward, gradient norm, update) and reports tokens per second and
-// 6 x parameters x tokens per second. Needs a build: npm run build && node bench/training.mjs [threads] [recompute]
+// Times one training step: skim's forward, backward, gradient norm and update, and with --jax forward and backward of the
+// same model, weights and batch in jax-js (bench/jax-llama.mjs), in turns. Reports tokens per second and
+// 6 x parameters x tokens per second. With --record it appends a row to results/training.jsonl. Needs `npm run build`.
+//   node bench/training.mjs [--threads 2] [--steps 5] [--recompute none|layers] [--jax] [--record]
+import { appendFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { createWasmTraining } from "../dist/executors/training/wasm-training.js";
 import { loadProgram } from "../dist/models/registry.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { differentiate } from "../dist/program/differentiate.js";
 import { createFreshModel } from "../dist/training/fresh-model.js";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
 
-const [threads = "2", recompute = "none"] = process.argv.slice(2);
-const [sequences, length, steps] = [8, 256, 5];
+const { values: flags } = parseArgs({
+  options: {
+    threads: { type: "string", default: "2" },
+    steps: { type: "string", default: "5" },
+    recompute: { type: "string", default: "none" },
+    jax: { type: "boolean", default: false },
+    record: { type: "boolean", default: false },
+  },
+});
+const [threads, steps] = [flags.threads, flags.steps].map(Number);
+const [sequences, length] = [8, 256];
+const rows = sequences * length;
 const shape = {
   layers: 8,
   width: 256,
@@ -19,31 +34,78 @@ const shape = {
   tiedHead: false,
   activation: "silu",
 };
+const platform = nodePlatform();
+const before = readLoad();
 const file = createFreshModel(shape, 1, { json: {}, config: {}, bosId: 0, eosId: 0 });
 const { program } = await loadProgram(file);
-const training = await createWasmTraining(nodePlatform(), differentiate(program, { recompute }), {
-  threads: Number(threads),
-  limits: { rows: sequences * length, sequenceLength: length },
+const training = await createWasmTraining(platform, differentiate(program, { recompute: flags.recompute }), {
+  threads,
+  limits: { rows, sequenceLength: length },
   simd: "auto",
 });
-let parameters = 0;
+const weights = new Map();
 for (const { tensor, size } of training.program.parameters) {
   const values = new Float32Array(size);
   await file.readRows(tensor, 0, size / file.tensors.get(tensor).shape.at(-1), new Uint8Array(values.buffer));
   training.write(tensor, "weights", values);
-  parameters += size;
+  weights.set(tensor, values);
 }
-const rows = sequences * length;
+const parameters = [...weights.values()].reduce((sum, { length: size }) => sum + size, 0);
+const tokens = Int32Array.from({ length: rows }, (_, i) => (i * 7919) % shape.vocabularySize);
+const targets = tokens.map((_, i) => ((i + 1) * 7919) % shape.vocabularySize);
 const batch = {
-  tokens: Int32Array.from({ length: rows }, (_, i) => (i * 7919) % shape.vocabularySize),
-  positions: Int32Array.from({ length: rows }, (_, i) => i % length),
+  tokens,
+  targets,
+  positions: tokens.map((_, i) => i % length),
   bounds: Int32Array.from({ length: sequences + 1 }, (_, i) => i * length),
-  outputs: Int32Array.from({ length: rows }, (_, i) => i),
-  targets: Int32Array.from({ length: rows }, (_, i) => ((i + 1) * 7919) % shape.vocabularySize),
+  outputs: tokens.map((_, i) => i),
 };
-const times = [];
-for (let step = 1; step <= steps; step++) {
-  const start = performance.now();
+const jaxStep = flags.jax ? await prepareJax() : undefined;
+
+const others = watchOthers();
+const skim = { losses: [], milliseconds: [] };
+const jax = { losses: [], milliseconds: [] };
+// Step 0 is the warm-up.
+for (let step = 0; step <= steps; step++) {
+  await measure(skim, step, () => skimStep(step + 1));
+  if (jaxStep !== undefined) await measure(jax, step, jaxStep);
+}
+const otherCores = others();
+
+const results = [describe("skim", skim), ...(jaxStep === undefined ? [] : [describe("jax-js", jax)])];
+for (const { name, tokensPerSecond, gigaflops, milliseconds } of results) {
+  console.log(
+    `${name}: ${tokensPerSecond.toFixed(0)} tokens/s, ${gigaflops.toFixed(1)} GFLOP/s (best ${((6 * parameters * rows) / Math.min(...milliseconds) / 1e6).toFixed(1)})`,
+  );
+}
+const ratio = results.length === 1 ? null : results[0].tokensPerSecond / results[1].tokensPerSecond;
+if (ratio !== null) console.log(`${ratio.toFixed(1)} x jax-js`);
+console.log(
+  `${(parameters / 1e6).toFixed(2)} M parameters, ${threads} threads, activations ${(training.activationBytes / 1e6).toFixed(0)} MB (recompute ${flags.recompute}), other processes kept ${otherCores.toFixed(2)} cores busy`,
+);
+if (flags.record) {
+  const row = {
+    schema: "training/1",
+    date: new Date().toISOString(),
+    ...readCommit(),
+    command: `node bench/training.mjs --threads ${threads} --steps ${steps} --recompute ${flags.recompute}${flags.jax ? " --jax" : ""}`,
+    machine: describeMachine(),
+    load: { before, after: readLoad(), otherCores },
+    shape,
+    batch: { sequences, length },
+    threads,
+    parameters,
+    activationBytes: training.activationBytes,
+    results,
+    ratio,
+  };
+  appendFileSync(new URL("results/training.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+}
+await training.dispose();
+process.exit(0);
+
+/** Forward, backward and update; the loss before the update. */
+async function skimStep(step) {
   const { target } = await training.accumulate(batch, { target: 1 / rows, teacher: 0, l1: 0 });
   const norm = await training.gradientNorm();
   await training.update({
@@ -55,13 +117,32 @@ for (let step = 1; step <= steps; step++) {
     step,
     gradientScale: Math.min(1, 1 / norm),
   });
-  times.push(performance.now() - start);
-  console.log(`step ${step}: loss ${(target / rows).toFixed(4)}, ${times.at(-1).toFixed(0)} ms`);
+  return target / rows;
 }
-times.sort((a, b) => a - b);
-const seconds = times[Math.floor(steps / 2)] / 1000;
-console.log(
-  `${(parameters / 1e6).toFixed(2)} M parameters, ${threads} threads, activations ${(training.activationBytes / 1e6).toFixed(0)} MB (recompute ${recompute}): ` +
-    `${(rows / seconds).toFixed(0)} tokens/s, ${((6 * parameters * rows) / seconds / 1e9).toFixed(1)} GFLOP/s, best ${((6 * parameters * rows) / times[0] / 1e6).toFixed(1)}`,
-);
-await training.dispose();
+
+/** Forward and backward from the first weights; compiled by the first call. */
+async function prepareJax() {
+  const { createJaxStep } = await import("./jax-llama.mjs");
+  const step = await createJaxStep(shape, sequences, length);
+  const arrays = Object.fromEntries(
+    [...weights].map(([tensor, values]) => [tensor, step.array(values, file.tensors.get(tensor).shape)]),
+  );
+  return async () => (await step.run(arrays, tokens, targets)).loss;
+}
+
+async function measure(side, step, run) {
+  const started = performance.now();
+  side.losses.push(await run());
+  if (step > 0) side.milliseconds.push(performance.now() - started);
+}
+
+function describe(name, { losses, milliseconds }) {
+  const median = milliseconds.toSorted((a, b) => a - b)[milliseconds.length >> 1];
+  return {
+    name,
+    firstLoss: losses[0],
+    milliseconds,
+    tokensPerSecond: (1000 * rows) / median,
+    gigaflops: (6 * parameters * rows) / median / 1e6,
+  };
+}

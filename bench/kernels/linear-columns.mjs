@@ -71,9 +71,7 @@ function build({ weights, density }) {
     });
   };
   const kept =
-    density === null
-      ? undefined
-      : keptCounts(allocateDensities(density), { width: D, feedForwardWidth: F });
+    density === null ? undefined : keptCounts(allocateDensities(density), { width: D, feedForwardWidth: F });
   for (let layer = 0; layer < layers; layer++) {
     product(hidden, D, kept?.input, [
       { weight: matrix(`gate ${layer}`, F, D, f32), to: gate },
@@ -83,7 +81,13 @@ function build({ weights, density }) {
     product(inner, F, kept?.glu, [{ weight: matrix(`down ${layer}`, D, F, f32), to: out }]);
   }
   ops.push({ kind: "selectOutputs", x: out, out: selected });
-  ops.push({ kind: "linear", x: selected, weight: matrix("head", VOCABULARY, D, f32), bias: undefined, out: logits });
+  ops.push({
+    kind: "linear",
+    x: selected,
+    weight: matrix("head", VOCABULARY, D, f32),
+    bias: undefined,
+    out: logits,
+  });
   const base = { container: "huggingface", name: weights, tensors: new Map(), close: async () => {} };
   return {
     program: { name: weights, contextLength: 8, vocabularySize: VOCABULARY, logits, ops },
@@ -163,7 +167,9 @@ const row = {
   roofline: { medianGBs: median(bandwidths), bestGBs: roofline },
   results,
 };
-console.log(`roofline ${row.roofline.medianGBs.toFixed(1)} GB/s (best ${roofline.toFixed(1)}), other processes kept ${otherCores.toFixed(2)} cores busy`);
+console.log(
+  `roofline ${row.roofline.medianGBs.toFixed(1)} GB/s (best ${roofline.toFixed(1)}), other processes kept ${otherCores.toFixed(2)} cores busy`,
+);
 for (const r of results) {
   console.log(
     `${r.weights.padEnd(4)} ${String(r.density ?? "dense").padEnd(6)} ${r.medianMs.toFixed(2)} ms, ${r.medianGBs.toFixed(1)} GB/s (best ${r.bestGBs.toFixed(1)}), ${(100 * r.rooflineShare).toFixed(0)} % of the roofline (best ${(100 * r.bestRooflineShare).toFixed(0)} %), ${r.ratioToDense.toFixed(2)} x dense`,

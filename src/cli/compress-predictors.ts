@@ -1,6 +1,7 @@
 /** The predictors of `skim compress prosparse --predictor`: their training, and which layers are read in which way. */
 import type { ModelFile } from "../formats/model-file.ts";
 import type { ComputedTensor } from "../formats/overlay-file.ts";
+import type { Segment } from "../methods/calibration-segments.ts";
 import { exactShare, predictorShare } from "../methods/prosparse/cost.ts";
 import { type TrainedPredictor, trainPredictors } from "../methods/prosparse/predictor-training.ts";
 import { type ProSparseRecipe, predictorTensors } from "../methods/prosparse/recipe.ts";
@@ -40,7 +41,7 @@ export async function trainLayerPredictors(
   flags: PredictorFlags,
   file: ModelFile,
   program: Program,
-  segments: readonly (readonly number[])[],
+  segments: readonly Segment[],
   signal: AbortSignal,
 ): Promise<TrainedPredictor[]> {
   const platform = nodePlatform();

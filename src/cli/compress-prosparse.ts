@@ -8,11 +8,11 @@ import type { ProSparseRecipe } from "../methods/prosparse/recipe.ts";
 import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/segments.ts";
+import type { Segment } from "../methods/calibration-segments.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
-import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
+import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
 import { feedForwardWeights } from "./compress-dip.ts";
 import {
   describePlan,
@@ -29,7 +29,6 @@ import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
 
 interface ProSparseFlags extends PredictorFlags {
   readonly model: string;
@@ -55,16 +54,13 @@ live, so that gate is read for these alone too. That is approximate: a live neur
 gets a predictor where it reads less than exact mode and finds at least --least-recall of the live neurons; the others are
 exact or dense, and named. Look at skim eval perplexity before using the result.`;
 
-/** Tokens per segment of the text. */
-const SEGMENT = 256;
-
 export function addProSparseCompressCommand(group: Command, terminal: Terminal): void {
   group
     .command("prosparse")
     .description("skip feed-forward neurons whose gate is closed, exactly (ReLU models)")
     .addHelpText("after", EXAMPLES)
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
-    .requiredOption("--text <file>", "text like what the model will see")
+    .requiredOption("--text <file>", CALIBRATION_TEXT)
     .option("--most-live <share>", "largest share of live neurons that pays", realNumber(0, 1), 0.6)
     .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 16)
     .option("--predictor", "predict live neurons before gate is computed (approximate)")
@@ -79,13 +75,12 @@ export function addProSparseCompressCommand(group: Command, terminal: Terminal):
 }
 
 async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void> {
-  const text = await readTextFlag(flags.text, "--text");
   await withInterrupt(async (signal) => {
     const file = await openModelFile(nodePlatform(), flags.model);
     try {
       const { program } = await loadRecipeProgram(file);
       const layers = sparseLayers(program);
-      const segments = await cutText(flags, file, program, text);
+      const segments = await readCalibration(file, program, flags.text, flags.segments);
       const shares = await countLive(terminal, flags, file, program, segments, signal);
       const live = layers.map((layer, i) => ({ layer, liveShare: shares[i] }));
       const predictors =
@@ -110,28 +105,13 @@ async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void
   });
 }
 
-async function cutText(
-  { segments }: ProSparseFlags,
-  file: ModelFile,
-  program: Program,
-  text: string,
-): Promise<number[][]> {
-  const tokenizer = await loadTokenizer(file);
-  return cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
-    segmentTokens: Math.min(SEGMENT, program.contextLength),
-    chunkRows: undefined,
-    maxSegments: segments,
-    bosId: tokenizer.bosId,
-  });
-}
-
 /** Share of open gates of every gated feed-forward on the text. */
 async function countLive(
   terminal: Terminal,
   { threads }: ProSparseFlags,
   file: ModelFile,
   program: Program,
-  segments: readonly (readonly number[])[],
+  segments: readonly Segment[],
   signal: AbortSignal,
 ): Promise<number[]> {
   const platform = nodePlatform();

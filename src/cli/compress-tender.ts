@@ -10,6 +10,7 @@ import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { wholeNumber } from "./arguments.ts";
+import { CALIBRATION_TEXT, holdsExamples } from "./calibration-text.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
@@ -63,10 +64,7 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
     .description("integer weights and activations in power-of-two channel groups (Tender, ISCA 2024)")
     .addHelpText("after", EXAMPLES)
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
-    .requiredOption(
-      "--text <file>",
-      "calibration text, UTF-8, like what the model will see; .jsonl with prompt and answer: an example per segment",
-    )
+    .requiredOption("--text <file>", CALIBRATION_TEXT)
     .requiredOption("--bits <n>", "bits of activations: 8, 4 or 16", bits(4, 8, 16))
     .option("--weight-bits <n>", "bits of weights: 8 or 4 (default: those of the activations)", bits(4, 8))
     .option(
@@ -118,7 +116,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         chunkRows: flags.chunkRows,
         segmentTokens: flags.context,
         maxSegments: flags.segments,
-        examples: flags.text.endsWith(".jsonl"),
+        examples: holdsExamples(flags.text),
         threads: flags.threads ?? platform.coreCount,
         attention: flags.attention,
         signal,

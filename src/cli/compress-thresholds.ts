@@ -7,11 +7,10 @@ import { keptForDensity } from "../methods/dynamic-input-pruning/densities.ts";
 import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
-import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
+import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
 import { feedForwardWeights } from "./compress-dip.ts";
 import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -19,7 +18,6 @@ import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { startProgress } from "./progress.ts";
 import { writeWithRecipes } from "./recipe-folder.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
 
 interface ThresholdFlags {
   readonly model: string;
@@ -61,9 +59,6 @@ their layer. All have the same level; TEAL's search for a level of each is not d
   keptFor: (density) => density,
 };
 
-/** Tokens per segment of the text. */
-const SEGMENT = 256;
-
 export function addThresholdCommands(group: Command, terminal: Terminal): void {
   for (const method of [CATS, TEAL]) addThresholdCommand(group, terminal, method);
 }
@@ -81,7 +76,7 @@ every token reads what it reads. Prompts are read densely. Nothing is removed fr
     .description(method.description)
     .addHelpText("after", examples)
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
-    .requiredOption("--text <file>", "text like what the model will see")
+    .requiredOption("--text <file>", CALIBRATION_TEXT)
     .requiredOption("--density <share>", method.densityText, realNumber(0, 1))
     .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 64)
     .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
@@ -92,7 +87,6 @@ every token reads what it reads. Prompts are read densely. Nothing is removed fr
 
 async function compress(terminal: Terminal, method: Method, flags: ThresholdFlags): Promise<void> {
   const kept = method.keptFor(flags.density);
-  const text = await readTextFlag(flags.text, "--text");
   await withInterrupt(async (signal) => {
     const file = await openModelFile(nodePlatform(), flags.model);
     try {
@@ -102,7 +96,7 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
         program,
         recipeOf(method, () => ({ kind: "density", density: kept })),
       );
-      const recipe = await calibrate(terminal, method, flags, { file, program, text, kept, signal });
+      const recipe = await calibrate(terminal, method, flags, { file, program, kept, signal });
       await writeWithRecipes(terminal, file, [recipe], flags.out, signal);
       const rewritten = rewriteColumns(program, recipe);
       const density = feedForwardWeights(rewritten) / feedForwardWeights(rewritten, "prompt");
@@ -124,7 +118,6 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
 interface Calibrated {
   readonly file: ModelFile;
   readonly program: Program;
-  readonly text: string;
   readonly kept: number;
   readonly signal: AbortSignal;
 }
@@ -133,16 +126,10 @@ async function calibrate(
   terminal: Terminal,
   { sites, ...method }: Method,
   flags: ThresholdFlags,
-  { file, program, text, kept, signal }: Calibrated,
+  { file, program, kept, signal }: Calibrated,
 ): Promise<ColumnRecipe> {
   const platform = nodePlatform();
-  const tokenizer = await loadTokenizer(file);
-  const segments = cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
-    segmentTokens: Math.min(SEGMENT, program.contextLength),
-    chunkRows: undefined,
-    maxSegments: flags.segments,
-    bosId: tokenizer.bosId,
-  });
+  const segments = await readCalibration(file, program, flags.text, flags.segments);
   const progress = startProgress(terminal, "calibrating", "tokens");
   const thresholds = await calibrateThresholds(platform, file, program, {
     sites,

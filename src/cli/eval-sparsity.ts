@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { readSegments } from "../methods/calibration-segments.ts";
 import {
   SEARCH_PRECISION,
   searchTruncation,
@@ -10,7 +11,6 @@ import {
 } from "../methods/prosparse/perplexity-sparsity.ts";
 import { measureSparsity, type SparsityReport } from "../methods/prosparse/sparsity.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
-import { cutSegments } from "../methods/tender/segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -122,12 +122,7 @@ async function measureText(
   const platform = nodePlatform();
   const context = Math.min(SEGMENT, program.contextLength);
   const options = {
-    segments: cutSegments(tokenizer.encode(text, { addSpecial: false, parseSpecial: false }), {
-      segmentTokens: context,
-      chunkRows: undefined,
-      maxSegments: text.length,
-      bosId: tokenizer.bosId,
-    }),
+    segments: await readSegments(file, text, { segmentTokens: context, maxSegments: text.length }),
     threads: flags.threads ?? platform.coreCount,
     signal,
   };

@@ -181,7 +181,7 @@ async function tryThreshold(
   const file = await openModelFile(platform, flags.out);
   try {
     const { program } = await loadTrainableProgram(file);
-    const segments = cutTokens(await encode(file, text), context);
+    const segments = cutTokens(await encode(file, text), context).map((tokens) => ({ tokens }));
     const active = withActivation(program, thresholdActivation(threshold));
     const { sparsity, layers } = await measureSparsity(platform, file, active, {
       segments,

@@ -97,7 +97,7 @@ const prosparse = z
 const neurons = z
   .strictObject({
     step: z.literal("neurons"),
-    text: file("text that shows how many neurons live"),
+    text: file("text that shows how many neurons live, or .jsonl with prompt and answer"),
     mostLive: share("largest share of live neurons that pays"),
     segments: count("most segments of the text to use"),
     predictor: z.boolean().optional().describe("predict live neurons, approximately"),

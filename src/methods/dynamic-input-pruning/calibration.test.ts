@@ -41,7 +41,9 @@ describe("calibrateThresholds", () => {
   test("every site of every layer keeps the wanted share, and the level raises the threshold", async () => {
     const file = await openSyntheticGguf(createSyntheticCheckpoint("llama", syntheticShape("llama"), 5));
     const program = await buildProgram(file);
-    const segments = [Array.from({ length: 24 }, (_, i) => (i * 37) % 320), [1, 2, 3, 4, 5, 6, 7]];
+    const segments = [Array.from({ length: 24 }, (_, i) => (i * 37) % 320), [1, 2, 3, 4, 5, 6, 7]].map(
+      (tokens) => ({ tokens }),
+    );
     const sites = ["input", "glu", "attentionInput", "attended", "neurons"] as const;
     const at = (kept: number) =>
       calibrateThresholds(nodePlatform(), file, program, { sites, kept, segments, threads: 2 });

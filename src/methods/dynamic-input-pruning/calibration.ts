@@ -5,10 +5,10 @@
  * Invariant: magnitudes are counted by their leading bits, so that memory does not grow with the text and the share that a
  * threshold kept is known exactly.
  */
-import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { Buffer, Op, Program } from "../../program/program.ts";
+import { createSegmentExecutor, runSegments, type SegmentRun } from "../calibration-segments.ts";
 import { activationOf, findGatedUnits } from "../gated-units.ts";
 import type { ColumnChoice } from "./recipe.ts";
 import { layerCount, type Site, siteOf } from "./rewrite.ts";
@@ -16,16 +16,13 @@ import { layerCount, type Site, siteOf } from "./rewrite.ts";
 export type ThresholdSite = Site | "neurons";
 type Thresholds = Extract<ColumnChoice, { kind: "thresholds" }>;
 
-export interface ThresholdPlan {
+/** Segments are evaluated densely. */
+export interface ThresholdPlan extends SegmentRun {
   /** Where thresholds are wanted; `neurons` are the activated gates. */
   readonly sites: readonly ThresholdSite[];
   /** Share of the magnitudes to keep, 0 to 1. */
   readonly kept: number;
-  /** Token ids of each segment, evaluated densely from an empty context. */
-  readonly segments: readonly (readonly number[])[];
   readonly threads: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
 /** Tokens per step: bounds the memory for the copies of all activations. */
@@ -40,34 +37,19 @@ export async function calibrateThresholds(
   program: Program,
   plan: ThresholdPlan,
 ): Promise<ReadonlyMap<ThresholdSite, Thresholds>> {
-  const { segments, threads, signal, onProgress } = plan;
+  const { segments, threads } = plan;
   const observed = observeMagnitudes(program, new Set(plan.sites));
-  const longest = Math.max(...segments.map(({ length }) => length));
-  const executor = await createWasmExecutor(platform, observed.program, file, {
-    threads,
-    limits: { contextLength: longest, slots: 1, stepTokens: Math.min(STEP_TOKENS, longest) },
-    keyValueFormat: "f32",
-    weightFormat: "auto",
-    simd: "auto",
-    onProgress: undefined,
-  });
   const histograms = observed.copies.map(() => new MagnitudeHistogram());
+  const executor = await createSegmentExecutor(platform, observed.program, file, {
+    segments,
+    threads,
+    stepTokens: STEP_TOKENS,
+  });
   try {
-    const total = segments.reduce((sum, { length }) => sum + length, 0);
-    let done = 0;
-    for (const segment of segments) {
-      for (let first = 0; first < segment.length; first += STEP_TOKENS) {
-        const tokens = Int32Array.from(segment.slice(first, first + STEP_TOKENS));
-        const positions = tokens.map((_, row) => first + row);
-        const [slots, outputs] = [new Int32Array(tokens.length), new Int32Array()];
-        await executor.step({ tokens, positions, slots, outputs, prompt: true }, signal);
-        for (const [i, { copy }] of observed.copies.entries()) {
-          histograms[i].add(executor.readBuffer(copy, tokens.length));
-        }
-        done += tokens.length;
-        onProgress?.(done, total);
-      }
-    }
+    await runSegments(executor, plan, { prompt: true }, (rows) => {
+      for (const [i, { copy }] of observed.copies.entries())
+        histograms[i].add(executor.readBuffer(copy, rows));
+    });
   } finally {
     await executor.dispose();
   }

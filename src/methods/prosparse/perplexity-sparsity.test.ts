@@ -34,7 +34,7 @@ async function search() {
   const program = await buildProgram(file);
   const tokenizer = await loadTokenizer(file);
   const tokens = tokenizer.encode(TEXT, { addSpecial: false, parseSpecial: false });
-  const segments = [tokens.slice(0, CONTEXT)];
+  const segments = [{ tokens: tokens.slice(0, CONTEXT) }];
   const options = { text: TEXT, segments, context: CONTEXT, precision: 0.02, threads: 2 };
   const zeros = await measureSparsity(nodePlatform(), file, program, { segments, threads: 2, of: "x1" });
   return { zeros, found: await searchTruncation(nodePlatform(), file, program, tokenizer, options) };
@@ -67,7 +67,13 @@ it("is for models whose feed-forward is still plain", async () => {
     version: 1,
     layers: [{ layer: 0, liveShare: 0.5 }],
   });
-  const options = { text: TEXT, segments: [[1, 2, 3]], context: CONTEXT, precision: 0.1, threads: 1 };
+  const options = {
+    text: TEXT,
+    segments: [{ tokens: [1, 2, 3] }],
+    context: CONTEXT,
+    precision: 0.1,
+    threads: 1,
+  };
   await expect(
     searchTruncation(nodePlatform(), calc, sparse, await loadTokenizer(calc), options),
   ).rejects.toThrow(/5 of 6 gated feed-forwards are plain linears/);

@@ -75,7 +75,7 @@ export async function trainPredictors(
     layer: unit.layer,
     gate: (program.ops[unit.gate] as LinearOp).weight,
   }));
-  const tokens = options.segments.reduce((sum, { length }) => sum + length, 0);
+  const tokens = options.segments.reduce((sum, { tokens: { length } }) => sum + length, 0);
   const bytes = Math.max(...units.map(({ gate }) => tokens * (4 * gate.columns + gate.rows)));
   const together = Math.max(1, Math.floor(options.memory / bytes));
   const trained: TrainedPredictor[] = [];

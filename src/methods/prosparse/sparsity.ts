@@ -4,10 +4,10 @@
  * way: a neuron with an open gate must be computed even where its up is zero.
  */
 import { UnsupportedError } from "../../errors.ts";
-import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { Platform } from "../../platform/types.ts";
 import { buffersWritten } from "../../program/dataflow.ts";
+import { createSegmentExecutor, runSegments, type SegmentRun } from "../calibration-segments.ts";
 import type { Activation, Buffer, Op, Program, ScaleOp } from "../../program/program.ts";
 
 export interface SparsityOptions extends RecordOptions {
@@ -30,12 +30,8 @@ const STEP_TOKENS = 128;
 /** What of a feed-forward is looked at: the input of its gate, what the gate gives, or x1. */
 export type NeuronValue = "inputs" | "gates" | "x1";
 
-export interface RecordOptions {
-  /** Token ids of each segment, evaluated from an empty context. */
-  readonly segments: readonly (readonly number[])[];
+export interface RecordOptions extends SegmentRun {
   readonly threads: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
 interface ObservedProgram {
@@ -95,35 +91,21 @@ export async function recordNeurons(
   file: ModelFile,
   program: Program,
   wanted: readonly NeuronValue[],
-  { segments, threads, signal, onProgress }: RecordOptions,
+  options: RecordOptions,
   visit: (read: (layer: number) => Float32Array[], layers: number, tokens: number) => void,
 ): Promise<void> {
   const observed = observeNeurons(program, wanted);
-  const longest = Math.max(...segments.map(({ length }) => length));
-  const executor = await createWasmExecutor(platform, observed.program, file, {
+  const { segments, threads } = options;
+  const executor = await createSegmentExecutor(platform, observed.program, file, {
+    segments,
     threads,
-    limits: { contextLength: longest, slots: 1, stepTokens: Math.min(STEP_TOKENS, longest) },
-    keyValueFormat: "f32",
-    weightFormat: "auto",
-    simd: "auto",
-    onProgress: undefined,
+    stepTokens: STEP_TOKENS,
   });
   try {
-    let done = 0;
-    const total = segments.reduce((sum, { length }) => sum + length, 0);
-    for (const segment of segments) {
-      for (let first = 0; first < segment.length; first += STEP_TOKENS) {
-        const tokens = Int32Array.from(segment.slice(first, first + STEP_TOKENS));
-        const positions = tokens.map((_, row) => first + row);
-        const [slots, outputs] = [new Int32Array(tokens.length), new Int32Array()];
-        await executor.step({ tokens, positions, slots, outputs, prompt: true }, signal);
-        const read = (layer: number) =>
-          observed.copies[layer].map((copy) => executor.readBuffer(copy, tokens.length));
-        visit(read, observed.copies.length, tokens.length);
-        done += tokens.length;
-        onProgress?.(done, total);
-      }
-    }
+    await runSegments(executor, options, { prompt: true }, (rows) => {
+      const read = (layer: number) => observed.copies[layer].map((copy) => executor.readBuffer(copy, rows));
+      visit(read, observed.copies.length, rows);
+    });
   } finally {
     await executor.dispose();
   }

@@ -8,8 +8,8 @@ import type { Executor } from "../../executors/executor.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { buffersWritten } from "../../program/dataflow.ts";
 import { attentionInputs, type ObservedOperand } from "./attention-codes.ts";
+import { runSegments, type SegmentRun } from "../calibration-segments.ts";
 import { type ChannelRange, channelBias } from "./grouping.ts";
-import { type Segment, segmentStep } from "./segments.ts";
 
 /** An activation and the linears that read it, before any of them runs. */
 export interface ObservedInput {
@@ -83,12 +83,9 @@ export interface ChunkStatistics {
 /** By input name, one entry per chunk. */
 export type Calibration = ReadonlyMap<string, readonly ChunkStatistics[]>;
 
-export interface CalibrationPlan {
-  readonly segments: readonly Segment[];
+export interface CalibrationPlan extends SegmentRun {
   /** Rows per chunk, undefined for one chunk of everything. */
   readonly chunkRows: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
 }
 
 /** Runs the observed program over all segments. The executor must have been made for it, with one slot. */
@@ -98,27 +95,16 @@ export async function calibrate(
   plan: CalibrationPlan,
 ): Promise<Calibration> {
   const { segments, chunkRows } = plan;
-  const { stepTokens } = executor.limits;
   const longest = Math.max(...segments.map(({ tokens }) => tokens.length));
   const chunks = chunkRows === undefined ? 1 : Math.floor(longest / chunkRows);
   const gathered = inputs.map(({ copy }) => new InputStatistics(copy.width, chunks, chunkRows ?? longest));
-  const observesOutputs = inputs.some(({ copy }) => copy.rows === "outputs");
-  const total = segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
-  let done = 0;
-  for (const segment of segments) {
-    for (let first = 0; first < segment.tokens.length; first += stepTokens) {
-      const step = segmentStep(segment, first, Math.min(first + stepTokens, segment.tokens.length));
-      const rows = step.tokens.length;
-      const outputs = observesOutputs ? Int32Array.from(step.tokens.keys()) : new Int32Array();
-      await executor.step({ ...step, outputs }, plan.signal);
-      inputs.forEach(({ copy }, i) => {
-        gathered[i].observe(executor.readBuffer(copy, rows), first);
-      });
-      done += rows;
-      plan.onProgress?.(done, total);
-    }
-    for (const statistics of gathered) statistics.endSegment();
-  }
+  const allOutputs = inputs.some(({ copy }) => copy.rows === "outputs");
+  await runSegments(executor, plan, { allOutputs }, (rows, first, { tokens }) => {
+    inputs.forEach(({ copy }, i) => {
+      gathered[i].observe(executor.readBuffer(copy, rows), first);
+      if (first + rows === tokens.length) gathered[i].endSegment();
+    });
+  });
   return new Map(inputs.map(({ name }, i) => [name, gathered[i].finish()]));
 }
 

@@ -30,7 +30,7 @@ import { programCaches } from "../../program/dataflow.ts";
 import type { Program } from "../../program/program.ts";
 import { applyRecipes, loadRecipeProgram, readRecipes } from "../recipes.ts";
 import { calibrate, observeInputs } from "./calibration.ts";
-import { cutSegments } from "./segments.ts";
+import { cutSegments } from "../calibration-segments.ts";
 
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299, 12, 77, 203, 150, 9, 31, 8, 266];
 const SEGMENTS = [TOKENS, [1, 8, 250, 99, 140, 33, 271, 56, 310, 7, 61, 180, 222, 14, 305, 90]];
@@ -204,8 +204,8 @@ describe("calibration", () => {
 
   test("segments begin with BOS and the rest is used when it fills a chunk", () => {
     const segments = cut(many);
-    expect(segments.map((segment) => segment.length)).toEqual([64, 64, 64]);
-    expect(segments.every(([first]) => first === 1)).toBe(true);
+    expect(segments.map(({ tokens }) => tokens.length)).toEqual([64, 64, 64]);
+    expect(segments.every(({ tokens: [first] }) => first === 1)).toBe(true);
     expect(cut(many, { maxSegments: 2 })).toHaveLength(2);
   });
 

@@ -3,14 +3,13 @@
  * wasm executor and keeps what compression needs. One calibration serves any number of settings with the same chunks.
  */
 import { UnsupportedError } from "../../errors.ts";
-import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { Program } from "../../program/program.ts";
+import { createSegmentExecutor, readSegments, type Segment } from "../calibration-segments.ts";
 import { loadRecipeProgram } from "../recipes.ts";
 import { type Calibration, calibrate, type ObservedInput, observeInputs } from "./calibration.ts";
 import type { TenderRecipe } from "./recipe.ts";
-import { type Segment, segmentExamples, segmentText } from "./segments.ts";
 
 export interface PrepareOptions {
   readonly chunkRows: number | undefined;
@@ -47,21 +46,18 @@ export async function prepareTender(
 ): Promise<Prepared> {
   const { program } = await loadRecipeProgram(file);
   const segmentTokens = Math.min(options.segmentTokens, program.contextLength);
-  const segment = options.examples === true ? segmentExamples : segmentText;
-  const segments = await segment(file, text, { ...options, segmentTokens });
+  const segments = await readSegments(file, text, { ...options, segmentTokens });
   const observed = observeInputs(program, options.attention);
   if (observed.inputs.length === 0) {
     throw new UnsupportedError(
       `${file.name}: has no linear layers left to quantize - compress the original checkpoint`,
     );
   }
-  const executor = await createWasmExecutor(platform, observed.program, file, {
-    threads: options.threads,
-    limits: { contextLength: segmentTokens, slots: 1, stepTokens: Math.min(STEP_TOKENS, segmentTokens) },
-    keyValueFormat: "f32",
-    weightFormat: "auto",
-    simd: "auto",
-    onProgress: undefined,
+  const { threads } = options;
+  const executor = await createSegmentExecutor(platform, observed.program, file, {
+    segments,
+    threads,
+    stepTokens: STEP_TOKENS,
   });
   try {
     const { chunkRows, signal, onProgress } = options;

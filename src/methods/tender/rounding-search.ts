@@ -11,7 +11,7 @@ import type { Platform } from "../../platform/types.ts";
 import { logProbability } from "../../session/logits.ts";
 import { compressTender, type TenderOptions, type TenderResult } from "./compress.ts";
 import type { Prepared } from "./prepare.ts";
-import { type Segment, segmentStep } from "./segments.ts";
+import { type Segment, segmentStep } from "../calibration-segments.ts";
 
 const ROUNDINGS = ["up", "down"] as const;
 

@@ -1,10 +1,10 @@
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { ModelFile } from "../../formats/model-file.ts";
-import { openModelFile } from "../../formats/open-model-file.ts";
-import { nodePlatform } from "../../platform/node.ts";
-import { loadTokenizer } from "../../tokenizer/load-tokenizer.ts";
-import { segmentExamples, segmentStep, segmentText } from "./segments.ts";
+import type { ModelFile } from "../formats/model-file.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { nodePlatform } from "../platform/node.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { readSegments, segmentStep } from "./calibration-segments.ts";
 
 const EXAMPLE = {
   instruction: "Compute.\n",
@@ -12,7 +12,8 @@ const EXAMPLE = {
   answer:
     "<|span|>1:1+6<|work|>1+6=7<|end|>\n<|span|>2:@1-7<|work|>7-7=0<|end|>\n<|span|>ans:@2<|work|>0<|end|>\n",
 };
-const OPTIONS = { segmentTokens: 256, chunkRows: undefined, maxSegments: 8 };
+const OPTIONS = { segmentTokens: 256, maxSegments: 8 };
+const EXAMPLES = { ...OPTIONS, examples: true };
 
 let file: ModelFile;
 beforeAll(async () => {
@@ -23,7 +24,7 @@ afterAll(() => file.close());
 it("runs examples with control tokens and through the masks that they state", async () => {
   const tokenizer = await loadTokenizer(file);
   const lines = Array.from({ length: 12 }, () => JSON.stringify(EXAMPLE)).join("\n");
-  const segments = await segmentExamples(file, lines, OPTIONS);
+  const segments = await readSegments(file, lines, EXAMPLES);
   expect(segments.length).toBe(8);
   const { tokens, visible } = segments[1];
   expect(tokenizer.decode(tokens)).toContain("(1+6)-7\n");
@@ -48,16 +49,16 @@ it("runs examples with control tokens and through the masks that they state", as
 });
 
 it("reads running text with nothing hidden, and control tokens as the characters they are", async () => {
-  const segments = await segmentText(file, EXAMPLE.answer.repeat(4), { ...OPTIONS, segmentTokens: 64 });
+  const segments = await readSegments(file, EXAMPLE.answer.repeat(4), { ...OPTIONS, segmentTokens: 64 });
   expect(segments.every(({ visible }) => visible === undefined)).toBe(true);
   expect(segmentStep(segments[0], 0, 8)).not.toHaveProperty("visible");
 });
 
 it("refuses bad lines, and examples that fill no chunk", async () => {
-  await expect(segmentExamples(file, "no\n", OPTIONS)).rejects.toThrow(/line 1: is not JSON/);
-  await expect(segmentExamples(file, "", OPTIONS)).rejects.toThrow(/no example fits/);
-  const chunks = { ...OPTIONS, chunkRows: 200 };
-  await expect(segmentExamples(file, JSON.stringify(EXAMPLE), chunks)).rejects.toThrow(
+  await expect(readSegments(file, "no\n", EXAMPLES)).rejects.toThrow(/line 1: is not JSON/);
+  await expect(readSegments(file, "", EXAMPLES)).rejects.toThrow(/no example fits/);
+  const chunks = { ...EXAMPLES, chunkRows: 200 };
+  await expect(readSegments(file, JSON.stringify(EXAMPLE), chunks)).rejects.toThrow(
     /the longest has \d+ tokens, expected at least one chunk of 200/,
   );
 });

@@ -4,15 +4,18 @@
  * and through the masks that their statements imply.
  * Invariant: every segment is evaluated from an empty context.
  */
-import { OptionError } from "../../errors.ts";
-import type { Step } from "../../executors/executor.ts";
-import type { ModelFile } from "../../formats/model-file.ts";
-import type { Interval } from "../../program/intervals.ts";
-import { loadTokenizer } from "../../tokenizer/load-tokenizer.ts";
-import { CorpusEncoder } from "../../training/corpus-encoder.ts";
-import { encodeExamples, parseExamples } from "../../training/example-batches.ts";
-import { SpanExampleEncoder } from "../../training/span-examples.ts";
-import { readRecipes } from "../recipes.ts";
+import { OptionError } from "../errors.ts";
+import type { Executor, Step } from "../executors/executor.ts";
+import { createWasmExecutor, type WasmExecutor } from "../executors/wasm/wasm-executor.ts";
+import type { ModelFile } from "../formats/model-file.ts";
+import type { Platform } from "../platform/types.ts";
+import type { Interval } from "../program/intervals.ts";
+import type { Program } from "../program/program.ts";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import { CorpusEncoder } from "../training/corpus-encoder.ts";
+import { encodeExamples, parseExamples } from "../training/example-batches.ts";
+import { SpanExampleEncoder } from "../training/span-examples.ts";
+import { readRecipes } from "./recipes.ts";
 
 export interface Segment {
   readonly tokens: readonly number[];
@@ -23,24 +26,25 @@ export interface Segment {
 export interface SegmentOptions {
   /** Most tokens of a segment. */
   readonly segmentTokens: number;
-  /** Rows per chunk, undefined for one chunk of everything. */
-  readonly chunkRows: number | undefined;
+  /** Positions that statistics are kept for together; undefined for all. A segment fills at least one such chunk. */
+  readonly chunkRows?: number | undefined;
   readonly maxSegments: number;
+  /** The text is JSON lines of prompt and answer, a segment each, instead of running text. */
+  readonly examples?: boolean | undefined;
 }
 
-/** Segments of running text. OptionError for text that cannot calibrate. */
-export async function segmentText(
-  file: ModelFile,
-  text: string,
-  options: SegmentOptions,
-): Promise<Segment[]> {
+/** Segments of a text. OptionError or FormatError for one that cannot calibrate. */
+export function readSegments(file: ModelFile, text: string, options: SegmentOptions): Promise<Segment[]> {
+  return options.examples === true ? segmentExamples(file, text, options) : segmentText(file, text, options);
+}
+
+async function segmentText(file: ModelFile, text: string, options: SegmentOptions): Promise<Segment[]> {
   const tokenizer = await loadTokenizer(file);
   const tokens = tokenizer.encode(text, { addSpecial: false, parseSpecial: false });
-  return cutSegments(tokens, { ...options, bosId: tokenizer.bosId }).map((piece) => ({ tokens: piece }));
+  return cutSegments(tokens, { ...options, bosId: tokenizer.bosId });
 }
 
-/** Segments of JSON lines of prompt and answer. FormatError for a bad line; OptionError where no example fills a chunk. */
-export async function segmentExamples(
+async function segmentExamples(
   file: ModelFile,
   text: string,
   { segmentTokens, chunkRows, maxSegments }: SegmentOptions,
@@ -80,19 +84,64 @@ export function segmentStep({ tokens, visible }: Segment, first: number, end: nu
   };
 }
 
+export interface SegmentRun {
+  readonly segments: readonly Segment[];
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((doneTokens: number, totalTokens: number) => void) | undefined;
+}
+
+/** What is the same for every step of a run. */
+export type StepKind = Pick<Step, "prompt"> & { readonly allOutputs?: boolean };
+
+/** An executor for the segments, with copies of activations that outlive a step of `stepTokens` tokens. */
+export function createSegmentExecutor(
+  platform: Platform,
+  program: Program,
+  file: ModelFile,
+  { segments, threads, stepTokens }: Pick<SegmentRun, "segments"> & { threads: number; stepTokens: number },
+): Promise<WasmExecutor> {
+  const longest = Math.max(...segments.map(({ tokens }) => tokens.length));
+  return createWasmExecutor(platform, program, file, {
+    threads,
+    limits: { contextLength: longest, slots: 1, stepTokens: Math.min(stepTokens, longest) },
+    keyValueFormat: "f32",
+    weightFormat: "auto",
+    simd: "auto",
+    onProgress: undefined,
+  });
+}
+
+/** Runs all segments; `visit` sees the executor's buffers after every step, of rows [first, first + rows) of a segment. */
+export async function runSegments(
+  executor: Executor,
+  { segments, signal, onProgress }: SegmentRun,
+  { allOutputs, ...kind }: StepKind,
+  visit: (rows: number, first: number, segment: Segment) => void,
+): Promise<void> {
+  const { stepTokens } = executor.limits;
+  const total = segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  let done = 0;
+  for (const segment of segments) {
+    for (let first = 0; first < segment.tokens.length; first += stepTokens) {
+      const step = segmentStep(segment, first, Math.min(first + stepTokens, segment.tokens.length));
+      const rows = step.tokens.length;
+      const outputs = allOutputs === true ? Int32Array.from(step.tokens.keys()) : step.outputs;
+      await executor.step({ ...step, ...kind, outputs }, signal);
+      visit(rows, first, segment);
+      done += rows;
+      onProgress?.(done, total);
+    }
+  }
+}
+
 /**
  * Cuts calibration tokens into segments. OptionError for text that cannot calibrate anything: empty, all one token,
  * shorter than a chunk.
  */
 export function cutSegments(
   tokens: readonly number[],
-  options: {
-    readonly segmentTokens: number;
-    readonly chunkRows: number | undefined;
-    readonly maxSegments: number;
-    readonly bosId: number | undefined;
-  },
-): number[][] {
+  options: SegmentOptions & { readonly bosId: number | undefined },
+): Segment[] {
   const { segmentTokens, chunkRows, maxSegments, bosId } = options;
   const body = bosId !== undefined && tokens[0] === bosId ? tokens.slice(1) : tokens;
   if (body.length === 0)
@@ -115,11 +164,11 @@ export function cutSegments(
   }
   const lead = bosId === undefined ? [] : [bosId];
   const bodyLength = segmentTokens - lead.length;
-  const segments: number[][] = [];
+  const segments: Segment[] = [];
   for (let first = 0; first < body.length && segments.length < maxSegments; first += bodyLength) {
-    const segment = [...lead, ...body.slice(first, first + bodyLength)];
+    const piece = [...lead, ...body.slice(first, first + bodyLength)];
     // The rest of a text is no fair sample of a chunk unless it fills one.
-    if (segments.length === 0 || segment.length >= least) segments.push(segment);
+    if (segments.length === 0 || piece.length >= least) segments.push({ tokens: piece });
   }
   return segments;
 }
