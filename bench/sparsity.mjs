@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { openModelFile } from "../dist/formats/open-model-file.js";
 import { SEARCH_PRECISION, searchTruncation } from "../dist/methods/prosparse/perplexity-sparsity.js";
 import { measureSparsity } from "../dist/methods/prosparse/sparsity.js";
-import { loadTrainableProgram } from "../dist/methods/recipes.js";
+import { loadTrainableProgram, readRecipes } from "../dist/methods/recipes.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
 import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
@@ -105,6 +105,10 @@ async function describe(name, folder) {
     name,
     model: path.basename(folder),
     activation: program.ops.find(({ kind }) => kind === "glu").activation,
+    // What its predictors reached on the text that was held out of their training.
+    predictors: readRecipes(file)
+      .filter(({ method }) => method === "prosparse")
+      .flatMap(({ layers }) => layers.filter(({ predictor }) => predictor !== undefined)),
     zeros,
     densePerplexity: search.densePerplexity,
     pplPercent: { percent, ...(await search.forPercent(percent)) },

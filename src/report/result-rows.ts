@@ -15,6 +15,8 @@ const origin = {
   commit: z.string(),
   modified: z.boolean(),
   command: z.string().optional(),
+  /** Cores that processes besides skim kept busy meanwhile, where it was watched. */
+  load: z.object({ otherCores: z.number().optional() }).optional(),
   /** Rows that hold no time may leave it out. */
   machine: z.object({ cpu: z.string(), cores: z.number(), os: z.string(), node: z.string() }).optional(),
 };
@@ -45,6 +47,7 @@ const schemas = {
           tokensScored: z.number(),
           weightBytes: z.number(),
           bytesPerToken: z.number(),
+          decode: z.object({ values: z.array(z.number()) }),
           ratioToFirst: z.number(),
         }),
       )

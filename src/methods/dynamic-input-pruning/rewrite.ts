@@ -56,7 +56,7 @@ export function rewriteColumns(program: Program, recipe: ColumnRecipe): Program 
   for (const site of ["input", "glu", "attentionInput", "attended"] as const) {
     const choice = recipe[site];
     if (choice === undefined) continue;
-    if (!found.has(site)) throw noPlace(program, site);
+    if (!found.has(site) || (site === "input" && readsGateByRows(source))) throw noPlace(program, site);
     checkLayers(program, site, choice, layerCount(program));
   }
   return validateProgram({ ...program, ops });
@@ -124,6 +124,11 @@ function chooseAmongLive(op: Op, { glu }: ColumnRecipe): readonly Op[] | undefin
     { kind: "selectColumns", x: op.x, out: selection },
     { ...op, selection },
   ];
+}
+
+/** Whether some gate is computed for chosen neurons only, so that its columns are no longer to be chosen. */
+function readsGateByRows({ ops }: Program): boolean {
+  return ops.some((op) => op.kind === "linearRows" && op.weight.name.endsWith(".feedForward.gate"));
 }
 
 /** Layers with the same rule share a name, and with it the memory for the indices. */

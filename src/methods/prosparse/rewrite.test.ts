@@ -161,6 +161,18 @@ describe("rewrite", async () => {
     );
   });
 
+  it("leaves no columns of gate to choose where a predictor chooses neurons, even in one layer", () => {
+    const predictor = { rank: 32, predictedShare: 0.3, recall: 0.9 };
+    const layers = [
+      { layer: 0, liveShare: 0.25, predictor },
+      { layer: 1, liveShare: 0.25 },
+    ];
+    const predicted = rewriteNeurons(relu, { method: "prosparse", version: 1, layers });
+    expect(() => rewriteColumns(predicted, dip(0.5, 0.5))).toThrow(/no place for a choice of columns/);
+    const narrowed = chosenOps(rewriteColumns(predicted, dip(undefined, 0.125)));
+    expect(narrowed.filter((line) => /top 20 of 160 among layers\.\d\.neurons/.test(line))).toHaveLength(2);
+  });
+
   it("skips neurons once", () => {
     for (const once of [
       rewriteNeurons(rewriteColumns(relu, dip(0.5, 0.5)), recipe(0, 1)),

@@ -35,7 +35,7 @@ function variants(characters: number, ...models: [name: string, perplexity: numb
       tokensScored: characters / 4,
       weightBytes: 1e6,
       bytesPerToken,
-      decode: { tokensPerSecond: 100 },
+      decode: { values: [90, 100, 110] },
       ratioToFirst: 1 + i,
     })),
   };
@@ -81,6 +81,16 @@ test("speeds are ratios of one run beside the bound by bytes", () => {
     ["variants, times dense: q8", "2.00", "2.00"],
   ]);
   expect(figure.svg).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test("speeds of a single round are left out, company is noted", () => {
+  const timed = variants(4000, ["dense", 10, 6e6], ["q8", 10, 3e6]);
+  const once = { ...timed, command: "node bench/variants.mjs --text other.txt", variants: [] as object[] };
+  once.variants = timed.variants.map((variant) => ({ ...variant, decode: { values: [100] } }));
+  const [figure] = speedFigure(read({ ...timed, load: { otherCores: 1.25 } }, once));
+  expect(figure.table.rows.map(([name]) => name)).toEqual([
+    "variants, times dense (others kept 1.3 cores busy): q8",
+  ]);
 });
 
 test("of offloaded models the newest row of each setting counts, and bytes are drawn", () => {

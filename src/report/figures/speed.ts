@@ -9,6 +9,11 @@ import { type Figure, groupBy, RANDOM_WEIGHTS } from "./figure.ts";
 const ratio = (value: number) => value.toFixed(2);
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
+/** Fewer rounds than this are no measurement of speed. */
+const LEAST_ROUNDS = 3;
+/** Busy cores of other processes from which a heading says so. */
+const NOTED_OTHER_CORES = 0.3;
+
 /** Methods beside the model that does without them. */
 export function speedFigure(rows: ResultRows): Figure[] {
   const measured = [
@@ -18,7 +23,10 @@ export function speedFigure(rows: ResultRows): Figure[] {
     ...variantGroups(rows),
   ];
   if (measured.length === 0) return [];
-  const groups = measured.map(({ group }) => group);
+  const groups = measured.map(({ group: { name, lines }, row }) => ({
+    name: `${name}${noteLoad(row)}`,
+    lines,
+  }));
   const title = "Decode speed of methods, times the dense model in the same run";
   return [
     {
@@ -34,11 +42,16 @@ export function speedFigure(rows: ResultRows): Figure[] {
         rule: 1,
         format: ratio,
       }),
-      caption: `Medians of interleaved rounds; every group is one run and its ratios compare within it. The bar is bytes read by the dense model over bytes read: a dot left of it pays for choosing, arithmetic or waiting, one right of it saves arithmetic as well. ${RANDOM_WEIGHTS} Variants of small models fit into the processor's caches, where bytes bound little.`,
+      caption: `Medians of interleaved rounds, rows with fewer than ${LEAST_ROUNDS} left out; every group is one run and its ratios compare within it. The bar is bytes read by the dense model over bytes read: a dot left of it pays for choosing, arithmetic or waiting, one right of it saves arithmetic as well. ${RANDOM_WEIGHTS} Variants of small models fit into the processor's caches, where bytes bound little.`,
       rows: measured.map(({ row }) => row),
       table: tableOf(groups, ["measured", "by bytes"]),
     },
   ];
+}
+
+function noteLoad({ load }: RowOrigin): string {
+  const cores = load?.otherCores ?? 0;
+  return cores < NOTED_OTHER_CORES ? "" : ` (others kept ${cores.toFixed(1)} cores busy)`;
 }
 
 interface Measured {
@@ -92,7 +105,7 @@ function spanGroups(rows: ResultRows): Measured[] {
 function variantGroups(rows: ResultRows): Measured[] {
   return rows
     .of("variants/1")
-    .filter(({ variants }) => variants.length > 1)
+    .filter(({ variants }) => variants.length > 1 && variants[0].decode.values.length >= LEAST_ROUNDS)
     .map((row) => {
       const [first, ...others] = row.variants;
       return {

@@ -1,0 +1,176 @@
+// Decode speed of combinations of methods on one shape beside skim's dense model and llama.cpp, all in one run: models loaded
+// at once, rounds interleaved, medians. The first subject is what the others are compared with, in speed and in bytes. With
+// --record it appends a row to results/combinations.jsonl.
+//   node bench/combinations.mjs [--threads 2] [--rounds 9] [--tokens 8] [--llama FILE.gguf]... [--record] \
+//     q8=tinyllama-q8_0.gguf dip-q4=tinyllama-q4_0.gguf,weightFormat=q4,density=0.5
+// --llama times llama.cpp on a file in the same rounds, each in a process of its own (needs `npm ci --ignore-scripts` in
+// bench/peers).
+import { appendFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { nodePlatform } from "../dist/platform/node.js";
+import { loadModelOn } from "../dist/session/load-model.js";
+import { extend } from "../dist/session/sequence-steps.js";
+import { runInChild } from "./peers/child-process.mjs";
+import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+
+const CONTEXT = 256;
+/** Tokens before the timed ones, and position whose token is counted in bytes per token. */
+const PROMPT = 16;
+const DEPTH = 64;
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "9" },
+    tokens: { type: "string", default: "8" },
+    llama: { type: "string", multiple: true, default: [] },
+    record: { type: "boolean", default: false },
+  },
+});
+if (positionals.length === 0) {
+  console.error("combinations: expected NAME=MODEL[,option=value], the dense model first");
+  process.exit(2);
+}
+const [threads, rounds, tokens] = [flags.threads, flags.rounds, flags.tokens].map(Number);
+const platform = nodePlatform();
+const before = readLoad();
+
+const subjects = [];
+for (const positional of positionals) {
+  const { name, file, options } = parseSubject(positional);
+  const model = await loadModelOn(platform, file, {
+    model: { contextLength: CONTEXT, ...options },
+    engine: { threads },
+  });
+  subjects.push({ name, file, options, model, values: [] });
+  console.error(`loaded ${name}`);
+}
+const peers = flags.llama.map((file) => ({ file, values: [], versions: undefined }));
+
+const others = watchOthers();
+let roofline = 0;
+for (let round = 0; round <= rounds; round++) {
+  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
+  for (const { model, values } of subjects) {
+    const speed = await decode(model);
+    // Round 0 is the warm-up.
+    if (round > 0) values.push(speed);
+  }
+  if (round > 0) for (const peer of peers) await timeLlama(peer);
+}
+const otherCores = others();
+
+const [dense] = subjects;
+const results = subjects.map(({ name, file, options, model, values }) => {
+  const { total, byKind } = model.executor.readBytes(DEPTH);
+  const speed = median(values);
+  const ratio = speed / median(dense.values);
+  const byteRatio = dense.model.executor.readBytes(DEPTH).total / total;
+  return {
+    name,
+    model: path.basename(file),
+    options,
+    bytesPerToken: total,
+    byKind,
+    weightBytes: model.executor.weightBytes,
+    decode: { tokensPerSecond: speed, values },
+    rooflineShare: (speed * total) / (roofline * 1e9),
+    ratio,
+    byteRatio,
+  };
+});
+const llamaCpp = peers.map(({ file, values, versions }) => ({
+  model: path.basename(file),
+  ...versions,
+  decode: { tokensPerSecond: median(values), values },
+}));
+for (const { model } of subjects) await model.dispose();
+
+console.log(
+  `| model | tok/s | read per token | of ${roofline.toFixed(0)} GB/s | x ${dense.name} | by bytes |${llamaCpp.map(({ model }) => ` x llama.cpp, ${model} |`).join("")}`,
+);
+for (const { name, bytesPerToken, decode: speed, rooflineShare, ratio, byteRatio } of results) {
+  const cells = [
+    name,
+    speed.tokensPerSecond.toFixed(1),
+    `${(bytesPerToken / 1e6).toFixed(0)} MB`,
+    `${(100 * rooflineShare).toFixed(0)} %`,
+    ratio.toFixed(2),
+    byteRatio.toFixed(2),
+    ...llamaCpp.map((peer) => (speed.tokensPerSecond / peer.decode.tokensPerSecond).toFixed(2)),
+  ];
+  console.log(`| ${cells.join(" | ")} |`);
+}
+for (const { model, decode: speed } of llamaCpp) {
+  console.log(`llama.cpp on ${model}: ${speed.tokensPerSecond.toFixed(1)} tok/s`);
+}
+console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
+if (flags.record) {
+  const named = positionals.map((positional) => positional.replaceAll(/=[^,]*\//g, "=")).join(" ");
+  const llama = flags.llama.map((file) => ` --llama ${path.basename(file)}`).join("");
+  const row = {
+    schema: "combinations/1",
+    date: new Date().toISOString(),
+    ...readCommit(),
+    command: `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${named}`,
+    machine: describeMachine(),
+    load: { before, after: readLoad(), otherCores },
+    quality: "random weights: none",
+    threads,
+    peakMemoryBytes: platform.peakMemoryBytes(),
+    roofline: { gigabytesPerSecond: roofline },
+    results,
+    llamaCpp,
+  };
+  appendFileSync(new URL("results/combinations.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+}
+process.exit(0);
+
+/** NAME=MODEL[,option=value], options as loadModel has them. */
+function parseSubject(positional) {
+  const [, name, file, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`combinations: ${positional}, expected NAME=MODEL[,option=value]`);
+    process.exit(2);
+  }
+  const entries = (rest ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((entry) => entry.split("="))
+    .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
+  return { name, file, options: Object.fromEntries(entries) };
+}
+
+/** Tokens per second behind a short prompt. */
+function decode(model) {
+  return model.withSequence(async (sequence, queue) => {
+    const ids = (count) =>
+      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    sequence.tokens.length = 0;
+    await extend(queue, sequence, ids(PROMPT), [PROMPT - 1], undefined, () => undefined, true);
+    const started = performance.now();
+    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    return (1000 * tokens) / (performance.now() - started);
+  });
+}
+
+async function timeLlama(peer) {
+  const prompt = Array.from({ length: PROMPT }, (_, i) => 17 * i + 5);
+  const result = await runInChild("llama-cpp-speed.mjs", {
+    model: peer.file,
+    threads,
+    keyValueFormat: "f16",
+    contextLength: CONTEXT,
+    batchSize: 32,
+    warmUp: { name: "warm-up", prompt, decode: 2 },
+    tests: [{ name: `tg${4 * tokens}`, prompt, decode: 4 * tokens }],
+  });
+  peer.values.push((4000 * tokens) / result.tests[0].decodeMs);
+  peer.versions = result.versions;
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
