@@ -107,9 +107,9 @@ async function countZeros(folder, chosen) {
   const file = await openModelFile(platform, folder);
   const { program } = await loadTrainableProgram(file);
   const tokens = (await loadTokenizer(file)).encode(text, { addSpecial: true, parseSpecial: false });
-  const segments = Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) =>
-    tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
-  );
+  const segments = Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) => ({
+    tokens: tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
+  }));
   const count = (threshold, of) =>
     measureSparsity(platform, file, withActivation(program, thresholdActivation(threshold)), {
       segments,

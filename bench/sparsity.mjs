@@ -80,9 +80,9 @@ async function describe(name, folder) {
   const tokenizer = await loadTokenizer(file);
   const segmentsOf = (text) => {
     const tokens = tokenizer.encode(text, { addSpecial: true, parseSpecial: false });
-    return Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) =>
-      tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
-    );
+    return Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) => ({
+      tokens: tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
+    }));
   };
   const zeros = [];
   for (const { name: source, text } of texts) {
