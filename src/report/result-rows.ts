@@ -162,6 +162,10 @@ const schemas = {
       }),
     ),
   }),
+  "combinations/1": z.object({
+    ...origin,
+    results: z.array(z.object({ name: z.string(), ratio: z.number(), byteRatio: z.number() })).min(1),
+  }),
   "neurons/1": z.object({
     ...origin,
     model: modelFile,

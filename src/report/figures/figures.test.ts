@@ -66,18 +66,29 @@ test("variants on one text share a drawing, those on another do not", () => {
 
 test("speeds are ratios of one run beside the bound by bytes", () => {
   const [figure] = speedFigure(
-    read(variants(4000, ["dense", 10, 6e6], ["q8", 10, 3e6]), {
-      schema: "columns/1",
-      model: { file: "shape.gguf" },
-      roofline: { gigabytesPerSecond: 50 },
-      settings: [
-        { density: null, bytesPerToken: 1000, decode: { tokensPerSecond: 10 }, ratioToDense: 1 },
-        { density: 0.5, bytesPerToken: 625, decode: { tokensPerSecond: 12 }, ratioToDense: 1.2 },
-      ],
-    }),
+    read(
+      {
+        schema: "combinations/1",
+        results: [
+          { name: "q8", ratio: 1, byteRatio: 1 },
+          { name: "q4, half of the columns", ratio: 2.5, byteRatio: 3 },
+        ],
+      },
+      variants(4000, ["dense", 10, 6e6], ["q8", 10, 3e6]),
+      {
+        schema: "columns/1",
+        model: { file: "shape.gguf" },
+        roofline: { gigabytesPerSecond: 50 },
+        settings: [
+          { density: null, bytesPerToken: 1000, decode: { tokensPerSecond: 10 }, ratioToDense: 1 },
+          { density: 0.5, bytesPerToken: 625, decode: { tokensPerSecond: 12 }, ratioToDense: 1.2 },
+        ],
+      },
+    ),
   );
   expect(figure.table.rows).toEqual([
     ["columns (DIP), shape.gguf: density 0.5", "1.20", "1.60"],
+    ["combinations, times q8: q4, half of the columns", "2.50", "3.00"],
     ["variants, times dense: q8", "2.00", "2.00"],
   ]);
   expect(figure.svg).not.toMatch(/NaN|undefined|Infinity/);

@@ -20,6 +20,7 @@ export function speedFigure(rows: ResultRows): Figure[] {
     ...columnGroups(rows),
     ...neuronGroups(rows),
     ...spanGroups(rows),
+    ...combinationGroups(rows),
     ...variantGroups(rows),
   ];
   if (measured.length === 0) return [];
@@ -100,6 +101,19 @@ function spanGroups(rows: ResultRows): Measured[] {
         })),
     },
   }));
+}
+
+function combinationGroups(rows: ResultRows): Measured[] {
+  return rows.of("combinations/1").map((row) => {
+    const [first, ...others] = row.results;
+    return {
+      row,
+      group: {
+        name: `combinations, times ${first.name}`,
+        lines: others.map(({ name, ratio, byteRatio }) => ({ name, values: [ratio, byteRatio] })),
+      },
+    };
+  });
 }
 
 function variantGroups(rows: ResultRows): Measured[] {
