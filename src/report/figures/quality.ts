@@ -60,14 +60,13 @@ export function variantFigures(rows: ResultRows): Figure[] {
     });
 }
 
-/** Each model and its options once, as measured last. */
+/** Each model and its options once, and each name once, as measured last. */
 function newestVariants(group: readonly ResultRow<"variants/1">[]) {
+  const all = group.flatMap(({ variants }) => variants);
   const latest = new Map(
-    group.flatMap(({ variants }) =>
-      variants.map((variant) => [`${variant.model} ${JSON.stringify(variant.options)}`, variant] as const),
-    ),
+    all.map((variant) => [`${variant.model} ${JSON.stringify(variant.options)}`, variant] as const),
   );
-  return [...latest.values()];
+  return [...new Map([...latest.values()].map((variant) => [variant.name, variant] as const)).values()];
 }
 
 /** One drawing per model that schemes were compared on. */
