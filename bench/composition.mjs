@@ -20,6 +20,8 @@ const root = path.resolve(import.meta.dirname, "..");
 const SKIM = path.join(root, "dist", "cli", "main.js");
 /** Position whose token is counted in bytes per token. */
 const DEPTH = 128;
+/** Tokens of the longest worked solution: calc's context. */
+const STEP = 768;
 
 const { values: flags } = parseArgs({
   options: {
@@ -123,7 +125,7 @@ async function compress(steps) {
 }
 
 async function measure(file) {
-  const model = await loadModelOn(nodePlatform(), file, { engine: { threads: 2 } });
+  const model = await loadModelOn(nodePlatform(), file, { engine: { threads: 2, stepTokens: STEP } });
   try {
     const exact = {};
     for (const follow of [true, false]) {
