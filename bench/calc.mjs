@@ -135,7 +135,7 @@ const row = {
   schema: "calc/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${positionals.join(" ")}`,
+  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${positionals.map((subject) => subject.replace(/=[^,]*\//, "=")).join(" ")}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   threads,

@@ -93,7 +93,7 @@ const row = {
   schema: "variants/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.join(" ")}`,
+  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((subject) => subject.replace(/=[^,]*\//, "=")).join(" ")}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   protocol: "hf",
