@@ -63,7 +63,7 @@ describe("skim run --columns", () => {
       expect(fetched.file.bytesPerToken).toBeGreaterThan(1e6);
       expect(fetched.file.peakMemoryBytes).toBeLessThan(Number.parseInt(budget, 10) * 1e6 + OVERHEAD_BYTES);
     }
-  }, 60_000);
+  });
 
   test("run, eval and bench take the same flags, with columns in a file and in memory", async () => {
     const [tiny, tinyColumns] = [path.join(folder, "tiny.gguf"), path.join(folder, "tiny.columns")];
@@ -97,7 +97,7 @@ describe("skim run --columns", () => {
     expect(tokenIds).toEqual(plain.tokenIds);
     expect(cached).toMatchObject({ gamma: 1, policy: "lfu", share: 0.25 });
     expect(cached.hitRate).toBeGreaterThan(0.05);
-  }, 60_000);
+  });
 
   test("says what is wrong with flags in one line", async () => {
     for (const [flags, message] of [
@@ -120,7 +120,7 @@ describe("skim run --columns", () => {
       expect(failure.stderr.trim().split("\n")).toHaveLength(1);
       expect([1, 2]).toContain(failure.code);
     }
-  }, 60_000);
+  });
 });
 
 test("an abort stops prompt and decoding within 200 ms", async () => {
@@ -147,7 +147,7 @@ test("an abort stops prompt and decoding within 200 ms", async () => {
   } finally {
     await loaded.dispose();
   }
-}, 60_000);
+});
 
 test("killed while it writes or runs, nothing half-written is left under the name and the next run works", async () => {
   const target = path.join(folder, "killed.columns");
@@ -158,7 +158,7 @@ test("killed while it writes or runs, nothing half-written is left under the nam
   const before = await generate(...flags);
   await killed(["run", "-m", model, ...RUN, ...flags], 500);
   expect((await generate(...flags)).tokenIds).toEqual(before.tokenIds);
-}, 60_000);
+});
 
 /** Starts the command and kills it outright after some milliseconds. */
 function killed(args: readonly string[], after: number): Promise<void> {

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-it("eval sparsity: zeros per layer and per text", { timeout: 60_000 }, async () => {
+it("eval sparsity: zeros per layer and per text", async () => {
   const texts = ["--text", at("sums.txt"), "--text", at("words.txt")];
   const table = await skim(["eval", "sparsity", "--model", CALC, ...texts, "--threads", "1"]);
   expect(table.code).toBe(0);
@@ -122,7 +122,7 @@ it("compress prosparse --predictor: figures per layer, and exact where predictin
   expect(info.code).toBe(0);
 });
 
-it("columns and live neurons are made one after the other, in both orders", { timeout: 60_000 }, async () => {
+it("columns and live neurons are made one after the other, in both orders", async () => {
   const compress = async (kind: "dip" | "prosparse", model: string, out: string) => {
     const own =
       kind === "dip" ? ["--density", "0.6"] : ["--text", at("sums.txt"), "--segments", "2", "--threads", "1"];

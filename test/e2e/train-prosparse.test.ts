@@ -58,7 +58,7 @@ async function trainSparse(out: string, ...flags: string[]) {
   };
 }
 
-it("raises sparsity over plain ReLU, and thresholds raise it further", { timeout: 60_000 }, async () => {
+it("raises sparsity over plain ReLU, and thresholds raise it further", async () => {
   const control = await trainSparse("control", "--peak", "0", "--thresholds", "0");
   const sparse = await trainSparse(
     "sparse",

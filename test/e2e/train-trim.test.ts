@@ -69,7 +69,7 @@ beforeAll(async () => {
   await writeModelFolder(planted, sink.open);
   await sink.finish();
   await base.close();
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const SPLITS = ["--calibration", "60", "--validation", "40", "--context", "32", "--threads", "1"];
@@ -162,7 +162,7 @@ describe("skim train trim", () => {
     const eight = ["--weight-format", "q8", "--raw", "--temperature", "0", "--max-tokens", "2"];
     const answer = await skim(["run", "--model", model, "--prompt", "Ada is at the park with a", ...eight]);
     expect(answer.code, answer.stderr).toBe(0);
-  }, 60_000);
+  });
 
   it("ends the same after an interruption", async () => {
     const run = await trim("whole", [...flags, "--most-units", "2", "--checkpoint-every", "2"]);
@@ -186,7 +186,7 @@ describe("skim train trim", () => {
     expect(withoutTimes(await stateOf("parts"))).toEqual(withoutTimes(await stateOf("whole")));
     const weights = (name: string) => readFile(path.join(folder, name, "size-02", "model.safetensors"));
     expect((await weights("parts")).equals(await weights("whole"))).toBe(true);
-  }, 60_000);
+  });
 
   it.each([
     ["accuracy", ["--least-accuracy", "1"], "quality", 1],

@@ -113,7 +113,7 @@ function best(logits: Float32Array, row: number, width: number): number {
 }
 
 describe("stated spans of calc", () => {
-  it("are enough, and it is they that matter", { timeout: 60_000 }, async () => {
+  it("are enough, and it is they that matter", async () => {
     const stated = await linesRight((references) => references);
     const random = mulberry32(5);
     const anyOf = (line: number) => `@${1 + (random() % Math.max(1, line - 1))}`;

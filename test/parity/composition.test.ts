@@ -141,7 +141,7 @@ const pairs = NAMES.flatMap((first) =>
 );
 
 describe("ordered pairs", () => {
-  it.each(pairs)("%s then %s", { timeout: 30_000 }, async (first, second) => {
+  it.each(pairs)("%s then %s", async (first, second) => {
     const refusal = REFUSED[`${first} then ${second}`];
     if (refusal !== undefined) {
       await expect(compose(first, second)).rejects.toThrow(refusal);
@@ -184,14 +184,12 @@ it("trimming takes the dropped sublayers' keys and values with it, whatever else
   expect(await perPosition(trimmed.file)).toBe((5 / 6) * whole);
 });
 
-it("four methods at once agree with the reference", { timeout: 30_000 }, async () => {
+it("four methods at once agree with the reference", async () => {
   expect(await compare(await compose("trim", "neurons", "tender", "spans"), true)).toBeLessThan(0.02);
   expect(await compare(await compose("trim", "dip", "tender", "spans"), true)).toBeLessThan(0.02);
 });
 
-it("all five at once agree with the reference, with live neurons on either side of columns", {
-  timeout: 60_000,
-}, async () => {
+it("all five at once agree with the reference, with live neurons on either side of columns", async () => {
   expect(await compare(await compose("trim", "dip", "neurons", "tender", "spans"), true)).toBeLessThan(0.02);
   expect(await compare(await compose("trim", "neurons", "dip", "tender", "spans"), true)).toBeLessThan(0.02);
 });

@@ -70,7 +70,8 @@ function platformWith(role: "engine" | "thread", change: (worker: WorkerHandle) 
 }
 
 describe.each([1, 2, 4])("aborting a step on %i threads", (threads) => {
-  test("takes less than 200 ms and leaves the executor whole", async () => {
+  // Again where something else held the processor at that moment.
+  test("takes less than 200 ms and leaves the executor whole", { retry: 3 }, async () => {
     const executor = await create(LARGE, { threads });
     try {
       const before = (await executor.step(stepOf(1))).slice();

@@ -40,7 +40,7 @@ async function search() {
   return { zeros, found: await searchTruncation(nodePlatform(), file, program, tokenizer, options) };
 }
 
-it("leaves out more for more perplexity, and nothing for none", { timeout: 60_000 }, async () => {
+it("leaves out more for more perplexity, and nothing for none", async () => {
   const { zeros, found } = await search();
   await using model = await loadModelOn(nodePlatform(), FOLDER, { engine: { threads: 2 } });
   const { perplexity } = await measurePerplexity(model, TEXT, { protocol: "hf", context: CONTEXT });
