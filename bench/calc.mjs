@@ -13,6 +13,7 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { countPositions } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -50,7 +51,15 @@ const before = readLoad();
 
 const subjects = [];
 for (const positional of positionals) {
-  const { name, file, spans, options } = parseSubject(positional);
+  const {
+    name,
+    file,
+    options: { spans = "follow", ...options },
+  } = parseSubject("calc", positional);
+  if (!["follow", "ignore"].includes(spans)) {
+    console.error(`calc: ${positional}, expected spans=follow or ignore`);
+    process.exit(2);
+  }
   const model = await loadModelOn(platform, file, { model: options, engine: { threads } });
   const levels = await evaluate(model, spans, problems, (done, total) => {
     if (done % 100 === 0) console.error(`${name}: ${done} of ${total}`);
@@ -94,26 +103,6 @@ function evaluate(model, spans, some, onProgress) {
   });
 }
 
-/** NAME=MODEL[,spans=ignore][,option=value], options as loadModel has them. */
-function parseSubject(positional) {
-  const [, name, file, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
-  const { spans = "follow", ...options } = Object.fromEntries(
-    (rest ?? "")
-      .split(",")
-      .filter(Boolean)
-      .map((entry) => entry.split("=")),
-  );
-  if (name === undefined || !["follow", "ignore"].includes(spans)) {
-    console.error(`calc: ${positional}, expected NAME=MODEL[,spans=ignore][,option=value]`);
-    process.exit(2);
-  }
-  return { name, file, spans, options };
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}
-
 /** Shares that the worked solutions would read with skeleton headers, which no model here is trained for. */
 function skeletonShare(model, { level }) {
   if (model.spans === undefined) return null;
@@ -135,7 +124,7 @@ const row = {
   schema: "calc/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${positionals.map((subject) => subject.replace(/=[^,]*\//, "=")).join(" ")}`,
+  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   threads,

@@ -9,6 +9,7 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { extend } from "../dist/session/sequence-steps.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { median } from "./subjects.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -65,7 +66,6 @@ async function measure(model) {
   });
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const settings = subjects.map(({ density, model, values, prompts }) => {
   const { executor } = model;
   const { total, byKind } = executor.readBytes(64);

@@ -10,13 +10,12 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { extend } from "../dist/session/sequence-steps.js";
 import { runInChild } from "./peers/child-process.mjs";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject } from "./subjects.mjs";
 
 const CONTEXT = 256;
-/** Tokens before the timed ones, and position whose token is counted in bytes per token. */
-const PROMPT = 16;
+/** Position whose token is counted in bytes per token. */
 const DEPTH = 64;
 
 const { values: flags, positionals } = parseArgs({
@@ -39,7 +38,7 @@ const before = readLoad();
 
 const subjects = [];
 for (const positional of positionals) {
-  const { name, file, options } = parseSubject(positional);
+  const { name, file, options } = parseSubject("combinations", positional);
   const model = await loadModelOn(platform, file, {
     model: { contextLength: CONTEXT, ...options },
     engine: { threads },
@@ -54,7 +53,7 @@ let roofline = 0;
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
   for (const { model, values } of subjects) {
-    const speed = await decode(model);
+    const speed = await decodeSpeed(model, tokens);
     // Round 0 is the warm-up.
     if (round > 0) values.push(speed);
   }
@@ -108,13 +107,12 @@ for (const { model, decode: speed } of llamaCpp) {
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
 if (flags.record) {
-  const named = positionals.map((positional) => positional.replaceAll(/=[^,]*\//g, "=")).join(" ");
   const llama = flags.llama.map((file) => ` --llama ${path.basename(file)}`).join("");
   const row = {
     schema: "combinations/1",
     date: new Date().toISOString(),
     ...readCommit(),
-    command: `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${named}`,
+    command: `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${nameSubjects(positionals)}`,
     machine: describeMachine(),
     load: { before, after: readLoad(), otherCores },
     quality: "random weights: none",
@@ -127,34 +125,6 @@ if (flags.record) {
   appendFileSync(new URL("results/combinations.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
 }
 process.exit(0);
-
-/** NAME=MODEL[,option=value], options as loadModel has them. */
-function parseSubject(positional) {
-  const [, name, file, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`combinations: ${positional}, expected NAME=MODEL[,option=value]`);
-    process.exit(2);
-  }
-  const entries = (rest ?? "")
-    .split(",")
-    .filter(Boolean)
-    .map((entry) => entry.split("="))
-    .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
-  return { name, file, options: Object.fromEntries(entries) };
-}
-
-/** Tokens per second behind a short prompt. */
-function decode(model) {
-  return model.withSequence(async (sequence, queue) => {
-    const ids = (count) =>
-      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
-    sequence.tokens.length = 0;
-    await extend(queue, sequence, ids(PROMPT), [PROMPT - 1], undefined, () => undefined, true);
-    const started = performance.now();
-    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
-    return (1000 * tokens) / (performance.now() - started);
-  });
-}
 
 async function timeLlama(peer) {
   const prompt = Array.from({ length: PROMPT }, (_, i) => 17 * i + 5);
@@ -169,8 +139,4 @@ async function timeLlama(peer) {
   });
   peer.values.push((4000 * tokens) / result.tests[0].decodeMs);
   peer.versions = result.versions;
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }

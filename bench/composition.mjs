@@ -104,8 +104,8 @@ async function compress(steps) {
   const base = await compress(steps.slice(0, -1));
   if (base.refused) return base;
   const out = path.join(folder, steps.join("-"));
-  const made = results.some((result) => result.steps.join() === steps.join());
-  if (made) return { model: out };
+  const known = results.find((result) => result.steps.join() === steps.join());
+  if (known !== undefined) return known.refused ? known : { model: out };
   const [command, ...rest] = METHODS[steps.at(-1)];
   try {
     await promisify(execFile)(process.execPath, [

@@ -19,6 +19,7 @@ import { loadProgram } from "../dist/models/registry.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { runInChild } from "./peers/child-process.mjs";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { median } from "./subjects.mjs";
 
 const CONTEXT = 256;
 
@@ -135,7 +136,6 @@ async function findThreshold() {
   return (low + high) / 2;
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const reads = subjects.map(({ executor }) => executor.readBytes(tokens >> 1));
 const feedForwardShare = reads[0].byKind.feedForward / reads[0].total;
 const meanLive = shares.reduce((sum, { liveShare }) => sum + liveShare, 0) / shares.length;

@@ -11,6 +11,7 @@ import { countPositions, mergeIntervals } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { median } from "./subjects.mjs";
 
 /** Positions per stated span, and those always visible at both ends. */
 const SPAN = 64;
@@ -122,7 +123,6 @@ async function decode({ context, visible }) {
   return (performance.now() - started) / tokens;
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const weightBytes = executor.readBytes(1).total - executor.readBytes(1).byKind.keyValue;
 const positionBytes = executor.readBytes(2).byKind.keyValue - executor.readBytes(1).byKind.keyValue;
 const results = contexts.flatMap((context) => {

@@ -10,6 +10,7 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { differentiate } from "../dist/program/differentiate.js";
 import { createFreshModel } from "../dist/training/fresh-model.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { median } from "./subjects.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -137,12 +138,12 @@ async function measure(side, step, run) {
 }
 
 function describe(name, { losses, milliseconds }) {
-  const median = milliseconds.toSorted((a, b) => a - b)[milliseconds.length >> 1];
+  const middle = median(milliseconds);
   return {
     name,
     firstLoss: losses[0],
     milliseconds,
-    tokensPerSecond: (1000 * rows) / median,
-    gigaflops: (6 * parameters * rows) / median / 1e6,
+    tokensPerSecond: (1000 * rows) / middle,
+    gigaflops: (6 * parameters * rows) / middle / 1e6,
   };
 }

@@ -8,9 +8,9 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { extend } from "../dist/session/sequence-steps.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { decodeSpeed, median } from "./subjects.mjs";
 
 const TOKENS = 64;
 const PROMPT = "The company said that its operating profit";
@@ -66,7 +66,7 @@ const subjects = [base, ...described.flatMap(({ whole, chosen }) => [whole, chos
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await base.model.executor.measureBandwidth());
   for (const subject of subjects) {
-    const speed = await decode(subject.model);
+    const speed = await decodeSpeed(subject.model, TOKENS);
     // Round 0 is the warm-up.
     if (round > 0) subject.values.push(speed);
   }
@@ -149,20 +149,4 @@ function factsOf({ model, perplexity, generated, values }) {
     bytesPerToken: model.executor.readBytes(TOKENS).total,
     decode: { tokensPerSecond: median(values), values },
   };
-}
-
-async function decode(model) {
-  return model.withSequence(async (sequence, queue) => {
-    const ids = (count) =>
-      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
-    sequence.tokens.length = 0;
-    await extend(queue, sequence, ids(16), [15], undefined, () => undefined, true);
-    const started = performance.now();
-    for (const id of ids(TOKENS)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
-    return (1000 * TOKENS) / (performance.now() - started);
-  });
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }

@@ -10,9 +10,9 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { extend } from "../dist/session/sequence-steps.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { decodeSpeed, median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const TOKENS = 64;
 
@@ -37,7 +37,7 @@ const platform = nodePlatform();
 
 const subjects = [];
 for (const positional of positionals) {
-  const { name, model: file, options } = parseSubject(positional);
+  const { name, file, options } = parseSubject("variants", positional);
   const model = await loadModelOn(platform, file, { model: options, engine: { threads } });
   subjects.push({ name, file, options, model, values: [] });
 }
@@ -60,7 +60,7 @@ let roofline = 0;
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
   for (const subject of subjects) {
-    const speed = await decode(subject.model);
+    const speed = await decodeSpeed(subject.model, TOKENS);
     // Round 0 is the warm-up.
     if (round > 0) subject.values.push(speed);
   }
@@ -93,7 +93,7 @@ const row = {
   schema: "variants/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((subject) => subject.replace(/=[^,]*\//, "=")).join(" ")}`,
+  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   protocol: "hf",
@@ -112,34 +112,3 @@ console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
 if (flags.record)
   appendFileSync(new URL("results/variants.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
 process.exit(0);
-
-/** NAME=MODEL[,option=value], options as loadModel has them. */
-function parseSubject(positional) {
-  const [, name, model, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`variants: ${positional}, expected NAME=MODEL[,option=value]`);
-    process.exit(2);
-  }
-  const entries = (rest ?? "")
-    .split(",")
-    .filter(Boolean)
-    .map((entry) => entry.split("="))
-    .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
-  return { name, model, options: Object.fromEntries(entries) };
-}
-
-async function decode(model) {
-  return model.withSequence(async (sequence, queue) => {
-    const ids = (count) =>
-      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
-    sequence.tokens.length = 0;
-    await extend(queue, sequence, ids(16), [15], undefined, () => undefined, true);
-    const started = performance.now();
-    for (const id of ids(TOKENS)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
-    return (1000 * TOKENS) / (performance.now() - started);
-  });
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}

@@ -13,6 +13,7 @@ import { nodePlatform } from "../../dist/platform/node.js";
 import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+import { median } from "../subjects.mjs";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const VOCABULARY = 8;
@@ -97,10 +98,6 @@ if (flags.record) {
   appendFileSync(path.join(root, "bench/results/attention.jsonl"), `${JSON.stringify(row)}\n`);
 }
 process.exit(0);
-
-function median(numbers) {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-}
 
 /** embed of a query, a key and a value; `layers` of attention over caches of their own; logits of the last. */
 function start() {

@@ -11,6 +11,7 @@ import { allocateDensities, keptCounts } from "../../dist/methods/dynamic-input-
 import { nodePlatform } from "../../dist/platform/node.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+import { median } from "../subjects.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -120,7 +121,6 @@ async function time({ executor }, token) {
   return performance.now() - startedAt;
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const before = readLoad();
 const subjects = [];
 for (const subject of SUBJECTS) subjects.push(await start(subject));

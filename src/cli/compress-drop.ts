@@ -2,15 +2,15 @@
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
-import { writeModelFolder } from "../formats/folder-writer.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { type DropResult, dropSublayers } from "../methods/trimllm/drop.ts";
 import { mergeLayers } from "../methods/trimllm/merge.ts";
 import { SUBLAYER_KINDS, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { listSublayers } from "../methods/trimllm/sublayers.ts";
-import { createFolderSink, nodePlatform } from "../platform/node.ts";
+import { nodePlatform } from "../platform/node.ts";
 import { keyValueBytes } from "../program/accounting.ts";
+import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -88,7 +88,7 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
       const source =
         flags.mergeInto === undefined ? file : mergeLayers(file, program, layers, flags.mergeInto);
       const result = await dropSublayers(source, dropped, { base });
-      await write(terminal, flags.out, result, signal);
+      await writeCheckpoint(terminal, result.file, flags.out, signal);
       await report(terminal, flags, file, result);
     } finally {
       await file.close();
@@ -106,26 +106,6 @@ async function presentIn(file: ModelFile, layers: readonly number[]): Promise<Su
     const known = [...new Set(present.map((sublayer) => sublayer.layer))].join(", ");
     throw new UsageError(`compress drop: --layers, expected some of ${known}, got ${layer}`);
   });
-}
-
-async function write(
-  terminal: Terminal,
-  out: string,
-  result: DropResult,
-  signal: AbortSignal,
-): Promise<void> {
-  const sink = await createFolderSink(out);
-  const writing = startProgress(terminal, "writing");
-  try {
-    await writeModelFolder(result.file, sink.open, {
-      signal,
-      onProgress: (done, total) => writing.update(done, total),
-    }).finally(() => writing.end());
-    await sink.finish();
-  } catch (error) {
-    await sink.abort();
-    throw signal.aborted ? new InterruptedError() : error;
-  }
 }
 
 async function report(

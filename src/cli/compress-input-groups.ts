@@ -1,15 +1,13 @@
 /** `skim compress input-groups`: 4-bit weights with a scale per group of inputs; the plain scheme, without calibration. */
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
-import { writeModelFolder } from "../formats/folder-writer.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { compressInputGroups } from "../methods/input-groups/compress.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
-import { createFolderSink, nodePlatform } from "../platform/node.ts";
-import { InterruptedError } from "./failure.ts";
+import { nodePlatform } from "../platform/node.ts";
+import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
 import { formatSize, printNote, type Terminal } from "./terminal.ts";
 
 interface InputGroupsFlags {
@@ -47,18 +45,7 @@ async function compress(terminal: Terminal, flags: InputGroupsFlags): Promise<vo
     try {
       const { program } = await loadRecipeProgram(file);
       const result = compressInputGroups(file, program, flags.size);
-      const sink = await createFolderSink(flags.out);
-      const progress = startProgress(terminal, "writing");
-      try {
-        await writeModelFolder(result.file, sink.open, {
-          signal,
-          onProgress: (done, total) => progress.update(done, total),
-        }).finally(() => progress.end());
-        await sink.finish();
-      } catch (error) {
-        await sink.abort();
-        throw signal.aborted ? new InterruptedError() : error;
-      }
+      await writeCheckpoint(terminal, result.file, flags.out, signal);
       const left = result.left.length === 0 ? "" : `, ${result.left.length} matrices left as they were`;
       printNote(
         terminal,

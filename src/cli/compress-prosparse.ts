@@ -1,6 +1,5 @@
 /** `skim compress prosparse`: a ReLU model whose feed-forward skips the neurons that a token leaves at zero. */
 import type { Command } from "commander";
-import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
@@ -9,8 +8,9 @@ import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import type { Segment } from "../methods/calibration-segments.ts";
-import { createFolderSink, nodePlatform } from "../platform/node.ts";
+import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
+import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
 import { feedForwardWeights } from "./compress-dip.ts";
@@ -141,18 +141,7 @@ async function writeSparse(
   if (sparse.length > 0) recipes.push(recipe);
   const rewritten = sparse.length === 0 ? program : rewriteNeurons(program, recipe);
   const overlay = overlayFile(file, sparse.flatMap(tensorsOf), recipeSection(recipes));
-  const sink = await createFolderSink(flags.out);
-  const progress = startProgress(terminal, "writing");
-  try {
-    await writeModelFolder(overlay, sink.open, {
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    }).finally(() => progress.end());
-    await sink.finish();
-  } catch (error) {
-    await sink.abort();
-    throw error;
-  }
+  await writeCheckpoint(terminal, overlay, flags.out, signal);
   return rewritten;
 }
 

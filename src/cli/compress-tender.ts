@@ -1,7 +1,6 @@
 /** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
-import { writeModelFolder } from "../formats/folder-writer.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
 import { maxGroups } from "../methods/tender/codes.ts";
@@ -11,6 +10,7 @@ import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, holdsExamples } from "./calibration-text.ts";
+import { fillFolder } from "./checkpoint-folder.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
@@ -129,12 +129,7 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         signal,
         onProgress: (done, total) => quantizing.update(done, total),
       }).finally(() => quantizing.end());
-      const writing = startProgress(terminal, "writing");
-      await writeModelFolder(result.file, sink.open, {
-        signal,
-        onProgress: (done, total) => writing.update(done, total),
-      }).finally(() => writing.end());
-      await sink.finish();
+      await fillFolder(terminal, result.file, sink, signal);
       const summary = {
         out: flags.out,
         ...result.recipe.settings,

@@ -11,7 +11,7 @@ import { type ComputedTensor, overlayFile } from "../formats/overlay-file.ts";
 import { compressTender } from "../methods/tender/compress.ts";
 import type { Calibration, ObservedInput } from "../methods/tender/calibration.ts";
 import { type Prepared, prepareTender, type PrepareOptions } from "../methods/tender/prepare.ts";
-import { readDecodedRows } from "../models/decoded-rows.ts";
+import { readWeightRows } from "../models/decoded-rows.ts";
 import type { Platform } from "../platform/types.ts";
 import { countCost, weightKind } from "../program/accounting.ts";
 import type { Op, Program, Weight } from "../program/program.ts";
@@ -234,7 +234,7 @@ async function inputFacts(
   if (statistics === undefined) throw new Error(`quantization: ${input.name} was not calibrated`);
   const columnMaxima = new Float64Array(input.copy.width);
   for (const { weight } of input.linears) {
-    const values = await readWeight(file, weight, 0, weight.rows);
+    const values = await readWeightRows(file, weight, 0, weight.rows);
     values.forEach((value, i) => {
       const j = i % columnMaxima.length;
       columnMaxima[j] = Math.max(columnMaxima[j], Math.abs(value));
@@ -254,7 +254,7 @@ function emulatedTensor(file: ModelFile, weight: Weight, emulation: EmulatedInpu
     shape: [rows, columns],
     format: f32,
     async values(firstRow, rowCount) {
-      const values = await readWeight(file, weight, firstRow, rowCount);
+      const values = await readWeightRows(file, weight, firstRow, rowCount);
       for (let row = 0; row < rowCount; row++) {
         values.set(emulation.weightRow(values.slice(row * columns, (row + 1) * columns)), row * columns);
       }
@@ -291,17 +291,4 @@ function countBytes(program: Program, emulations: ReadonlyMap<string, EmulatedIn
   }
   const { reads } = countCost(program, { weightBytes, keyValueElementBytes: 4, attended });
   return { weightBytes: Math.round(total), bytesPerToken: Math.round(reads.total) };
-}
-
-async function readWeight(
-  file: ModelFile,
-  weight: Weight,
-  firstRow: number,
-  rowCount: number,
-): Promise<Float32Array> {
-  const info = file.tensors.get(weight.tensor);
-  if (info === undefined) throw new Error(`quantization: unknown tensor ${weight.tensor}`);
-  const values = new Float32Array(rowCount * weight.columns);
-  await readDecodedRows(file, info, weight.firstRow + firstRow, rowCount, values);
-  return values;
 }

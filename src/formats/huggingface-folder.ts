@@ -121,7 +121,8 @@ async function readChatTemplate(folder: Folder, names: ReadonlySet<string>): Pro
   return withFile(folder, "chat_template.jinja", (source) => readTextFile(source, MAX_CONFIG_BYTES));
 }
 
-async function withFile<T>(
+/** Opens a file of a folder for as long as `use` takes. */
+export async function withFile<T>(
   folder: Folder,
   file: string,
   use: (source: ByteSource) => Promise<T>,

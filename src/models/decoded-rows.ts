@@ -1,7 +1,8 @@
 /**
- * Reads rows of a tensor and decodes them to f32, whatever format they are stored in.
+ * Reads rows of a tensor or a weight and decodes them to f32, whatever format they are stored in.
  */
 import type { ModelFile, TensorInfo } from "../formats/model-file.ts";
+import type { Weight } from "../program/program.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
 
 /**
@@ -19,4 +20,18 @@ export async function readDecodedRows(
   const bytes = new Uint8Array(formatBytes(tensor.format, rowCount * columns));
   await file.readRows(tensor.name, firstRow, rowCount, bytes);
   tensor.format.decode(bytes, values);
+}
+
+/** Rows [firstRow, firstRow + rowCount) of a program's weight as f32 [rowCount, columns]. Errors as readDecodedRows. */
+export async function readWeightRows(
+  file: ModelFile,
+  weight: Weight,
+  firstRow: number,
+  rowCount: number,
+): Promise<Float32Array> {
+  const info = file.tensors.get(weight.tensor);
+  if (info === undefined) throw new Error(`weight: program names unknown tensor ${weight.tensor}`);
+  const values = new Float32Array(rowCount * weight.columns);
+  await readDecodedRows(file, info, weight.firstRow + firstRow, rowCount, values);
+  return values;
 }

@@ -4,6 +4,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import {
+  axisX,
   BAR,
   drawPlot,
   FAINT,
@@ -80,12 +81,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
     y: { type: "band", domain: keys, axis: null },
     marks: [
       Plot.gridX({ stroke: GRID, strokeOpacity: 1 }),
-      Plot.axisX({
-        tickSize: 0,
-        label: options.xLabel,
-        labelAnchor: "center",
-        labelArrow: "none",
-        labelOffset: 36,
+      axisX(options.xLabel, {
         ticks: 6,
         tickFormat: (value: number) => String(Number(value.toPrecision(3))),
       }),

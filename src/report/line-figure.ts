@@ -3,7 +3,7 @@
  * measurements. Invariant: every number of a curve fits the frame, and long curves stay small.
  */
 import * as Plot from "@observablehq/plot";
-import { axisName, drawPlot, GRID, layOutLegend, SERIES_COLOURS } from "./plot-svg.ts";
+import { axisX, axisName, drawPlot, GRID, layOutLegend, SERIES_COLOURS } from "./plot-svg.ts";
 
 export interface Point {
   readonly x: number;
@@ -72,12 +72,7 @@ export function lineSvg(series: readonly Series[], options: LineOptions): string
     y: yScale(options),
     marks: [
       Plot.gridY({ stroke: GRID, strokeOpacity: 1 }),
-      Plot.axisX({
-        tickSize: 0,
-        label: options.xLabel,
-        labelAnchor: "center",
-        labelArrow: "none",
-        labelOffset: 36,
+      axisX(options.xLabel, {
         ...(options.countsAlong === true ? { interval: 1, tickFormat: "d" } : { ticks: 8 }),
       }),
       Plot.axisY({ tickSize: 0, label: null, tickFormat: formatTick }),

@@ -4,6 +4,7 @@
 import * as Plot from "@observablehq/plot";
 import { type Box, type Place, placeLabels } from "./label-placement.ts";
 import {
+  axisX,
   axisName,
   drawPlot,
   FAINT,
@@ -86,13 +87,7 @@ export function paretoSvg(points: readonly ParetoPoint[], options: ParetoOptions
     y,
     marks: [
       Plot.gridY({ stroke: GRID, strokeOpacity: 1 }),
-      Plot.axisX({
-        tickSize: 0,
-        label: options.costLabel,
-        labelAnchor: "center",
-        labelArrow: "none",
-        labelOffset: 36,
-      }),
+      axisX(options.costLabel),
       Plot.axisY({ tickSize: 0, label: null }),
       axisName(options.qualityLabel, LEFT),
       ...levelMarks(options),

@@ -53,6 +53,18 @@ export function axisName(text: string, marginLeft: number): Plot.Markish {
   return Plot.text([text], { ...place, dx: 6 - marginLeft, dy: -AXIS_NAME_TOP, fill: FAINT });
 }
 
+/** The horizontal axis with its name below it. */
+export function axisX(name: string, ticks: Plot.AxisXOptions = {}): Plot.Markish {
+  return Plot.axisX({
+    tickSize: 0,
+    label: name,
+    labelAnchor: "center",
+    labelArrow: "none",
+    labelOffset: 36,
+    ...ticks,
+  });
+}
+
 export interface Legend {
   readonly marks: readonly Plot.Markish[];
   /** Room that it and the vertical axis' name take above the frame. */

@@ -17,6 +17,7 @@ import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/s
 import { syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import type { Program } from "../../src/program/program.ts";
+import { sequenceStep } from "../../src/session/sequence-steps.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 2,
@@ -38,13 +39,7 @@ beforeAll(async () => {
 });
 
 function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return {
-    tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(tokens, (_, row) => first + row),
-    slots: new Int32Array(tokens.length),
-    outputs: Int32Array.of(tokens.length - 1),
-    prompt,
-  };
+  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
 }
 
 /** Logits after each generated token. */

@@ -19,6 +19,7 @@ import { nodePlatform } from "../../src/platform/node.ts";
 import { countCost } from "../../src/program/accounting.ts";
 import type { LinearOp, Program } from "../../src/program/program.ts";
 import { f32 } from "../../src/quantization/f32.ts";
+import { sequenceStep } from "../../src/session/sequence-steps.ts";
 import { firstDifference } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
@@ -47,13 +48,7 @@ function programs(threshold: number): { dense: Program; exact: Program } {
 }
 
 function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return {
-    tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(tokens, (_, row) => first + row),
-    slots: new Int32Array(tokens.length),
-    outputs: Int32Array.of(tokens.length - 1),
-    prompt,
-  };
+  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
 }
 
 async function run(executor: Executor): Promise<Float32Array> {

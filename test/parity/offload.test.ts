@@ -19,6 +19,7 @@ import { writeColumnFile } from "../../src/offload/column-writer.ts";
 import { type ColumnStoreOptions, openColumnStore } from "../../src/offload/file-column-store.ts";
 import { createFileSink, nodePlatform } from "../../src/platform/node.ts";
 import type { Program } from "../../src/program/program.ts";
+import { sequenceStep } from "../../src/session/sequence-steps.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 2,
@@ -58,13 +59,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return {
-    tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(tokens, (_, row) => first + row),
-    slots: new Int32Array(tokens.length),
-    outputs: Int32Array.of(tokens.length - 1),
-    prompt,
-  };
+  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
 }
 
 async function offloaded(

@@ -4,6 +4,7 @@
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
 import { nibbleMask } from "../lanes.as";
+import { storeInputs } from "./inputs.as";
 import {
   GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
 } from "./layout.as";
@@ -125,13 +126,7 @@ function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, larg
   let shift = 0;
   for (let own = largestInput(indices, count, x, scales) * 2; shift < most && own <= largest; own *= 2) shift++;
   const inverse: f32 = largest == 0 ? 0 : (INPUT_LIMIT / largest) * <f32>(1 << shift);
-  for (const end = words + (<usize>count << 1); words < end; words += 2) {
-    const column = load<usize>(indices) << 2;
-    const value = f32x4.nearest(f32x4.splat(load<f32>(x + column) * load<f32>(scales + column) * inverse));
-    store<i16>(words, <i16>i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(value), 0));
-    indices += 4;
-  }
-  memory.fill(words, 0, <usize>GROUP << 1);
+  storeInputs(indices, count, x, scales, inverse, words);
   return shift;
 }
 

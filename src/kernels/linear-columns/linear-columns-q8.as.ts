@@ -3,6 +3,7 @@
 // half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
+import { storeInputs } from "./inputs.as";
 import {
   CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
@@ -106,13 +107,7 @@ function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, larg
   let shift = 0;
   for (let sum = chunkMagnitude(indices, count, x, scales) * 2; shift < most && sum <= largest; sum *= 2) shift++;
   const inverse: f32 = largest == 0 ? 0 : (MOST_SUM / largest) * <f32>(1 << shift);
-  for (const end = words + (<usize>count << 1); words < end; words += 2) {
-    const column = load<usize>(indices) << 2;
-    const value = f32x4.nearest(f32x4.splat(load<f32>(x + column) * load<f32>(scales + column) * inverse));
-    store<i16>(words, <i16>i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(value), 0));
-    indices += 4;
-  }
-  memory.fill(words, 0, <usize>GROUP << 1);
+  storeInputs(indices, count, x, scales, inverse, words);
   return shift;
 }
 

@@ -4,6 +4,7 @@
  * Invariant: every tensor of a folder that is read is one of the two, and each has its other.
  */
 import { FormatError, UnsupportedError } from "../../errors.ts";
+import { withFile } from "../../formats/huggingface-folder.ts";
 import { readJsonFile } from "../../formats/json-file.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { readSafetensorsHeader } from "../../formats/safetensors-reader.ts";
@@ -131,19 +132,6 @@ async function readMatrix(
   const values = new Float32Array(rows * columns);
   info.format.decode(bytes, values);
   return { values, rows, columns };
-}
-
-async function withFile<T>(
-  folder: Folder,
-  file: string,
-  use: (source: ByteSource) => Promise<T>,
-): Promise<T> {
-  const source = await folder.open(file);
-  try {
-    return await use(source);
-  } finally {
-    await source.close();
-  }
 }
 
 /** What a program's adapters are, by tensor of `file`; those of parts of one tensor become one of all their ranks. */

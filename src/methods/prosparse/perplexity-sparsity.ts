@@ -10,7 +10,7 @@ import { measurePerplexity } from "../../evaluation/perplexity.ts";
 import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { type ComputedTensor, overlayFile } from "../../formats/overlay-file.ts";
-import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { readWeightRows } from "../../models/decoded-rows.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { LinearOp, Op, Program, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
@@ -115,7 +115,7 @@ function weightsOfUnit(
 
 /** A matrix [rows, columns] as f32 [columns, rows]. */
 async function readColumns(file: ModelFile, weight: Weight): Promise<Float32Array> {
-  const values = await readMatrix(file, weight, 0, weight.rows);
+  const values = await readWeightRows(file, weight, 0, weight.rows);
   const transposed = new Float32Array(values.length);
   for (let row = 0; row < weight.rows; row++) {
     for (let column = 0; column < weight.columns; column++) {
@@ -123,19 +123,6 @@ async function readColumns(file: ModelFile, weight: Weight): Promise<Float32Arra
     }
   }
   return transposed;
-}
-
-async function readMatrix(
-  file: ModelFile,
-  weight: Weight,
-  firstRow: number,
-  rowCount: number,
-): Promise<Float32Array> {
-  const info = file.tensors.get(weight.tensor);
-  if (info === undefined) throw new Error(`truncation: unknown tensor ${weight.tensor}`);
-  const values = new Float32Array(rowCount * weight.columns);
-  await readDecodedRows(file, info, weight.firstRow + firstRow, rowCount, values);
-  return values;
 }
 
 interface ScaledModel {
@@ -181,7 +168,7 @@ function scaledTensor(
     shape: [rows, columns],
     format: f32,
     async values(firstRow, rowCount) {
-      const values = await readMatrix(file, weight, firstRow, rowCount);
+      const values = await readWeightRows(file, weight, firstRow, rowCount);
       return values.map((value, i) => value * factor(firstRow + Math.floor(i / columns), i % columns));
     },
   };

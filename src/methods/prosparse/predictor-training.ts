@@ -5,7 +5,7 @@
  */
 import { Pacer } from "../../executors/reference/pacer.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
-import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { readWeightRows } from "../../models/decoded-rows.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { LinearOp, Program, Weight } from "../../program/program.ts";
 import { RandomSource } from "../../session/random.ts";
@@ -203,10 +203,7 @@ async function measureSignRule(
   { width, neurons, inputs, live }: Recording,
   train: number,
 ): Promise<TrainedPredictor["signRule"]> {
-  const info = file.tensors.get(gate.tensor);
-  if (info === undefined) throw new Error(`predictor: unknown tensor ${gate.tensor}`);
-  const values = new Float32Array(neurons * width);
-  await readDecodedRows(file, info, gate.firstRow, gate.rows, values);
+  const values = await readWeightRows(file, gate, 0, gate.rows);
   const end = Math.min(inputs.length / width, train + RULE_TOKENS);
   const x = inputs.subarray(train * width, end * width);
   const targets = live.subarray(train * neurons, end * neurons);

@@ -33,16 +33,7 @@ export function speedFigure(rows: ResultRows): Figure[] {
     {
       name: "speed",
       title,
-      svg: dotSvg(groups, {
-        title,
-        xLabel: "times the speed of the run's dense model",
-        series: [
-          { name: "measured", symbol: "dot" },
-          { name: "what bytes alone would allow", symbol: "bar" },
-        ],
-        rule: 1,
-        format: ratio,
-      }),
+      svg: besideBytes(groups, title, "times the speed of the run's dense model"),
       caption: `Medians of interleaved rounds, rows with fewer than ${LEAST_ROUNDS} left out; every group is one run and its ratios compare within it. The bar is bytes read by the dense model over bytes read: a dot left of it pays for choosing, arithmetic or waiting, one right of it saves arithmetic as well. ${RANDOM_WEIGHTS} Variants of small models fit into the processor's caches, where bytes bound little.`,
       rows: measured.map(({ row }) => row),
       table: tableOf(groups, ["measured", "by bytes"]),
@@ -155,21 +146,26 @@ export function attentionFigure(rows: ResultRows): Figure[] {
     {
       name: "attention",
       title,
-      svg: dotSvg(groups, {
-        title,
-        xLabel: "times as fast as attention to every position, in the same run",
-        series: [
-          { name: "measured", symbol: "dot" },
-          { name: "what bytes alone would allow", symbol: "bar" },
-        ],
-        rule: 1,
-        format: ratio,
-      }),
+      svg: besideBytes(groups, title, "times as fast as attention to every position, in the same run"),
       caption: "The attention kernel by itself; keys and values of random numbers.",
       rows: used,
       table: tableOf(groups, ["measured", "by bytes"]),
     },
   ];
+}
+
+/** Ratios that were measured beside those that the bytes alone would allow. */
+function besideBytes(groups: readonly DotGroup[], title: string, xLabel: string): string {
+  return dotSvg(groups, {
+    title,
+    xLabel,
+    series: [
+      { name: "measured", symbol: "dot" },
+      { name: "what bytes alone would allow", symbol: "bar" },
+    ],
+    rule: 1,
+    format: ratio,
+  });
 }
 
 /** skim beside llama.cpp on the same file, processes in turns. */

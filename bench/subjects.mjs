@@ -1,0 +1,42 @@
+// What benches that take models as NAME=MODEL[,option=value] share: reading them, their decode speed, and medians.
+import { extend } from "../dist/session/sequence-steps.js";
+
+/** Tokens before the timed ones. */
+export const PROMPT = 16;
+
+/** Name, file, and options as loadModel has them; `bench` says what it expected and exits where there is no name. */
+export function parseSubject(bench, positional) {
+  const [, name, file, rest] = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(positional) ?? [];
+  if (name === undefined) {
+    console.error(`${bench}: ${positional}, expected NAME=MODEL[,option=value]`);
+    process.exit(2);
+  }
+  const entries = (rest ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((entry) => entry.split("="))
+    .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
+  return { name, file, options: Object.fromEntries(entries) };
+}
+
+/** The subjects as a row's command states them: without the folders that models lie in. */
+export function nameSubjects(positionals) {
+  return positionals.map((positional) => positional.replace(/=[^,]*\//, "=")).join(" ");
+}
+
+/** Tokens per second of one sequence, `tokens` long, behind a short prompt. */
+export function decodeSpeed(model, tokens) {
+  return model.withSequence(async (sequence, queue) => {
+    const ids = (count) =>
+      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    sequence.tokens.length = 0;
+    await extend(queue, sequence, ids(PROMPT), [PROMPT - 1], undefined, () => undefined, true);
+    const started = performance.now();
+    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    return (1000 * tokens) / (performance.now() - started);
+  });
+}
+
+export function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
