@@ -33,7 +33,7 @@ import { announce, awaitStep, barrier } from "./barrier.as";
 import { runChooseCached, runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
 import { fetchColumns } from "./fetch.as";
 import { runLinearRows, runLinearRowsTile } from "./rows.as";
-import { runTenderActivations, runTenderLinear } from "./tender.as";
+import { prepareTenderLinear, runTenderActivations, runTenderLinear } from "./tender.as";
 import { runTraining } from "./training.as";
 import { address, real, shareOf, word } from "./words.as";
 
@@ -328,6 +328,7 @@ function run(): bool {
       case OP_TENDER_LINEAR: {
         const rows = rowCount(word(p, 2)), last = share(word(p, 5), thread + 1);
         const look = rows == 1 ? i32.MAX_VALUE / 2 : PANELS_PER_LOOK;
+        prepareTenderLinear(p, thread, rows);
         for (let first = share(word(p, 5), thread); first < last && !stopping(); first += look) {
           runTenderLinear(p, thread, rows, first, min(last, first + look));
         }

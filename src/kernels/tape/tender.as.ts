@@ -11,7 +11,7 @@ import * as plain from "../tender-linear/linear-t4-plain.as";
 import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
 import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
 import { tender_linear_t8_t16_row, tender_linear_t8_t16_tile } from "../tender-linear/linear-t8.as";
-import { tender_linear_t8_t16_pairs } from "../tender-linear/strassen.as";
+import { tender_linear_t8_t16_combine, tender_linear_t8_t16_pairs } from "../tender-linear/strassen.as";
 import { address, real, word } from "./words.as";
 
 /** Position of row `row` of a buffer over tokens or over output rows. */
@@ -59,6 +59,12 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
     const to = target + <usize>((rows - 1) / TILE_TOKENS) * tileBytes;
     for (let slot = ((rows - 1) % TILE_TOKENS) + 1; slot < TILE_TOKENS; slot++) store<i32>(to + 16 + <usize>slot * 4, 0);
   }
+}
+
+/** What runTenderLinear's arguments ask a thread to do once, whatever the number of its calls: sums of activations. */
+export function prepareTenderLinear(p: usize, thread: i32, rows: i32): void {
+  if (rows == 1 || word(p, 3) != WEIGHT_T8 || word(p, 17) == 0) return;
+  tender_linear_t8_t16_combine(word(p, 6), address(p, 8), rows, address(p, 15) + <usize>thread * address(p, 16));
 }
 
 /**

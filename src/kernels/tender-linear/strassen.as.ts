@@ -101,23 +101,42 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
   }
 }
 
+/** What of `rows` tokens comes in pairs of full tiles: another tile's missing tokens may be too large to add. */
+// @ts-ignore: decorator
+@inline function fullPairs(rows: i32): usize {
+  return <usize>rows / (2 * TILE);
+}
+
+/** Where the combined left operands lie in the scratch: behind right operands and products. */
+// @ts-ignore: decorator
+@inline function combinedIn(scratch: usize, columns: usize, pairs: usize): usize {
+  return scratch + PRODUCTS * ((columns << 3) + pairs * PRODUCT_BYTES);
+}
+
 /**
- * out[t, 8 * first .. 8 * last) for an even number of panels and 2 * `pairs` tiles. The scratch holds right operands
- * (56 * columns bytes), products (896 * pairs) and combined left operands (20 * columns * pairs).
+ * Left operands of `rows` tokens into the thread's scratch, once for all of its panels: what tender_linear_t8_t16_pairs
+ * finds there. The scratch holds right operands (56 * columns bytes), products (896 * pairs) and these (20 * columns * pairs).
  */
+export function tender_linear_t8_t16_combine(columns: i32, x: usize, rows: i32, scratch: usize): void {
+  const pairs = fullPairs(rows), halfTile = <usize>columns << 2, tileBytes = TENDER_HEADER_BYTES + 2 * halfTile;
+  const combined = combinedIn(scratch, columns, pairs), group = pairs * halfTile;
+  for (let p: usize = 0; p < pairs; p++) {
+    const a11 = x + TENDER_HEADER_BYTES + 2 * p * tileBytes;
+    combineActivations(a11, a11 + tileBytes, halfTile, combined + p * halfTile, group);
+  }
+}
+
+/** out[t, 8 * first .. 8 * last) for an even number of panels and 2 * `pairs` tiles, whose sums lie in the scratch. */
 function multiplyPairs(
-  weights: usize, first: i32, last: i32, columns: i32, x: usize, pairs: i32, out: usize, outStride: usize, rowScales: usize,
+  weights: usize, first: i32, last: i32, columns: i32, x: usize, pairs: usize, out: usize, outStride: usize, rowScales: usize,
   offset: usize, offsetStride: usize, scratch: usize,
 ): void {
   // A packed panel has as many bytes as half of a widened one, a tile of 16-bit codes twice as many as half a tile.
   const panelBytes = <usize>columns << 3, halfTile = <usize>columns << 2;
   const tileBytes = TENDER_HEADER_BYTES + panelBytes, step: usize = 2 * tileBytes;
-  const products = scratch + PRODUCTS * panelBytes, apart = <usize>pairs * PRODUCT_BYTES;
-  const combined = products + PRODUCTS * apart, group = <usize>pairs * halfTile;
+  const products = scratch + PRODUCTS * panelBytes, apart = pairs * PRODUCT_BYTES;
+  const combined = combinedIn(scratch, columns, pairs), group = pairs * halfTile;
   const a11 = x + TENDER_HEADER_BYTES, a22 = a11 + tileBytes + halfTile;
-  for (let p: usize = 0; p < <usize>pairs; p++) {
-    combineActivations(a11 + p * step, a11 + tileBytes + p * step, halfTile, combined + p * halfTile, group);
-  }
   for (let panel = <usize>first; panel < <usize>last; panel += 2) {
     const w = weights + panel * panelBytes, at = panel << 5;
     combineWeights(w, w + panelBytes, panelBytes >> 1, scratch);
@@ -131,7 +150,7 @@ function multiplyPairs(
         left += next;
       }
     }
-    for (let p: usize = 0; p < <usize>pairs; p++) {
+    for (let p: usize = 0; p < pairs; p++) {
       finishPair(
         products + p * PRODUCT_BYTES, apart, x + p * step, tileBytes, out + 2 * p * TILE * outStride + at, outStride,
         rowScales + at, offset + at, offsetStride,
@@ -148,11 +167,11 @@ export function tender_linear_t8_t16_pairs(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, rows: i32, out: usize, outStride: usize, rowScales: usize,
   offset: usize, offsetStride: usize, scratch: usize,
 ): void {
-  const pairs = rows / (2 * <i32>TILE), tiles = (rows + <i32>TILE - 1) / <i32>TILE, even = last - ((last - first) & 1);
+  const pairs = fullPairs(rows), tiles = (rows + <i32>TILE - 1) / <i32>TILE, even = last - ((last - first) & 1);
   if (pairs > 0 && even > first) {
     multiplyPairs(weights, first, even, columns, x, pairs, out, outStride, rowScales, offset, offsetStride, scratch);
   }
-  const done = <usize>(2 * pairs), rest = tiles - 2 * pairs;
+  const done: usize = 2 * pairs, rest = tiles - <i32>done;
   if (rest > 0 && even > first) {
     const from = x + done * (TENDER_HEADER_BYTES + (<usize>columns << 3)), to = out + done * TILE * outStride;
     tender_linear_t8_t16_tile(weights, first, even, columns, from, rest, to, outStride, rowScales, offset, offsetStride, scratch);
