@@ -46,6 +46,8 @@ const SHAPES = [
   [8, 32],
   [17, 172],
   [40, 38],
+  // More panels than a thread multiplies between two looks at the abort flag: sums of activations outlive the first call.
+  [300, 64],
 ] as const;
 
 /** Positions that share a range, so that a step of five tokens sees three chunks. */
