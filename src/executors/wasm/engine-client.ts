@@ -21,14 +21,22 @@ export class EngineClient {
   readonly #pending: Pending[] = [];
   #failure: Error | undefined;
 
-  /** Starts `threads` threads in all; the engine worker is one of them. Resolves once it has attached. */
+  /**
+   * Starts `threads` threads in all; the engine worker is one of them. Resolves once it has attached; ends all of them and
+   * throws ResourceError when it cannot.
+   */
   static async start(
     platform: Platform,
     attach: Omit<AttachMessage, "thread">,
     threads: number,
   ): Promise<EngineClient> {
     const client = new EngineClient(platform, attach, threads);
-    await client.#reply();
+    try {
+      await client.#reply();
+    } catch (error) {
+      await client.stop();
+      throw error;
+    }
     return client;
   }
 

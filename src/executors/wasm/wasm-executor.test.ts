@@ -137,12 +137,25 @@ describe("a dying worker", () => {
     await executor.dispose();
   });
 
-  test("of the engine fails its creation", async () => {
-    const platform = platformWith("engine", (worker) => ({
+  test("of the engine fails its creation and ends the helper threads", async () => {
+    const whole = platformWith("engine", (worker) => ({
       ...worker,
       postMessage: () => worker.postMessage({ memory: 1 }),
     }));
-    await expect(create(SMALL, { platform })).rejects.toThrow(ResourceError);
+    const terminated: string[] = [];
+    const platform: Platform = {
+      ...whole,
+      startWorker(role) {
+        const worker = whole.startWorker(role);
+        const terminate = () => {
+          terminated.push(role);
+          return worker.terminate();
+        };
+        return { ...worker, terminate };
+      },
+    };
+    await expect(create(SMALL, { threads: 3, platform })).rejects.toThrow(ResourceError);
+    expect(terminated.sort()).toEqual(["engine", "thread", "thread"]);
   });
 });
 
