@@ -59,18 +59,6 @@ export function writeFloat16(value: number, bytes: Uint8Array, offset: number): 
   return half;
 }
 
-/** Nearest bf16 bit pattern of a number that is rounded to f32 first. */
-export function float32ToBfloat16(value: number): number {
-  scratchFloat[0] = value;
-  return narrowToBfloat16(scratchBits[0]);
-}
-
-/** Value of one bf16 bit pattern. */
-export function bfloat16ToFloat32(half: number): number {
-  scratchBits[0] = half << 16;
-  return scratchFloat[0];
-}
-
 /** Widens n f16 (2n bytes, any alignment) into n f32. */
 export function decodeFloat16(bytes: Uint8Array, values: Float32Array): void {
   const bits = bitsOf(values);
