@@ -1,7 +1,6 @@
 /**
  * Runs a row of the case table on an executor and compares it, step by step, with the reference executor and with the
- * kernel's own arithmetic where the row spells it out. Free of any test framework: tests assert on the result, a
- * self-check page can print it.
+ * kernel's own arithmetic where the row spells it out. Free of any test framework: tests assert on the result.
  */
 import type { ModelFile, TensorInfo } from "../formats/model-file.ts";
 import type { KernelCase, KernelNames } from "../kernels/kernel-case.ts";

@@ -1,7 +1,6 @@
 /**
  * Puts the rows of the case table together. Inputs reach the op under test through an embedding: the rows of an f32
- * table are the inputs and the tokens choose among them. Where a result is narrower than the number of inputs, an
- * identity matrix widens it at the end, because an executor takes only tokens below the width of the logits.
+ * table are the inputs and the tokens choose among them.
  * Invariant: names and shapes determine every value, so that executors can be compared run by run.
  */
 import { normalValues } from "../models/synthetic/random.ts";
@@ -73,10 +72,9 @@ export class CaseBuilder {
     this.push(op);
   }
 
-  /** The finished row with `result` as logits, widened to at least `inputs` columns. */
-  finish(result: Buffer, facts: CaseFacts, inputs = INPUT_COUNT): KernelCase {
-    const selected = result.rows === "outputs" ? result : this.#select(result);
-    const logits = selected.width < inputs ? this.#widen(selected, inputs) : selected;
+  /** The finished row with `result` as logits. */
+  finish(result: Buffer, facts: CaseFacts): KernelCase {
+    const logits = result.rows === "outputs" ? result : this.#select(result);
     const positions = facts.steps.flatMap((step) => [...step.positions]);
     const program: Program = {
       name: this.#name,
@@ -101,15 +99,6 @@ export class CaseBuilder {
   #select(x: Buffer): Buffer {
     const out: Buffer = { name: "selected", width: x.width, rows: "outputs" };
     this.push({ kind: "selectOutputs", x, out });
-    return out;
-  }
-
-  #widen(x: Buffer, width: number): Buffer {
-    const identity = new Float32Array(width * x.width);
-    for (let i = 0; i < x.width; i++) identity[i * x.width + i] = 1;
-    const weight = this.matrix("widening", width, x.width, f32, identity);
-    const out: Buffer = { name: "widened", width, rows: "outputs" };
-    this.push({ kind: "linear", x, weight, bias: undefined, out });
     return out;
   }
 }

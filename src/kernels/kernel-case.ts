@@ -1,7 +1,7 @@
 /**
  * What a row of the case table is: a program of a few ops around the kernel under test, the weights it runs on, the
  * steps to run, the kernel that must run and how far its result may be from the reference executor's. Every kernel
- * folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor, in tests and in a browser.
+ * folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor.
  */
 import type { Interval } from "../program/intervals.ts";
 import type { Program } from "../program/program.ts";

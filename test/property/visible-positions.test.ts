@@ -66,7 +66,7 @@ function attentionCase(shape: Shape, before: readonly number[]): KernelCase {
   };
   const steps = [fill, single(stated(shape)), single([{ start: 0, end: length + 1 }]), single()];
   const kernel = oneKernel(`attention_${format}_f32`);
-  return builder.finish(out, { kernel, bound: 1e-5, steps, keyValueFormat: format }, TOKENS);
+  return builder.finish(out, { kernel, bound: 1e-5, steps, keyValueFormat: format });
 }
 
 test("attention over intervals is masked attention, and all stated is nothing stated", async () => {

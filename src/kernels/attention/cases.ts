@@ -100,7 +100,7 @@ function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
     slots: 3,
     keyValueFormat,
   };
-  return builder.finish(out, facts, TOKENS);
+  return builder.finish(out, facts);
 }
 
 /** Every entry is [slot, position]; the token is chosen by both, so that no two positions look alike. */

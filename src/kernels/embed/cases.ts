@@ -68,5 +68,5 @@ function tableCase(
   const table = builder.storedMatrix("table", rows, width, format, bytes);
   const out = tokenBuffer("out", width);
   builder.test({ kind: "embed", table, out, factor: 1.7 });
-  return builder.finish(out, { kernel: oneKernel(kernel), bound: BOUND, steps: statelessSteps(rows) }, rows);
+  return builder.finish(out, { kernel: oneKernel(kernel), bound: BOUND, steps: statelessSteps(rows) });
 }

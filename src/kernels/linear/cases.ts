@@ -217,16 +217,15 @@ function finish(builder: CaseBuilder, kernel: Kernel, parts: Parts): KernelCase 
   return builder.finish(out, { ...facts, model: modelOf(parts, kernel.rounding) });
 }
 
-/** Rounded activations times stored weights, summed in f64; widened with zeros as the row's program does. */
+/** Rounded activations times stored weights, summed in f64. */
 function modelOf({ inputs, weight, bias, stored }: Parts, rounding: Rounding): CaseModel {
   const { rows, columns } = weight;
-  const width = Math.max(rows, INPUT_COUNT);
   const logits = (step: CaseStep) => {
-    const all = new Float32Array(step.outputs.length * width);
+    const all = new Float32Array(step.outputs.length * rows);
     step.outputs.forEach((row, r) => {
       const token = step.tokens[row];
       const x = rounding(inputs.subarray(token * columns, (token + 1) * columns));
-      const out = all.subarray(r * width, r * width + rows);
+      const out = all.subarray(r * rows, (r + 1) * rows);
       linear(out, x, stored, bias, 1, columns, rows, { first: 0, end: rows });
     });
     return all;

@@ -57,11 +57,8 @@ function storedValueCase(keyValueFormat: "f16" | "f32"): KernelCase {
   const steps = [...Array.from({ length: count }, (_, token) => [token]), [...Array(count).keys()]].map(
     stepOf,
   );
-  return builder.finish(
-    out,
-    { kernel: oneKernel(`store_key_value_${keyValueFormat}`), bound: 0, steps, slots: 2, keyValueFormat },
-    count,
-  );
+  const kernel = oneKernel(`store_key_value_${keyValueFormat}`);
+  return builder.finish(out, { kernel, bound: 0, steps, slots: 2, keyValueFormat });
 }
 
 function stepOf(tokens: readonly number[], index: number): CaseStep {

@@ -99,7 +99,7 @@ function tiedTableCase({ format, kernel, bound }: Kernel): KernelCase {
   const out = tokenBuffer("out", vocabulary);
   builder.push({ kind: "embed", table, out: x, factor: 1 });
   builder.test({ kind: "linear", x, weight: { ...table, name: "head" }, bias: undefined, out });
-  return builder.finish(out, { kernel, bound, steps: statelessSteps(vocabulary) }, vocabulary);
+  return builder.finish(out, { kernel, bound, steps: statelessSteps(vocabulary) });
 }
 
 /** Inputs without outliers: chains would blow their rounding up. */

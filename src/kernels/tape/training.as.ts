@@ -22,7 +22,7 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { keep_columns_f32 } from "../select-columns/keep.as";
 import {
-  EXTENT_OUTPUTS, EXTENT_TOKENS, NORM_CHUNK, OP_ACTIVATE_ROWS, OP_ADAMW, OP_ADD_ROWS, OP_ATTENTION_GRADIENT, OP_COLUMN_SUMS,
+  EXTENT_OUTPUTS, EXTENT_TOKENS, NORM_CHUNK, OP_ACTIVATE_ROWS, OP_ADAMW, OP_ADD_ROWS, OP_ATTENTION_GRADIENT, OP_BIAS_GRADIENT,
   OP_CROSS_ENTROPY, OP_DISTILLATION, OP_EMBED_GRADIENT, OP_EMBED_ROWS, OP_FILL_ROWS, OP_GATHER_ROWS, OP_GLU_GRADIENT,
   OP_GLU_ROWS, OP_KEEP_COLUMNS, OP_L1_GRADIENT, OP_MULTIPLY, OP_NORM_INPUT_GRADIENT, OP_NORM_INVERSES, OP_NORM_ROWS,
   OP_NORM_WEIGHT_GRADIENT, OP_PACK_COLUMNS, OP_ROTATE, OP_SCALE_ROWS, OP_SCATTER_ROWS, OP_SEQUENCE_ATTENTION,
@@ -257,7 +257,7 @@ function l1Gradient(p: usize): void {
 }
 
 /** rows (2), gradient (2), target, width: target += sum over rows */
-function columnSums(p: usize): void {
+function biasGradient(p: usize): void {
   const rows = extent(p, 2), width = word(p, 7), first = <usize>firstOf(width) << 2;
   const bytes = (<usize>lastOf(width) << 2) - first;
   for (let row = 0; row < rows; row++) add_scaled_f32(address(p, 6) + first, rowAt(p, 4, row) + first, bytes, 1);
@@ -361,7 +361,7 @@ export function runTraining(p: usize, controlBlock: usize, index: i32, count: i3
     case OP_CROSS_ENTROPY: crossEntropy(p); break;
     case OP_DISTILLATION: distillation(p); break;
     case OP_L1_GRADIENT: l1Gradient(p); break;
-    case OP_COLUMN_SUMS: columnSums(p); break;
+    case OP_BIAS_GRADIENT: biasGradient(p); break;
     case OP_EMBED_GRADIENT: embedGradient(p); break;
     case OP_NORM_INVERSES: normInverses(p); break;
     case OP_NORM_WEIGHT_GRADIENT: normWeightGradient(p); break;

@@ -81,18 +81,14 @@ function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
     t % 4 === 1
       ? undefined
       : [...(t > 6 ? [{ start: 0, end: 3 }] : []), { start: Math.max(0, t - 3), end: t + 1 }];
-  return builder.finish(
-    out,
-    {
-      kernel: oneKernel(`tender_attention_${keyValueFormat}`),
-      bound: BOUND,
-      steps: sequenceSteps().map((step) => ({
-        ...step,
-        ...(shape.spans === true && { visible: Array.from(step.positions, seen) }),
-      })),
-      slots: 3,
-      keyValueFormat,
-    },
-    TOKENS,
-  );
+  return builder.finish(out, {
+    kernel: oneKernel(`tender_attention_${keyValueFormat}`),
+    bound: BOUND,
+    steps: sequenceSteps().map((step) => ({
+      ...step,
+      ...(shape.spans === true && { visible: Array.from(step.positions, seen) }),
+    })),
+    slots: 3,
+    keyValueFormat,
+  });
 }
