@@ -29,7 +29,7 @@ export function appendGradient(tape: TapeWords, op: GradientOp): void {
       return;
     case "biasGradient": {
       const target = [tape.gradient(op.bias), op.gradient.width];
-      tape.emit(training.OP_COLUMN_SUMS, [...rowsOf(op.gradient), ...tape.places(op.gradient), ...target]);
+      tape.emit(training.OP_BIAS_GRADIENT, [...rowsOf(op.gradient), ...tape.places(op.gradient), ...target]);
       return;
     }
     case "rmsNormInputGradient":
