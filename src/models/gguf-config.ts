@@ -16,12 +16,16 @@ import {
   MAX_LAYERS,
   MAX_VOCABULARY,
   MAX_WIDTH,
+  usableContext,
 } from "./hyper-parameters.ts";
-import { longRopeMagnitude, type RotaryParameters, type RotaryScaling, yarnMagnitude } from "./rotary.ts";
+import {
+  DEFAULT_ROTARY_BASE,
+  longRopeMagnitude,
+  type RotaryParameters,
+  type RotaryScaling,
+  yarnMagnitude,
+} from "./rotary.ts";
 import { GGUF_NAMES } from "./tensor-names.ts";
-
-/** Base of the rotary frequencies where a file states none; the value of the RoPE paper. */
-export const DEFAULT_ROTARY_BASE = 10000;
 
 /** Metadata under one architecture's prefix; every failure names the full key. */
 export class GgufKeys {
@@ -104,7 +108,7 @@ export async function readGgufParameters(
   const window = keys.optionalInteger("attention.sliding_window", 0, MAX_CONTEXT);
   const rotaryWidth = keys.optionalInteger("rope.dimension_count", 1, MAX_HEAD_WIDTH) ?? headWidth;
   const scaling = readScaling(file, keys, stated);
-  const usable = scaling.kind === "yarn" ? yarnContext(stated, scaling) : stated;
+  const usable = usableContext(stated, scaling);
   return {
     family,
     layers,
@@ -128,11 +132,6 @@ export async function readGgufParameters(
     // 0 is what converters write for "no window".
     windows: Array.from({ length: layers }, () => window || undefined),
   };
-}
-
-/** YaRN stretches the original context by its factor, whether or not the stated context already says so. */
-export function yarnContext(stated: number, scaling: Extract<RotaryScaling, { kind: "yarn" }>): number {
-  return Math.min(MAX_CONTEXT, Math.max(stated, Math.floor(scaling.factor * scaling.originalContextLength)));
 }
 
 function readHeadWidth(file: GgufModelFile, keys: GgufKeys, width: number, heads: number): number {

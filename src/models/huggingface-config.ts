@@ -7,7 +7,6 @@ import * as z from "zod";
 import { FormatError } from "../errors.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
 import { parseActivation } from "./activation.ts";
-import { DEFAULT_ROTARY_BASE, yarnContext } from "./gguf-config.ts";
 import {
   deriveHeadWidth,
   type HyperParameters,
@@ -17,8 +16,10 @@ import {
   MAX_LAYERS,
   MAX_VOCABULARY,
   MAX_WIDTH,
+  usableContext,
 } from "./hyper-parameters.ts";
 import { readHuggingFaceRotary, rotarySchema } from "./huggingface-rotary.ts";
+import { DEFAULT_ROTARY_BASE } from "./rotary.ts";
 
 const count = (max: number) => z.int().min(1).max(max);
 
@@ -101,7 +102,7 @@ export function readHuggingFaceParameters(
     kvHeads: config.num_key_value_heads ?? heads,
     headWidth,
     vocabularySize: config.vocab_size,
-    contextLength: rotary.scaling.kind === "yarn" ? yarnContext(stated, rotary.scaling) : stated,
+    contextLength: usableContext(stated, rotary.scaling),
     normEpsilon: config.rms_norm_eps,
     activation: parseActivation(source, config.hidden_act, config.hidden_act_param ?? undefined),
     tiedHead: config.tie_word_embeddings ?? defaults.tiedHead,

@@ -5,7 +5,7 @@
  */
 import { FormatError } from "../errors.ts";
 import type { Activation } from "../program/program.ts";
-import type { RotaryParameters } from "./rotary.ts";
+import type { RotaryParameters, RotaryScaling } from "./rotary.ts";
 
 export const MAX_LAYERS = 4096;
 export const MAX_WIDTH = 1 << 20; // hidden and feed-forward widths
@@ -64,6 +64,12 @@ export function checkConsistency(source: string, parameters: HyperParameters): v
       `${source}: rotary factors, expected ${rotary.width / 2}, got ${rotary.divisors.length} - the file is damaged`,
     );
   }
+}
+
+/** YaRN stretches the original context by its factor, whether or not the stated context already says so. */
+export function usableContext(stated: number, scaling: RotaryScaling): number {
+  if (scaling.kind !== "yarn") return stated;
+  return Math.min(MAX_CONTEXT, Math.max(stated, Math.floor(scaling.factor * scaling.originalContextLength)));
 }
 
 /** Width of one head where the file does not state it: width / heads, which must divide evenly. */

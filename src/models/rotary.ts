@@ -6,6 +6,9 @@
  */
 import type { RotaryTable } from "../program/program.ts";
 
+/** Base of the frequencies where a checkpoint states none; the value of the RoPE paper. */
+export const DEFAULT_ROTARY_BASE = 10000;
+
 export type RotaryScaling =
   | { readonly kind: "none" }
   | { readonly kind: "linear"; readonly factor: number }
@@ -42,16 +45,18 @@ export interface RotaryParameters {
 /** The table for one model; `name` shows in listings. */
 export function buildRotaryTable(name: string, parameters: RotaryParameters): RotaryTable {
   const { base, width, divisors, scaling } = parameters;
-  const plain = Array.from(
-    { length: width / 2 },
-    (_, i) => base ** ((-2 * i) / width) / (divisors?.[i] ?? 1),
-  );
+  const plain = rotaryFrequencies(base, width).map((frequency, i) => frequency / (divisors?.[i] ?? 1));
   return {
     name,
     inverseFrequencies: scaleFrequencies(plain, base, width, scaling),
     magnitude: parameters.magnitude,
     pairing: parameters.pairing,
   };
+}
+
+/** base^(-2 i / width) for each pair i of `width` rotated elements. */
+export function rotaryFrequencies(base: number, width: number): number[] {
+  return Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width));
 }
 
 /** YaRN's attention magnitude, equation 22: 0.1 ln(s) + 1, with DeepSeek's optional multiplier of the logarithm. */

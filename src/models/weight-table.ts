@@ -33,10 +33,6 @@ export class WeightTable {
     this.#names = names;
   }
 
-  has(key: ModelWeightKey): boolean {
-    return this.#file.tensors.has(tensorName(this.#names, key));
-  }
-
   /** embedding or head [vocabulary, width] */
   matrix(key: ModelWeightKey, rows: number, columns: number): Weight {
     const tensor = tensorName(this.#names, key);

@@ -12,7 +12,9 @@ export type SyntheticScaling =
   | { readonly kind: "yarn"; readonly factor: number; readonly originalContextLength: number }
   | { readonly kind: "longrope"; readonly originalContextLength: number };
 
-export type SyntheticFamily = "llama" | "mistral" | "qwen2" | "qwen3" | "phi3" | "minicpm";
+export const SYNTHETIC_FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "phi3", "minicpm"] as const;
+
+export type SyntheticFamily = (typeof SYNTHETIC_FAMILIES)[number];
 
 export interface SyntheticShape {
   readonly layers: number;
@@ -78,12 +80,3 @@ export function syntheticShape(
 ): SyntheticShape {
   return { ...BASE, ...DEFAULTS[family], ...changes };
 }
-
-export const SYNTHETIC_FAMILIES: readonly SyntheticFamily[] = [
-  "llama",
-  "mistral",
-  "qwen2",
-  "qwen3",
-  "phi3",
-  "minicpm",
-];

@@ -5,7 +5,7 @@
  * Standard deviations are 1 / sqrt(inputs), norm weights lie around 1 and biases are far from 0, so that a mistake
  * anywhere shows in the logits.
  */
-import { llama3Divisors } from "../rotary.ts";
+import { llama3Divisors, rotaryFrequencies } from "../rotary.ts";
 import { biasTensorName, GGUF_NAMES, HUGGING_FACE_NAMES } from "../tensor-names.ts";
 import { normalValues } from "./random.ts";
 import type { SyntheticFamily, SyntheticShape } from "./shape.ts";
@@ -183,11 +183,7 @@ function rotaryTensors(shape: SyntheticShape): SyntheticTensor[] {
     return [vector("rope_factors_long.weight", long), vector("rope_factors_short.weight", short)];
   }
   if (shape.scaling.kind === "llama3") {
-    const frequencies = Array.from(
-      { length: pairs },
-      (_, i) => shape.rotaryBase ** ((-2 * i) / shape.rotaryWidth),
-    );
-    const divisors = llama3Divisors(frequencies, {
+    const divisors = llama3Divisors(rotaryFrequencies(shape.rotaryBase, shape.rotaryWidth), {
       ...shape.scaling,
       lowFrequencyFactor: LLAMA3_LOW_FREQUENCY_FACTOR,
       highFrequencyFactor: LLAMA3_HIGH_FREQUENCY_FACTOR,
