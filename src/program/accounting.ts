@@ -3,7 +3,7 @@
  * bytes per token = sum over linears (weights x bits / 8) + KV positions attended x bytes per position.
  * Invariant: every op belongs to exactly one group, and `total` is the sum of the groups.
  */
-import { selectedShare } from "./column-ops.ts";
+import { selectedShare, type Selection } from "./column-ops.ts";
 import { choiceOps, programCaches, weightsOf } from "./dataflow.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
@@ -105,10 +105,10 @@ function opBytes(op: Op, model: CostModel): number {
     return tenderBytes(op, model.weightBytes);
   }
   if (op.kind === "linearRows") {
-    return (model.phase === "prompt" ? 1 : selectedShare(op.selection)) * model.weightBytes(op.weight);
+    return readShare(op.selection, model) * model.weightBytes(op.weight);
   }
   if (op.kind === "linearColumns") {
-    const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
+    const share = readShare(op.selection, model);
     return op.parts.reduce(
       (sum, { weight, bias }) =>
         sum + share * model.weightBytes(weight) + (bias === undefined ? 0 : model.weightBytes(bias)),
@@ -125,13 +125,11 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
     case "tenderLinear":
       return op.codes.rows * op.codes.columns;
     case "linearColumns": {
-      const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
+      const share = readShare(op.selection, model);
       return op.parts.reduce((sum, { weight }) => sum + share * weight.rows * weight.columns, 0);
     }
-    case "linearRows": {
-      const share = model.phase === "prompt" ? 1 : selectedShare(op.selection);
-      return share * op.weight.rows * op.weight.columns;
-    }
+    case "linearRows":
+      return readShare(op.selection, model) * op.weight.rows * op.weight.columns;
     case "selectColumns":
       return model.phase === "prompt" ? 0 : op.x.width;
     case "attention":
@@ -151,6 +149,11 @@ function opMultiplyAdds(op: Op, model: CostModel): number {
     case "selectOutputs":
       return 0;
   }
+}
+
+/** Share of a matrix that a token reads through a selection: all of it in a prompt. */
+function readShare(selection: Selection, { phase }: CostModel): number {
+  return phase === "prompt" ? 1 : selectedShare(selection);
 }
 
 function visible(window: number | undefined, attended: number): number {

@@ -7,7 +7,9 @@
  * The rule of sparsity: steps of one generated token choose; all other steps (prompts, several tokens at once) use
  * every column, and their selections are never computed. Both read the same stored weights.
  */
+import { shapedBuffer, shapedWeight, shortNumber } from "./op-text.ts";
 import type { Buffer, Weight } from "./program.ts";
+import { expectEqual, type Fail } from "./shape-checks.ts";
 
 export type SelectionRule =
   /** The `count` largest |x|; ties go to the lower index. */
@@ -93,31 +95,24 @@ export function describeColumnOp(op: ColumnOp): string {
   }
   if (op.kind === "linearRows") {
     const { out, x, selection, weight } = op;
-    return `${out.name}[T,${out.width}] = linearRows(${x.name}, ${selection.name}, ${weight.name}[${weight.rows},${weight.columns}])`;
+    return `${shapedBuffer(out)} = linearRows(${x.name}, ${selection.name}, ${shapedWeight(weight)})`;
   }
-  const outs = op.parts.map(({ out }) => `${out.name}[${out.rows === "tokens" ? "T" : "R"},${out.width}]`);
+  const outs = op.parts.map(({ out }) => shapedBuffer(out));
   const weights = op.parts.map(
-    ({ weight, bias }) =>
-      `${weight.name}[${weight.rows},${weight.columns}]${bias === undefined ? "" : ` bias ${bias.name}`}`,
+    ({ weight, bias }) => `${shapedWeight(weight)}${bias === undefined ? "" : ` bias ${bias.name}`}`,
   );
   return `${outs.join(", ")} = linearColumns(${op.x.name}, ${op.selection.name}, ${weights.join(", ")})`;
 }
 
 function describeRule(rule: SelectionRule): string {
   if (rule.kind === "topK") return `top ${rule.count}`;
-  const threshold = Number(rule.threshold.toPrecision(6));
+  const threshold = shortNumber(rule.threshold);
   if (rule.kind === "threshold") return `|x| >= ${threshold}`;
   return threshold === 0 ? "x > 0" : `x >= ${threshold}`;
 }
 
-type Fail = (problem: string) => never;
-
-/** Shape rules; `expectEqual` is the validator's. */
-export function checkColumnOp(
-  op: ColumnOp,
-  expectEqual: (what: string, got: number | string, expected: number | string, fail: Fail) => void,
-  fail: Fail,
-): void {
+/** Reports the first relation between the op's shapes that does not hold. */
+export function checkColumnOp(op: ColumnOp, fail: Fail): void {
   expectEqual("x rows", op.x.rows, "tokens", fail);
   if (op.kind === "selectColumns") {
     expectEqual("selection width", op.out.width, op.x.width, fail);
@@ -138,7 +133,6 @@ export function checkColumnOp(
     expectEqual("weight columns", op.weight.columns, op.x.width, fail);
     expectEqual("out width", op.out.width, op.weight.rows, fail);
     expectEqual("out rows", op.out.rows, "tokens", fail);
-    if (op.out.name === op.x.name) fail(`reads and writes ${op.out.name}, which this op does not allow`);
     return;
   }
   if (op.parts.length < 1 || op.parts.length > 2) fail(`${op.parts.length} parts, expected 1 or 2`);
@@ -148,7 +142,6 @@ export function checkColumnOp(
     expectEqual("weight rows", weight.rows, op.parts[0].weight.rows, fail);
     expectEqual("out width", out.width, weight.rows, fail);
     expectEqual("out rows", out.rows, "tokens", fail);
-    if (out.name === op.x.name) fail(`reads and writes ${out.name}, which this op does not allow`);
     if (bias !== undefined) expectEqual("bias columns", bias.columns, weight.rows, fail);
   }
 }

@@ -8,7 +8,6 @@
  * comment says "in place".
  */
 import type { ColumnOp } from "./column-ops.ts";
-
 import type { AttentionCodes } from "./tender-attention.ts";
 import type { TenderLinearOp } from "./tender-linear.ts";
 

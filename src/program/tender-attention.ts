@@ -5,6 +5,7 @@
  * Invariant: neither product can pass 2^31 - 1 (`checkAttentionCodes`).
  */
 import type { AttentionOp, Weight } from "./program.ts";
+import { expectEqual, type Fail } from "./shape-checks.ts";
 
 export interface AttentionCodes {
   /** Largest magnitude of query, key and value codes before the shift: 127 or 7; scores reach 2 * limit + 1. */
@@ -39,20 +40,15 @@ export function describeAttentionCodes({ codes }: AttentionOp): string {
 }
 
 /** Reports the first relation that does not hold. */
-export function checkAttentionCodes(
-  { codes, heads, cache }: AttentionOp,
-  fail: (problem: string) => never,
-): void {
+export function checkAttentionCodes({ codes, heads, cache }: AttentionOp, fail: Fail): void {
   if (codes === undefined) return;
   const { limit, maxExponent, scoreGroups } = codes;
-  const width = (name: string, { columns }: Weight, expected: number) => {
-    if (columns !== expected) fail(`${name}, expected ${expected}, got ${columns}`);
-  };
-  width("query bias", codes.queryBias, heads * cache.headWidth);
-  width("query exponents", codes.queryExponents, heads * cache.headWidth);
-  width("query scales", codes.queryScales, heads);
-  width("key bias", codes.keyBias, cache.kvHeads * cache.headWidth);
-  width("value scales", codes.valueScales, cache.kvHeads * cache.headWidth);
+  const [queries, keys] = [heads * cache.headWidth, cache.kvHeads * cache.headWidth];
+  expectEqual("query bias", codes.queryBias.columns, queries, fail);
+  expectEqual("query exponents", codes.queryExponents.columns, queries, fail);
+  expectEqual("query scales", codes.queryScales.columns, heads, fail);
+  expectEqual("key bias", codes.keyBias.columns, keys, fail);
+  expectEqual("value scales", codes.valueScales.columns, keys, fail);
   const largest = cache.headWidth * limit * 2 ** maxExponent * limit;
   if (largest > 2 ** 31 - 1) fail(`products of queries and keys reach ${largest}, more than 32 bits hold`);
   const scores = (2 * limit + 1) * 2 ** (scoreGroups - 1) * limit * SCORE_BLOCK;

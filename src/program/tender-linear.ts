@@ -4,7 +4,9 @@
  * channel j has a static exponent e_j = G - g(j), so that pre-shifted codes x' = code * 2^e_j need no groups at run time.
  * Invariant: sum_k |x'_k| * |w_k| <= 2^31 - 1 for every output row, so a 32-bit accumulator never wraps.
  */
+import { shapedWeight } from "./op-text.ts";
 import type { Buffer, Weight } from "./program.ts";
+import { expectEqual, type Fail } from "./shape-checks.ts";
 
 /** Scales fixed by calibration, per row chunk: chunk(position) = min(floor(position / chunkRows), chunks - 1). */
 export interface StaticQuantizer {
@@ -75,29 +77,23 @@ export function describeTenderLinear({ x, codes, codeBits, quantizer, offset }: 
     quantizer.kind === "static"
       ? `static codes to ${quantizer.limit} in ${quantizer.maxExponent + 1} groups${quantizer.bias === undefined ? "" : ", channel bias"}${chunks}`
       : `codes to ${quantizer.limit} per token`;
-  return `tenderLinear(${x.name}, ${codes.name}[${codes.rows},${codes.columns}] ${codeBits} bits, ${codeText}${offset === undefined ? "" : ", offset"})`;
+  return `tenderLinear(${x.name}, ${shapedWeight(codes)} ${codeBits} bits, ${codeText}${offset === undefined ? "" : ", offset"})`;
 }
 
 /** Reports the first relation between the op's shapes that does not hold. */
-export function checkTenderLinear(op: TenderLinearOp, fail: (problem: string) => never): void {
+export function checkTenderLinear(op: TenderLinearOp, fail: Fail): void {
   const { x, codes, scales, offset, quantizer, out } = op;
   const chunks = quantizer.kind === "static" ? quantizer.chunks : 1;
-  const expected: readonly (readonly [string, number | string, number | string])[] = [
-    ["x width", x.width, codes.columns],
-    ["out width", out.width, codes.rows],
-    ["out rows", out.rows, x.rows],
-    ["scales", scales.rows * scales.columns, codes.rows],
-    ["offset", offset === undefined ? chunks * codes.rows : offset.columns, chunks * codes.rows],
-    ...(quantizer.kind === "static"
-      ? ([
-          ["exponents", quantizer.exponents.columns, chunks * x.width],
-          ["channel bias", quantizer.bias?.columns ?? chunks * x.width, chunks * x.width],
-          ["activation scales", quantizer.scales.columns, chunks],
-        ] as const)
-      : []),
-  ];
-  for (const [what, got, wanted] of expected) {
-    if (got !== wanted) fail(`${what}, expected ${wanted}, got ${got}`);
+  expectEqual("x width", x.width, codes.columns, fail);
+  expectEqual("out width", out.width, codes.rows, fail);
+  expectEqual("out rows", out.rows, x.rows, fail);
+  expectEqual("scales", scales.rows * scales.columns, codes.rows, fail);
+  if (offset !== undefined) expectEqual("offset", offset.columns, chunks * codes.rows, fail);
+  if (quantizer.kind === "static") {
+    const { bias, exponents, scales: steps } = quantizer;
+    expectEqual("exponents", exponents.columns, chunks * x.width, fail);
+    if (bias !== undefined) expectEqual("channel bias", bias.columns, chunks * x.width, fail);
+    expectEqual("activation scales", steps.columns, chunks, fail);
   }
   const largest = quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
   if (largest > 32767) fail(`shifted codes reach ${largest}, expected at most 32767 (16 bits)`);

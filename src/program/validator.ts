@@ -3,10 +3,12 @@
  * thing, in-place use only where the op allows it. Programs come from our own builders and rewrites, so a failure is a
  * bug of ours and throws a plain Error that names the op.
  */
-import { checkColumnOp } from "./column-ops.ts";
+import { ChoiceTracker } from "./choice-tracker.ts";
+import { checkColumnOp, type Selection } from "./column-ops.ts";
 import { buffersRead, buffersWritten, cacheOf, weightsOf } from "./dataflow.ts";
 import type { Buffer, Op, Program } from "./program.ts";
 import { describeOp } from "./printer.ts";
+import { expectEqual, type Fail } from "./shape-checks.ts";
 import { checkAttentionCodes } from "./tender-attention.ts";
 import { checkTenderLinear } from "./tender-linear.ts";
 
@@ -15,84 +17,48 @@ export function validateProgram(program: Program): Program {
   const names = new NameTable();
   const written = new Set<string>();
   const stored = new Set<string>();
-  const selections = new Map<string, Set<string>>();
-  /** Activated values and what they were made from: a choice of the one is a choice of the other. */
-  const activated = new Map<string, string>();
-  /** Buffers that hold the chosen rows of a product only, and the choice. */
-  const computed = new Map<string, string>();
+  const choices = new ChoiceTracker();
   program.ops.forEach((op, index) => {
-    const fail = (problem: string): never => {
+    const fail: Fail = (problem) => {
       throw new Error(`program ${program.name}: op ${index} (${describeOp(op)}): ${problem}`);
     };
     for (const buffer of buffersRead(op)) {
-      if (!written.has(buffer.name)) {
-        fail(`buffer ${buffer.name} is read before it is written`);
-      }
+      if (!written.has(buffer.name)) fail(`buffer ${buffer.name} is read before it is written`);
       names.check(`buffer ${buffer.name}`, buffer, fail);
     }
     checkShapes(op, fail);
     checkAliases(op, fail);
-    for (const weight of weightsOf(op)) {
-      names.check(`weight ${weight.name}`, weight, fail);
-    }
+    for (const weight of weightsOf(op)) names.check(`weight ${weight.name}`, weight, fail);
     const cache = cacheOf(op);
     if (cache !== undefined) {
       names.check(`cache ${cache.name}`, cache, fail);
-      if (op.kind === "storeKeyValue") {
-        stored.add(cache.name);
-      } else if (!stored.has(cache.name)) {
-        fail(`cache ${cache.name} is attended to before it is stored`);
-      }
+      if (op.kind === "storeKeyValue") stored.add(cache.name);
+      else if (!stored.has(cache.name)) fail(`cache ${cache.name} is attended to before it is stored`);
     }
-    if (op.kind === "linearColumns") {
-      names.check(`selection ${op.selection.name}`, op.selection, fail);
-      if (selections.get(op.selection.name)?.has(op.x.name) !== true)
-        fail(`selection ${op.selection.name} is not of ${op.x.name}`);
-    }
-    if (op.kind === "linearRows") {
-      names.check(`selection ${op.selection.name}`, op.selection, fail);
-      if (!selections.has(op.selection.name)) fail(`selection ${op.selection.name} is not made`);
-    }
-    // A choice of gates or of ups is one of the gated units' results, and so is one by which both were computed.
-    const carried =
-      op.kind === "glu"
-        ? [...selections].flatMap(([name, sources]) => {
-            const [gate, up] = [op.gate.name, op.up.name];
-            const both = computed.get(gate) === name && computed.get(up) === name;
-            return both || sources.has(gate) || sources.has(up) ? [sources] : [];
-          })
-        : [];
+    const selection = selectionOf(op);
+    if (selection !== undefined) names.check(`selection ${selection.name}`, selection, fail);
+    choices.check(op, fail);
     for (const out of buffersWritten(op)) {
       names.check(`buffer ${out.name}`, out, fail);
       written.add(out.name);
-      // A selection speaks of the values it was made from.
-      for (const sources of selections.values()) sources.delete(out.name);
-      computed.delete(out.name);
-      for (const [name, from] of activated) {
-        if (name === out.name || from === out.name) activated.delete(name);
-      }
     }
-    if (op.kind === "glu") for (const sources of carried) sources.add(op.out.name);
-    if (op.kind === "linearRows") computed.set(op.out.name, op.selection.name);
-    if (op.kind === "activate") activated.set(op.out.name, op.x.name);
-    if (op.kind === "selectColumns") {
-      names.check(`selection ${op.out.name}`, op.out, fail);
-      const { among } = op.out;
-      if (among !== undefined && !selections.has(among.name)) fail(`selection ${among.name} is not made`);
-      for (const [name, choice] of computed) if (choice === op.out.name) computed.delete(name);
-      const from = activated.get(op.x.name);
-      selections.set(op.out.name, new Set(from === undefined ? [op.x.name] : [op.x.name, from]));
-    }
+    choices.advance(op);
   });
   checkLogits(program);
   return program;
+}
+
+/** The choice that an op makes or uses. */
+function selectionOf(op: Op): Selection | undefined {
+  if (op.kind === "selectColumns") return op.out;
+  return op.kind === "linearColumns" || op.kind === "linearRows" ? op.selection : undefined;
 }
 
 /** One name, one meaning: the first use fixes the shape, later uses must repeat it. */
 class NameTable {
   readonly #known = new Map<string, string>();
 
-  check(name: string, meaning: object, fail: (problem: string) => never): void {
+  check(name: string, meaning: object, fail: Fail): void {
     const text = JSON.stringify(Object.entries(meaning).sort(([a], [b]) => (a < b ? -1 : 1)));
     const known = this.#known.get(name);
     if (known !== undefined && known !== text) {
@@ -113,14 +79,6 @@ function checkLogits(program: Program): void {
   }
 }
 
-type Fail = (problem: string) => never;
-
-function expectEqual(what: string, got: number | string, expected: number | string, fail: Fail): void {
-  if (got !== expected) {
-    fail(`${what}, expected ${expected}, got ${got}`);
-  }
-}
-
 function expectSameShape(what: string, got: Buffer, expected: Buffer, fail: Fail): void {
   expectEqual(`${what} width`, got.width, expected.width, fail);
   expectEqual(`${what} rows`, got.rows, expected.rows, fail);
@@ -131,7 +89,7 @@ function checkShapes(op: Op, fail: Fail): void {
     case "selectColumns":
     case "linearColumns":
     case "linearRows":
-      checkColumnOp(op, expectEqual, fail);
+      checkColumnOp(op, fail);
       return;
     case "embed":
       expectEqual("out width", op.out.width, op.table.columns, fail);
@@ -195,7 +153,7 @@ function checkShapes(op: Op, fail: Fail): void {
 
 /** Ops whose result may be one of their inputs; all others must write elsewhere. */
 function checkAliases(op: Op, fail: Fail): void {
-  const [out] = buffersWritten(op);
+  const written = buffersWritten(op).map(({ name }) => name);
   const inPlaceAllowed: readonly Buffer[] =
     op.kind === "rope" || op.kind === "rmsNorm" || op.kind === "scale"
       ? [op.x]
@@ -205,7 +163,7 @@ function checkAliases(op: Op, fail: Fail): void {
           ? [op.a]
           : [];
   for (const buffer of buffersRead(op)) {
-    if (buffer.name === out?.name && !inPlaceAllowed.some((allowed) => allowed.name === buffer.name)) {
+    if (written.includes(buffer.name) && !inPlaceAllowed.some((allowed) => allowed.name === buffer.name)) {
       fail(`reads and writes ${buffer.name}, which this op does not allow`);
     }
   }
