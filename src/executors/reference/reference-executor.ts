@@ -8,7 +8,7 @@ import { add } from "../../kernels/add/reference.ts";
 import { attention } from "../../kernels/attention/reference.ts";
 import { embed } from "../../kernels/embed/reference.ts";
 import { activateAll, glu } from "../../kernels/glu/reference.ts";
-import { linear } from "../../kernels/linear/reference.ts";
+import { linear, type OutputRange } from "../../kernels/linear/reference.ts";
 import { linearColumns } from "../../kernels/linear-columns/reference.ts";
 import { linearRows } from "../../kernels/linear-rows/reference.ts";
 import { rmsNorm } from "../../kernels/rms-norm/reference.ts";
@@ -115,12 +115,11 @@ export class ReferenceExecutor implements Executor {
     this.#state = "running";
     if (step.prompt === true) this.#cached?.reset();
     try {
-      const pacer = this.#pacer;
-      pacer.watch(signal);
+      this.#pacer.watch(signal);
       for (const op of this.program.ops) {
-        await this.#run(op, step, pacer);
+        await this.#run(op, step);
         this.#observer?.(op, (buffer) => this.#buffer(buffer, step));
-        await pacer.pause();
+        await this.#pacer.pause();
       }
     } finally {
       if (this.#state === "running") {
@@ -168,7 +167,7 @@ export class ReferenceExecutor implements Executor {
     this.#caches.clear();
   }
 
-  async #run(op: Op, step: Step, pacer: Pacer): Promise<void> {
+  async #run(op: Op, step: Step): Promise<void> {
     const { tokens, positions, slots, outputs } = step;
     const of = (buffer: Buffer) => this.#buffer(buffer, step);
     const rows = (buffer: Buffer) => rowCount(buffer, step);
@@ -181,15 +180,15 @@ export class ReferenceExecutor implements Executor {
         return rmsNorm(of(op.out), of(op.x), weight, rows(op.x), op.x.width, op.groups, op.epsilon);
       }
       case "linear":
-        return this.#runLinear(op, step, pacer);
+        return this.#runLinear(op, step);
       case "tenderLinear":
-        return this.#runTenderLinear(op, step, pacer);
+        return this.#runTenderLinear(op, step);
       case "rope":
         return rope(of(op.x), positions, op.heads, op.headWidth, op.table);
       case "storeKeyValue":
         return storeKeyValue(this.#cache(op.cache), of(op.key), of(op.value), slots, positions, this.#round);
       case "attention":
-        return this.#runAttention(op, step, pacer);
+        return this.#runAttention(op, step);
       case "glu":
         return glu(of(op.out), of(op.gate), of(op.up), count(op.out), op.activation);
       case "activate":
@@ -204,27 +203,24 @@ export class ReferenceExecutor implements Executor {
         this.#selections.set(op.out.name, this.#choose(op, of(op.x), step));
         return;
       case "linearColumns":
-        return this.#runLinearColumns(op, step, pacer);
+        return this.#runLinearColumns(op, step);
       case "linearRows":
-        return this.#runLinearRows(op, step, pacer);
+        return this.#runLinearRows(op, step);
     }
   }
 
-  async #runLinear(op: LinearOp, step: Step, pacer: Pacer): Promise<void> {
+  async #runLinear(op: LinearOp, step: Step): Promise<void> {
     const { rows: outputs, columns, name } = op.weight;
     const rows = rowCount(op.x, step);
     const [out, given, weight] = [this.#buffer(op.out, step), this.#buffer(op.x, step), this.#weight(name)];
     const x = this.#substitutes?.get(name)?.(given, rows) ?? given;
     const bias = op.bias === undefined ? undefined : this.#weight(op.bias.name);
-    const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, rows * columns)));
-    for (let first = 0; first < outputs; first += piece) {
-      const range = { first, end: Math.min(outputs, first + piece) };
+    await this.#inPieces(outputs, rows * columns, (range) => {
       linear(out, x, weight, bias, rows, columns, outputs, range);
-      await pacer.pause();
-    }
+    });
   }
 
-  async #runTenderLinear(op: TenderLinearOp, step: Step, pacer: Pacer): Promise<void> {
+  async #runTenderLinear(op: TenderLinearOp, step: Step): Promise<void> {
     const { rows: outputs, columns } = op.codes;
     const rows = rowCount(op.x, step);
     const x = this.#quantize(op, step, rows);
@@ -234,11 +230,21 @@ export class ReferenceExecutor implements Executor {
       this.#weight(op.scales.name),
     ];
     const offset = op.offset === undefined ? undefined : this.#weight(op.offset.name);
-    const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, rows * columns)));
-    for (let first = 0; first < outputs; first += piece) {
-      const range = { first, end: Math.min(outputs, first + piece) };
+    await this.#inPieces(outputs, rows * columns, (range) => {
       tenderLinear(out, x, codes, scales, offset, columns, outputs, range);
-      await pacer.pause();
+    });
+  }
+
+  /** Computes all outputs, each of which takes `multiplyAdds`, in ranges between which the event loop may run. */
+  async #inPieces(
+    outputs: number,
+    multiplyAdds: number,
+    compute: (range: OutputRange) => void,
+  ): Promise<void> {
+    const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / Math.max(1, multiplyAdds)));
+    for (let first = 0; first < outputs; first += piece) {
+      compute({ first, end: Math.min(outputs, first + piece) });
+      await this.#pacer.pause();
     }
   }
 
@@ -256,32 +262,32 @@ export class ReferenceExecutor implements Executor {
   }
 
   /** Where neurons were chosen, their rows; all rows otherwise. */
-  async #runLinearRows(op: LinearRowsOp, step: Step, pacer: Pacer): Promise<void> {
+  async #runLinearRows(op: LinearRowsOp, step: Step): Promise<void> {
     const { x, selection, weight, out } = op;
     const chosen = this.#chosen(selection);
     if (chosen === "all") {
-      await this.#runLinear({ kind: "linear", x, weight, bias: undefined, out }, step, pacer);
+      await this.#runLinear({ kind: "linear", x, weight, bias: undefined, out }, step);
       return;
     }
     const [to, from] = [this.#buffer(out, step), this.#buffer(x, step)];
     linearRows(to, from, chosen, this.#weight(weight.name), weight.columns, weight.rows);
-    await pacer.pause();
+    await this.#pacer.pause();
   }
 
   /** Where columns were chosen, by the chosen ones; densely otherwise. */
-  async #runLinearColumns(op: LinearColumnsOp, step: Step, pacer: Pacer): Promise<void> {
+  async #runLinearColumns(op: LinearColumnsOp, step: Step): Promise<void> {
     const { x, selection, parts } = op;
     const chosen = this.#chosen(selection);
     for (const { weight, bias, out } of parts) {
       if (chosen === "all") {
-        await this.#runLinear({ kind: "linear", x, weight, bias, out }, step, pacer);
+        await this.#runLinear({ kind: "linear", x, weight, bias, out }, step);
         continue;
       }
       const { rows, columns, name } = weight;
       const offset = bias === undefined ? undefined : this.#weight(bias.name);
       const [to, from] = [this.#buffer(out, step), this.#buffer(x, step)];
       linearColumns(to, from, chosen, this.#weight(name), offset, columns, rows);
-      await pacer.pause();
+      await this.#pacer.pause();
     }
   }
 
@@ -303,7 +309,7 @@ export class ReferenceExecutor implements Executor {
     return quantized;
   }
 
-  async #runAttention(op: AttentionOp, step: Step, pacer: Pacer): Promise<void> {
+  async #runAttention(op: AttentionOp, step: Step): Promise<void> {
     const { heads, scale: scoreScale, window } = op;
     const { kvHeads, headWidth } = op.cache;
     const shape = { heads, kvHeads, headWidth, scale: scoreScale, window };
@@ -318,7 +324,7 @@ export class ReferenceExecutor implements Executor {
         const row = { t, slotRow, position: step.positions[t], visible: step.visible?.[t] };
         tenderAttention(out, query, cache, shape, tables, row);
       }
-      await pacer.pause();
+      await this.#pacer.pause();
     }
   }
 
