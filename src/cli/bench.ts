@@ -1,21 +1,13 @@
 /** `skim bench`: speed, bytes per token and the share of the memory roofline, in the manner of llama-bench. */
 import type { Command } from "commander";
 import { type BenchmarkReport, runBenchmark } from "../evaluation/benchmark.ts";
+import { parameterCount } from "../formats/tensor-layout.ts";
 import { nodePlatform } from "../platform/node.ts";
-import type { Model } from "../session/model.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
-import {
-  addColumnFlags,
-  type ColumnFlags,
-  columnLines,
-  columnReport,
-  loadWithColumns,
-  notePageCache,
-} from "./column-flags.ts";
-import { InterruptedError } from "./failure.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
-import { formatSize, formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
+import { formatSize, formatTable, printLine, printNote, type Terminal } from "./terminal.ts";
 
 interface BenchFlags extends ColumnFlags {
   readonly promptTokens: number[];
@@ -63,13 +55,11 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
       onProgress: (test, repetition) => {
         if (terminal.stderr.isTTY === true && repetition === 0) printNote(terminal, `measuring ${test} ...`);
       },
-    }).catch((error: unknown) => {
-      throw signal.aborted ? new InterruptedError() : error;
     });
     const threads = model.executor.name === "reference" ? 1 : (flags.threads ?? platform.coreCount);
     const summary = {
       model: model.file.name,
-      parameters: countParameters(model),
+      parameters: parameterCount(model.file),
       weightBytes: model.executor.weightBytes,
       threads,
       roofline: report.roofline,
@@ -77,22 +67,8 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
       peakMemoryBytes: platform.peakMemoryBytes(),
       runtime: platform.runtime,
     };
-    const columns = columnReport(model, flags);
-    notePageCache(terminal, columns);
-    if (flags.json === true) {
-      printJson(terminal, { ...summary, ...(columns && { columns }) });
-      return;
-    }
-    printReport(terminal, summary, report);
-    if (columns !== undefined) printLine(terminal, columnLines(columns));
+    printWithColumns(terminal, model, flags, summary, () => printReport(terminal, summary, report));
   });
-}
-
-function countParameters(model: Model): number {
-  let sum = 0;
-  for (const { shape } of model.file.tensors.values())
-    sum += shape.reduce((product, size) => product * size, 1);
-  return sum;
 }
 
 function printReport(

@@ -2,18 +2,13 @@
 import type { ModelFile } from "../formats/model-file.ts";
 import { readSegments, type Segment } from "../methods/calibration-segments.ts";
 import type { Program } from "../program/program.ts";
-import { readTextFlag } from "./text-file.ts";
+import { holdsExamples, readTextFlag } from "./text-file.ts";
 
 /** Tokens per segment of running text; examples are as long as they are. */
 const SEGMENT = 256;
 
 export const CALIBRATION_TEXT =
   "text like what the model will see; .jsonl with prompt and answer: an example per segment";
-
-/** Whether the file's lines are examples rather than running text. */
-export function holdsExamples(name: string): boolean {
-  return name.endsWith(".jsonl");
-}
 
 /** At most `maxSegments` segments of a file. Errors of reading it and of text that shows nothing. */
 export async function readCalibration(

@@ -2,8 +2,7 @@
 import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { createFolderSink } from "../platform/node.ts";
-import { InterruptedError } from "./failure.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 export type FolderSink = Awaited<ReturnType<typeof createFolderSink>>;
@@ -20,7 +19,7 @@ export async function writeCheckpoint(
     await fillFolder(terminal, file, sink, signal);
   } catch (error) {
     await sink.abort();
-    throw signal.aborted ? new InterruptedError() : error;
+    throw error;
   }
 }
 
@@ -31,10 +30,8 @@ export async function fillFolder(
   sink: FolderSink,
   signal: AbortSignal,
 ): Promise<void> {
-  const writing = startProgress(terminal, "writing");
-  await writeModelFolder(file, sink.open, {
-    signal,
-    onProgress: (done, total) => writing.update(done, total),
-  }).finally(() => writing.end());
+  await withProgress(terminal, "writing", "bytes", (onProgress) =>
+    writeModelFolder(file, sink.open, { signal, onProgress }),
+  );
   await sink.finish();
 }

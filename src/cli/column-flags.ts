@@ -11,7 +11,7 @@ import type { Model } from "../session/model.ts";
 import { byteSize, realNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 import { loadFromFlags, type ModelFlags } from "./model-flags.ts";
-import { formatSize, printNote, type Terminal } from "./terminal.ts";
+import { formatSize, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 
 export interface ColumnFlags extends ModelFlags {
   readonly columns?: string;
@@ -125,6 +125,27 @@ export interface ColumnReport {
   };
 }
 
+/**
+ * Prints what a command found, with what columns did: one JSON object with --json, otherwise what `print` prints and a line
+ * about the columns.
+ */
+export function printWithColumns(
+  terminal: Terminal,
+  model: Model,
+  flags: ColumnFlags & { readonly json?: boolean },
+  found: object,
+  print: () => void,
+): void {
+  const columns = columnReport(model, flags);
+  notePageCache(terminal, columns);
+  if (flags.json === true) {
+    printJson(terminal, { ...found, ...(columns && { columns }) });
+    return;
+  }
+  print();
+  if (columns !== undefined) printLine(terminal, columnLine(columns));
+}
+
 /** Undefined without caches and files. Of all generated tokens since the model was loaded. */
 export function columnReport({ executor }: Model, flags: ColumnFlags): ColumnReport | undefined {
   const fetched = executor.fetchCounts?.();
@@ -146,8 +167,8 @@ export function columnReport({ executor }: Model, flags: ColumnFlags): ColumnRep
   return { gamma, policy, hitRate, file };
 }
 
-/** One line for people, and a note where reads went through the page cache. */
-export function columnLines({ gamma, policy, share, hitRate, file }: ColumnReport): string {
+/** The report for people. */
+export function columnLine({ gamma, policy, share, hitRate, file }: ColumnReport): string {
   const cache =
     share === undefined ? policy : `${policy} caches of ${(100 * share).toFixed(0)} % of the columns`;
   const hits = `columns: ${(100 * hitRate).toFixed(1)} % of the chosen ones were cached (${cache}, gamma ${gamma})`;

@@ -4,10 +4,9 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import { writeColumnFile } from "../offload/column-writer.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatSize, printNote, type Terminal } from "./terminal.ts";
 
 interface ColumnsFlags {
@@ -39,25 +38,21 @@ export function addColumnsCommand(group: Command, terminal: Terminal): void {
 async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<void> {
   await withInterrupt(async (signal) => {
     const opened = await openModelFile(nodePlatform(), flags.model);
-    const progress = startProgress(terminal, "writing");
     try {
       const file = explainTensors(opened);
       const { program } = await loadRecipeProgram(file);
       const sink = await createFileSink(flags.out);
       try {
-        const onProgress = (done: number, total: number) => progress.update(done, total);
-        const bytes = await writeColumnFile(file, program, sink, {
-          storage: flags.bits === "4" ? "q4" : "q8",
-          signal,
-          onProgress,
-        });
+        const storage = flags.bits === "4" ? "q4" : "q8";
+        const bytes = await withProgress(terminal, "writing", "bytes", (onProgress) =>
+          writeColumnFile(file, program, sink, { storage, signal, onProgress }),
+        );
         printNote(terminal, `wrote ${flags.out}: ${formatSize(bytes)}`);
       } catch (error) {
         await sink.abort();
-        throw signal.aborted ? new InterruptedError() : error;
+        throw error;
       }
     } finally {
-      progress.end();
       await opened.close();
     }
   });

@@ -12,11 +12,11 @@ import { nodePlatform } from "../platform/node.ts";
 import { keyValueBytes } from "../program/accounting.ts";
 import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { hashTensors } from "./model-hash.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
 
 interface DropFlags {
@@ -74,15 +74,9 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
   await withInterrupt(async (signal) => {
     const file = await openModelFile(nodePlatform(), flags.model);
     try {
-      const reading = startProgress(terminal, "reading");
-      const base = await hashTensors(file, {
-        signal,
-        onProgress: (done, total) => reading.update(done, total),
-      })
-        .catch((error: unknown) => {
-          throw signal.aborted ? new InterruptedError() : error;
-        })
-        .finally(() => reading.end());
+      const base = await withProgress(terminal, "reading", "bytes", (onProgress) =>
+        hashTensors(file, { signal, onProgress }),
+      );
       const dropped = [...(await presentIn(file, layers)), ...sublayers];
       const { program } = await loadRecipeProgram(file);
       const source =

@@ -8,7 +8,7 @@ import { type ProSparseRecipe, predictorTensors } from "../methods/prosparse/rec
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { f16 } from "../quantization/f16.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatTable, type Terminal } from "./terminal.ts";
 
 export interface PredictorFlags {
@@ -45,17 +45,18 @@ export async function trainLayerPredictors(
   signal: AbortSignal,
 ): Promise<TrainedPredictor[]> {
   const platform = nodePlatform();
-  const progress = startProgress(terminal, "training predictors", "epochs");
-  return trainPredictors(platform, file, program, {
-    ...TRAINING,
-    segments,
-    rank: flags.rank ?? defaultRank(program),
-    epochs: flags.epochs,
-    seed: flags.seed,
-    threads: flags.threads ?? platform.coreCount,
-    signal,
-    onProgress: (done, total) => progress.update(done, total),
-  }).finally(() => progress.end());
+  return withProgress(terminal, "training predictors", "epochs", (onProgress) =>
+    trainPredictors(platform, file, program, {
+      ...TRAINING,
+      segments,
+      rank: flags.rank ?? defaultRank(program),
+      epochs: flags.epochs,
+      seed: flags.seed,
+      threads: flags.threads ?? platform.coreCount,
+      signal,
+      onProgress,
+    }),
+  );
 }
 
 /** 1024 for a width of 4096, as in the paper; whole blocks of 32, so that 8-bit storage fits. */
@@ -108,17 +109,22 @@ export function describePlan({ predictor, ...plan }: LayerPlan) {
 }
 
 export function predictorTable(plans: readonly LayerPlan[]): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = plans.flatMap(({ layer, mode, reads, predictor }) => {
     if (predictor === undefined) return [];
     const { liveShare, predictedShare, recall, signRule } = predictor;
-    const facts = [liveShare, predictedShare, recall, signRule.predictedShare, signRule.recall, reads];
-    return [[String(layer), ...facts.map(percent), mode]];
+    const shares = [liveShare, predictedShare, recall, signRule.predictedShare, signRule.recall, reads];
+    return [{ name: String(layer), shares, mode: mode as string }];
   });
-  const means = [1, 2, 3, 4, 5, 6].map((column) => {
-    const values = rows.map((row) => Number.parseFloat(row[column]));
-    return `${(values.reduce((sum, value) => sum + value, 0) / values.length).toFixed(1)} %`;
-  });
+  const means = rows[0].shares.map(
+    (_, column) => rows.reduce((sum, { shares }) => sum + shares[column], 0) / rows.length,
+  );
   const header = ["layer", "live", "predicted", "recall", "by signs", "recall", "reads", "mode"];
-  return formatTable(header, [...rows, ["mean", ...means, ""]]);
+  return formatTable(
+    header,
+    [...rows, { name: "mean", shares: means, mode: "" }].map(({ name, shares, mode }) => [
+      name,
+      ...shares.map((share) => `${(100 * share).toFixed(1)} %`),
+      mode,
+    ]),
+  );
 }

@@ -24,10 +24,9 @@ import {
   tensorsOf,
   trainLayerPredictors,
 } from "./compress-predictors.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 
 interface ProSparseFlags extends PredictorFlags {
@@ -97,8 +96,6 @@ async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void
       const written = await writeSparse(terminal, flags, file, program, plans, signal);
       const whole = (await loadTrainableProgram(file)).program;
       report(terminal, flags, plans, feedForwardWeights(written) / feedForwardWeights(whole));
-    } catch (error) {
-      throw signal.aborted ? new InterruptedError() : error;
     } finally {
       await file.close();
     }
@@ -115,14 +112,15 @@ async function countLive(
   signal: AbortSignal,
 ): Promise<number[]> {
   const platform = nodePlatform();
-  const progress = startProgress(terminal, "counting live neurons", "tokens");
-  const measured = await measureSparsity(platform, file, program, {
-    segments,
-    of: "gates",
-    threads: threads ?? platform.coreCount,
-    signal,
-    onProgress: (done, total) => progress.update(done, total),
-  }).finally(() => progress.end());
+  const measured = await withProgress(terminal, "counting live neurons", "tokens", (onProgress) =>
+    measureSparsity(platform, file, program, {
+      segments,
+      of: "gates",
+      threads: threads ?? platform.coreCount,
+      signal,
+      onProgress,
+    }),
+  );
   return measured.layers.map((closed) => 1 - closed);
 }
 

@@ -25,7 +25,7 @@ import { type Evaluation, type RecipeFile, readRecipeFile } from "./pipeline/rec
 import { formatStage, STAGE_HEADER } from "./pipeline/stage-table.ts";
 import { argumentsOf, commandOf, describeStep } from "./pipeline/step-commands.ts";
 import type { Step } from "./pipeline/step-schemas.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
@@ -182,19 +182,16 @@ async function measureFolder(
   const text = evaluate && (await readTextFlag(evaluate.text, "evaluate.text of the recipe"));
   const platform = nodePlatform();
   await using model = await loadModelOn(platform, folder);
-  return await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "measuring", "tokens");
-    return measureModel(model, {
-      quality: evaluate && { ...evaluate, text: text?.slice(0, evaluate.characters) ?? "" },
-      now: () => platform.now(),
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    })
-      .catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError() : error;
-      })
-      .finally(() => progress.end());
-  });
+  return await withInterrupt((signal) =>
+    withProgress(terminal, "measuring", "tokens", (onProgress) =>
+      measureModel(model, {
+        quality: evaluate && { ...evaluate, text: text?.slice(0, evaluate.characters) ?? "" },
+        now: () => platform.now(),
+        signal,
+        onProgress,
+      }),
+    ),
+  );
 }
 
 /** Makes the last stage the result and forgets the others. */

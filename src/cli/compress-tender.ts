@@ -9,14 +9,14 @@ import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { wholeNumber } from "./arguments.ts";
-import { CALIBRATION_TEXT, holdsExamples } from "./calibration-text.ts";
+import { CALIBRATION_TEXT } from "./calibration-text.ts";
 import { fillFolder } from "./checkpoint-folder.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
+import { holdsExamples, readTextFlag } from "./text-file.ts";
 
 interface TenderFlags {
   readonly model: string;
@@ -111,30 +111,28 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
       throw error;
     });
     try {
-      const calibrating = startProgress(terminal, "calibrating", "tokens");
-      const prepared = await prepareTender(platform, file, text, {
-        chunkRows: flags.chunkRows,
-        segmentTokens: flags.context,
-        maxSegments: flags.segments,
-        examples: holdsExamples(flags.text),
-        threads: flags.threads ?? platform.coreCount,
-        attention: flags.attention,
-        signal,
-        onProgress: (done, total) => calibrating.update(done, total),
-      }).finally(() => calibrating.end());
-      const quantizing = startProgress(terminal, "quantizing", "weights");
-      const { result, losses } = await quantize(platform, file, prepared, flags, {
-        ...settings,
-        calibration: prepared.facts,
-        signal,
-        onProgress: (done, total) => quantizing.update(done, total),
-      }).finally(() => quantizing.end());
+      const prepared = await withProgress(terminal, "calibrating", "tokens", (onProgress) =>
+        prepareTender(platform, file, text, {
+          chunkRows: flags.chunkRows,
+          segmentTokens: flags.context,
+          maxSegments: flags.segments,
+          examples: holdsExamples(flags.text),
+          threads: flags.threads ?? platform.coreCount,
+          attention: flags.attention,
+          signal,
+          onProgress,
+        }),
+      );
+      const calibration = prepared.facts;
+      const { result, losses } = await withProgress(terminal, "quantizing", "weights", (onProgress) =>
+        quantize(platform, file, prepared, flags, { ...settings, calibration, signal, onProgress }),
+      );
       await fillFolder(terminal, result.file, sink, signal);
       const summary = {
         out: flags.out,
         ...result.recipe.settings,
         ...(losses && { roundingLosses: losses }),
-        calibration: prepared.facts,
+        calibration,
         sourceBytes: file.tensorBytes,
         bytes: result.file.tensorBytes,
       };
@@ -143,12 +141,12 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
         const { weightBits, activationBits } = settings;
         printNote(
           terminal,
-          `wrote ${flags.out}: W${weightBits}A${activationBits}, ${formatSize(summary.sourceBytes)} of tensors became ${formatSize(summary.bytes)}, calibrated on ${prepared.facts.tokens} tokens`,
+          `wrote ${flags.out}: W${weightBits}A${activationBits}, ${formatSize(summary.sourceBytes)} of tensors became ${formatSize(summary.bytes)}, calibrated on ${calibration.tokens} tokens`,
         );
       }
     } catch (error) {
       await sink.abort();
-      throw signal.aborted ? new InterruptedError() : error;
+      throw error;
     } finally {
       await file.close();
     }

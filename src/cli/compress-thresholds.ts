@@ -12,10 +12,9 @@ import type { Program } from "../program/program.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
 import { feedForwardWeights } from "./compress-dip.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { writeWithRecipes } from "./recipe-folder.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
 
@@ -107,8 +106,6 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
           `wrote ${flags.out}: on the text a token reads ${(100 * density).toFixed(2)} % of the feed-forward weights on average`,
         );
       }
-    } catch (error) {
-      throw signal.aborted ? new InterruptedError() : error;
     } finally {
       await file.close();
     }
@@ -130,15 +127,10 @@ async function calibrate(
 ): Promise<ColumnRecipe> {
   const platform = nodePlatform();
   const segments = await readCalibration(file, program, flags.text, flags.segments);
-  const progress = startProgress(terminal, "calibrating", "tokens");
-  const thresholds = await calibrateThresholds(platform, file, program, {
-    sites,
-    kept,
-    segments,
-    threads: flags.threads ?? platform.coreCount,
-    signal,
-    onProgress: (done, total) => progress.update(done, total),
-  }).finally(() => progress.end());
+  const threads = flags.threads ?? platform.coreCount;
+  const thresholds = await withProgress(terminal, "calibrating", "tokens", (onProgress) =>
+    calibrateThresholds(platform, file, program, { sites, kept, segments, threads, signal, onProgress }),
+  );
   return recipeOf({ sites, ...method }, (site) => {
     const choice = thresholds.get(site);
     if (choice === undefined) throw new Error(`calibration: no thresholds of ${site}`);

@@ -1,12 +1,13 @@
 /** `skim data arithmetic`: expressions with worked solutions, as JSONL. */
 import { type Command, Option } from "commander";
+import { writeCompletely } from "../formats/tensor-source.ts";
 import { LEVELS, type Split } from "../methods/attention-span/arithmetic.ts";
 import { arithmeticExamples } from "../methods/attention-span/arithmetic-examples.ts";
 import { createFileSink } from "../platform/node.ts";
 import { realNumber, wholeNumber, wholeNumbers } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { printNote, type Terminal } from "./terminal.ts";
 
 interface ArithmeticFlags {
@@ -64,27 +65,22 @@ async function writeArithmetic(terminal: Terminal, flags: ArithmeticFlags): Prom
   }
   const sink = await createFileSink(flags.out);
   await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "writing", "examples");
     let [written, lines] = [0, ""];
-    try {
-      for (const example of arithmeticExamples({ ...flags, long: flags.long === true })) {
-        lines += `${JSON.stringify(example)}\n`;
-        if (++written % PIECE !== 0) continue;
+    await withProgress(terminal, "writing", "examples", (onProgress) =>
+      writeCompletely(sink, async () => {
+        for (const example of arithmeticExamples({ ...flags, long: flags.long === true })) {
+          lines += `${JSON.stringify(example)}\n`;
+          if (++written % PIECE !== 0) continue;
+          await sink.write(new TextEncoder().encode(lines));
+          lines = "";
+          onProgress(written, flags.count);
+          // Lets Ctrl-C arrive: deep levels reject thousands of expressions for each that they keep.
+          await new Promise<void>((resolve) => setTimeout(resolve));
+          signal.throwIfAborted();
+        }
         await sink.write(new TextEncoder().encode(lines));
-        lines = "";
-        progress.update(written, flags.count);
-        // Lets Ctrl-C arrive: deep levels reject thousands of expressions for each that they keep.
-        await new Promise<void>((resolve) => setTimeout(resolve));
-        signal.throwIfAborted();
-      }
-      await sink.write(new TextEncoder().encode(lines));
-      await sink.finish();
-    } catch (error) {
-      await sink.abort();
-      throw signal.aborted ? new InterruptedError() : error;
-    } finally {
-      progress.end();
-    }
+      }),
+    );
     const short = written < flags.count ? `; the levels have no more for ${flags.split}` : "";
     printNote(terminal, `wrote ${flags.out}: ${written} examples${short}`);
   });

@@ -1,16 +1,21 @@
 /** `skim data summaries`: articles with summaries, annotated with the sentences each summary sentence rests on. */
 import type { Command } from "commander";
 import { z } from "zod";
-import { FormatError } from "../errors.ts";
+import { parseJsonLine } from "../formats/json-lines.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { writeCompletely } from "../formats/tensor-source.ts";
 import { type Split, splitOf } from "../methods/attention-span/arithmetic.ts";
-import { MOST_TOKENS, type SummaryExample, summaryExample } from "../methods/attention-span/summaries.ts";
+import {
+  MOST_SENTENCES,
+  MOST_TOKENS,
+  type SummaryExample,
+  summaryExample,
+} from "../methods/attention-span/summaries.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { embeddedModelPath } from "./embedded-models.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { startProgress } from "./progress.ts";
+import { type OnProgress, withProgress } from "./progress.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
@@ -28,12 +33,13 @@ Examples:
 
 Lines of the input are {"article": ..., "summary": ...}. Lines of the output have the article's sentences numbered, and
 before each summary sentence the numbers of those it rests on: those that share most of its content words. Articles of
-more than 60 sentences or ${MOST_TOKENS} tokens are left out. "split" says where a line belongs: train, valid or test.`;
+more than ${MOST_SENTENCES} sentences or ${MOST_TOKENS} tokens are left out. "split" says where a line belongs: train, valid or test.`;
 
 /** Lines between two checks for Ctrl-C. */
 const PIECE = 50;
 
 const lineSchema = z.object({ article: z.string(), summary: z.string() });
+const EXPECTED = '{"article": ..., "summary": ...}';
 
 export function addSummariesDataCommand(group: Command, terminal: Terminal): void {
   group
@@ -58,7 +64,6 @@ interface Totals {
 
 async function writeSummaries(terminal: Terminal, flags: SummariesFlags): Promise<void> {
   const text = await readTextFlag(flags.articles, "--articles");
-  const lines = text.split("\n");
   const countTokens = await tokenCounter(flags.tokenizer ?? embeddedModelPath("tales"));
   const totals: Totals = {
     examples: { train: 0, valid: 0, test: 0 },
@@ -69,30 +74,36 @@ async function writeSummaries(terminal: Terminal, flags: SummariesFlags): Promis
     references: 0,
   };
   const sink = await createFileSink(flags.out);
-  await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "annotating", "articles");
-    try {
-      for (const [index, line] of lines.entries()) {
-        if (line.trim() !== "") {
-          const { article, summary } = parseLine(`${flags.articles}: line ${index + 1}`, line);
-          const annotated = annotate(article, summary, countTokens, totals);
-          if (annotated !== undefined)
-            await sink.write(new TextEncoder().encode(`${JSON.stringify(annotated)}\n`));
-        }
-        if ((index + 1) % PIECE !== 0) continue;
-        progress.update(index + 1, lines.length);
-        await new Promise<void>((resolve) => setTimeout(resolve));
-        signal.throwIfAborted();
-      }
-      await sink.finish();
-    } catch (error) {
-      await sink.abort();
-      throw signal.aborted ? new InterruptedError() : error;
-    } finally {
-      progress.end();
-    }
-  });
+  const annotateLine = async (line: string, number: number) => {
+    const where = `${flags.articles}: line ${number}`;
+    const { article, summary } = parseJsonLine(where, line, lineSchema, EXPECTED);
+    const annotated = annotate(article, summary, countTokens, totals);
+    if (annotated === undefined) return;
+    await sink.write(new TextEncoder().encode(`${JSON.stringify(annotated)}\n`));
+  };
+  await withInterrupt((signal) =>
+    withProgress(terminal, "annotating", "articles", (onProgress) =>
+      writeCompletely(sink, () => forEachLine(text, annotateLine, signal, onProgress)),
+    ),
+  );
   report(terminal, flags, totals);
+}
+
+/** Visits lines that are not empty, counted from 1, and lets Ctrl-C arrive now and then. */
+async function forEachLine(
+  text: string,
+  visit: (line: string, number: number) => Promise<void>,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<void> {
+  const lines = text.split("\n");
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() !== "") await visit(line, index + 1);
+    if ((index + 1) % PIECE !== 0) continue;
+    onProgress(index + 1, lines.length);
+    await new Promise<void>((resolve) => setTimeout(resolve));
+    signal.throwIfAborted();
+  }
 }
 
 function annotate(
@@ -128,21 +139,6 @@ async function tokenCounter(path: string): Promise<(text: string) => number> {
   } finally {
     await file.close();
   }
-}
-
-function parseLine(where: string, line: string): z.infer<typeof lineSchema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (cause) {
-    throw new FormatError(`${where}: is not JSON, expected {"article": ..., "summary": ...}`, { cause });
-  }
-  const outcome = lineSchema.safeParse(value);
-  if (outcome.success) return outcome.data;
-  const issue = outcome.error.issues[0];
-  throw new FormatError(
-    `${where}: ${issue.path.join(".") || "value"}: ${issue.message}, expected {"article": ..., "summary": ...}`,
-  );
 }
 
 function report(terminal: Terminal, flags: SummariesFlags, totals: Totals): void {

@@ -1,26 +1,13 @@
 /** `skim eval arithmetic`: exact answers and attention reads of a model that evaluates expressions. */
 import { type Command, Option } from "commander";
 import { z } from "zod";
-import { FormatError } from "../errors.ts";
-import {
-  type ArithmeticProblem,
-  type ArithmeticReport,
-  evaluateArithmetic,
-  type ReadShare,
-} from "../evaluation/arithmetic.ts";
-import {
-  addColumnFlags,
-  type ColumnFlags,
-  columnLines,
-  columnReport,
-  loadWithColumns,
-  notePageCache,
-} from "./column-flags.ts";
-import { InterruptedError } from "./failure.ts";
+import { type ArithmeticReport, evaluateArithmetic, type ReadShare } from "../evaluation/arithmetic.ts";
+import { parseJsonLines } from "../formats/json-lines.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
-import { formatTable, printJson, printLine, type Terminal } from "./terminal.ts";
+import { withProgress } from "./progress.ts";
+import { formatTable, printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
 interface ArithmeticFlags extends ColumnFlags {
@@ -63,28 +50,18 @@ export function addArithmeticCommand(group: Command, terminal: Terminal): void {
 }
 
 async function evaluate(terminal: Terminal, flags: ArithmeticFlags): Promise<void> {
-  const problems = parseProblems(flags.data, await readTextFlag(flags.data, "--data"));
+  const lines = await readTextFlag(flags.data, "--data");
+  const problems = parseJsonLines(flags.data, lines, problemSchema, "a line of skim data arithmetic");
   await using model = await loadWithColumns(terminal, flags);
   await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "computing", "expressions");
-    const reports = await evaluateArithmetic(model, problems, {
-      follow: flags.spans === "follow",
-      now: () => performance.now(),
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    })
-      .catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError() : error;
-      })
-      .finally(() => progress.end());
-    const columns = columnReport(model, flags);
-    notePageCache(terminal, columns);
-    if (flags.json === true) {
-      printJson(terminal, { spans: flags.spans, levels: reports, ...(columns && { columns }) });
-      return;
-    }
-    printLine(terminal, formatTable(HEADER, reports.map(row)));
-    if (columns !== undefined) printLine(terminal, columnLines(columns));
+    const { spans } = flags;
+    const options = { follow: spans === "follow", now: () => performance.now(), signal };
+    const levels = await withProgress(terminal, "computing", "expressions", (onProgress) =>
+      evaluateArithmetic(model, problems, { ...options, onProgress }),
+    );
+    printWithColumns(terminal, model, flags, { spans, levels }, () =>
+      printLine(terminal, formatTable(HEADER, levels.map(row))),
+    );
   });
 }
 
@@ -116,24 +93,4 @@ function row(report: ArithmeticReport): string[] {
     share(report.bodiesBy32),
     (report.milliseconds / problems).toFixed(0),
   ];
-}
-
-function parseProblems(name: string, text: string): ArithmeticProblem[] {
-  return text.split("\n").flatMap((line, index) => {
-    if (line.trim() === "") return [];
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (cause) {
-      throw new FormatError(`${name}: line ${index + 1}: is not JSON - use a file of skim data arithmetic`, {
-        cause,
-      });
-    }
-    const outcome = problemSchema.safeParse(value);
-    if (outcome.success) return [outcome.data];
-    const issue = outcome.error.issues[0];
-    throw new FormatError(
-      `${name}: line ${index + 1}: ${issue.path.join(".")}: ${issue.message} - use a file of skim data arithmetic`,
-    );
-  });
 }

@@ -3,19 +3,11 @@ import type { Command } from "commander";
 import { FormatError } from "../errors.ts";
 import { encodeQuestion, parseQuestions, questionLength } from "../evaluation/choice-questions.ts";
 import { answerQuestions } from "../evaluation/multiple-choice.ts";
-import {
-  addColumnFlags,
-  type ColumnFlags,
-  columnLines,
-  columnReport,
-  loadWithColumns,
-  notePageCache,
-} from "./column-flags.ts";
-import { InterruptedError } from "./failure.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
-import { printJson, printLine, type Terminal } from "./terminal.ts";
+import { withProgress } from "./progress.ts";
+import { printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
 interface ChoiceFlags extends ColumnFlags {
@@ -55,32 +47,20 @@ async function evaluate(terminal: Terminal, flags: ChoiceFlags): Promise<void> {
     );
   }
   await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "answering", "questions");
-    const report = await model
-      .withSequence(
-        (sequence, queue) =>
-          answerQuestions(questions, {
-            sequence,
-            queue,
-            stepTokens: model.executor.limits.stepTokens,
-            signal,
-            onProgress: (done, total) => progress.update(done, total),
-          }),
+    const { stepTokens } = model.executor.limits;
+    const report = await withProgress(terminal, "answering", "questions", (onProgress) =>
+      model.withSequence(
+        (sequence, queue) => answerQuestions(questions, { sequence, queue, stepTokens, signal, onProgress }),
         signal,
-      )
-      .catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError() : error;
-      })
-      .finally(() => progress.end());
-    const columns = columnReport(model, flags);
-    notePageCache(terminal, columns);
-    if (flags.json === true) return printJson(terminal, { ...report, tooLong, ...(columns && { columns }) });
-    const percent = (share: number) => (100 * share).toFixed(2);
-    printLine(terminal, `accuracy   ${percent(report.accuracy)} % +- ${percent(report.standardError)}`);
-    printLine(terminal, `per byte   ${percent(report.normalizedAccuracy)} %`);
-    printLine(terminal, `chance     ${percent(report.chance)} %`);
-    printLine(terminal, `mean NLL   ${report.meanNll.toFixed(6)} nats per token of right options`);
-    printLine(terminal, `questions  ${report.questions}, ${tooLong} longer than the context left out`);
-    if (columns !== undefined) printLine(terminal, columnLines(columns));
+      ),
+    );
+    printWithColumns(terminal, model, flags, { ...report, tooLong }, () => {
+      const percent = (share: number) => (100 * share).toFixed(2);
+      printLine(terminal, `accuracy   ${percent(report.accuracy)} % +- ${percent(report.standardError)}`);
+      printLine(terminal, `per byte   ${percent(report.normalizedAccuracy)} %`);
+      printLine(terminal, `chance     ${percent(report.chance)} %`);
+      printLine(terminal, `mean NLL   ${report.meanNll.toFixed(6)} nats per token of right options`);
+      printLine(terminal, `questions  ${report.questions}, ${tooLong} longer than the context left out`);
+    });
   });
 }

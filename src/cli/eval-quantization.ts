@@ -1,13 +1,12 @@
 /** `skim eval quantization`: one table of quality, bytes and speed over quantization schemes. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { PERPLEXITY_PROTOCOLS, type PerplexityProtocol } from "../evaluation/perplexity.ts";
 import { evaluateQuantization, type QuantizationRow } from "../evaluation/quantization.ts";
 import { SCHEMES } from "../evaluation/quantization-schemes.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
-import { wholeNumber } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { collect, wholeNumber } from "./arguments.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { formatSize, formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
@@ -57,11 +56,7 @@ export function addQuantizationCommand(group: Command, terminal: Terminal): void
     .option("-c, --context <n>", "window length and context", wholeNumber(2), 512)
     .option("--chunk-rows <n>", "positions per range of the chunked schemes", wholeNumber(1), 128)
     .option("--segments <n>", "most calibration segments of --context tokens", wholeNumber(1), 128)
-    .addOption(
-      new Option("--scheme <name>", "only this scheme; may be given several times")
-        .choices(SCHEMES.map(({ name }) => name))
-        .argParser((text: string, earlier: string[] | undefined) => [...(earlier ?? []), text]),
-    )
+    .option("--scheme <name>", "only this scheme; may be given several times", collectScheme)
     .option("--no-head", "leave the output head as it is")
     .option("--no-speed", "measure quality and bytes only")
     .option("--clipping", "count clipped activations too, on the reference executor: slow")
@@ -73,15 +68,15 @@ export function addQuantizationCommand(group: Command, terminal: Terminal): void
     .action((flags: QuantizationFlags) => evaluate(terminal, flags));
 }
 
+function collectScheme(text: string, earlier: readonly string[] | undefined): string[] {
+  const names = SCHEMES.map(({ name }) => name);
+  if (!names.includes(text)) throw new InvalidArgumentError(`Expected one of ${names.join(", ")}.`);
+  return collect(text, earlier);
+}
+
 async function evaluate(terminal: Terminal, flags: QuantizationFlags): Promise<void> {
   const texts = await readTexts(flags);
-  const schemes = SCHEMES.filter(({ name }) => flags.scheme === undefined || flags.scheme.includes(name));
-  if (schemes.length === 0) {
-    const known = SCHEMES.map(({ name }) => name).join(", ");
-    throw new UsageError(
-      `eval quantization: no scheme ${flags.scheme?.join(", ")}, expected some of ${known}`,
-    );
-  }
+  const schemes = SCHEMES.filter(({ name }) => flags.scheme?.includes(name) !== false);
   const platform = nodePlatform();
   const threads = flags.threads ?? platform.coreCount;
   await withInterrupt(async (signal) => {
@@ -116,8 +111,6 @@ async function evaluate(terminal: Terminal, flags: QuantizationFlags): Promise<v
       };
       if (flags.json === true) printJson(terminal, report);
       else printTable(terminal, rows);
-    } catch (error) {
-      throw signal.aborted ? new InterruptedError() : error;
     } finally {
       await file.close();
     }

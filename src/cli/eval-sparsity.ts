@@ -15,11 +15,10 @@ import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
-import { InterruptedError } from "./failure.ts";
+import { collect, realNumber, wholeNumber } from "./arguments.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatTable, printJson, printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
@@ -78,10 +77,6 @@ export function addSparsityCommand(group: Command, terminal: Terminal): void {
     .action((flags: SparsityFlags) => evaluate(terminal, flags));
 }
 
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}
-
 interface Measured {
   readonly file: ModelFile;
   readonly program: Program;
@@ -104,8 +99,6 @@ async function evaluate(terminal: Terminal, flags: SparsityFlags): Promise<void>
         reports.push(await measureText(terminal, flags, measured, name, text.slice(0, flags.characters)));
       }
       report(terminal, flags, reports);
-    } catch (error) {
-      throw signal.aborted ? new InterruptedError() : error;
     } finally {
       await opened.close();
     }
@@ -126,25 +119,14 @@ async function measureText(
     threads: flags.threads ?? platform.coreCount,
     signal,
   };
-  const progress = startProgress(terminal, `counting zeros in ${name}`, "tokens");
-  const onProgress = (done: number, total: number) => progress.update(done, total);
-  const zeros = await measureSparsity(platform, file, program, {
-    ...options,
-    of: flags.of,
-    onProgress,
-  }).finally(() => progress.end());
-  const { pplPercent: percent, cett } = flags;
+  const { of, pplPercent: percent, cett } = flags;
+  const zeros = await withProgress(terminal, `counting zeros in ${name}`, "tokens", (onProgress) =>
+    measureSparsity(platform, file, program, { ...options, of, onProgress }),
+  );
   if (percent === undefined && cett === undefined) return { text: name, ...zeros };
-  const search = startProgress(terminal, `searching in ${name}`, "perplexities");
-  try {
-    const found = await searchTruncation(platform, file, program, tokenizer, {
-      ...options,
-      text,
-      context,
-      precision: SEARCH_PRECISION,
-      onProgress: undefined,
-      onTrial: (done, most) => search.update(done, most),
-    });
+  return withProgress(terminal, `searching in ${name}`, "perplexities", async (onTrial) => {
+    const search = { ...options, text, context, precision: SEARCH_PRECISION, onTrial };
+    const found = await searchTruncation(platform, file, program, tokenizer, search);
     return {
       text: name,
       ...zeros,
@@ -152,9 +134,7 @@ async function measureText(
       ...(percent === undefined ? {} : { pplPercent: { percent, ...(await found.forPercent(percent)) } }),
       ...(cett === undefined ? {} : { cett: await found.at(cett) }),
     };
-  } finally {
-    search.end();
-  }
+  });
 }
 
 function report(terminal: Terminal, flags: SparsityFlags, reports: readonly TextReport[]): void {

@@ -6,23 +6,15 @@ import {
   PERPLEXITY_PROTOCOLS,
   type PerplexityProtocol,
 } from "../evaluation/perplexity.ts";
-import {
-  addColumnFlags,
-  type ColumnFlags,
-  columnLines,
-  columnReport,
-  loadWithColumns,
-  notePageCache,
-} from "./column-flags.ts";
+import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { addArithmeticCommand } from "./eval-arithmetic.ts";
 import { addChoiceCommand } from "./eval-choice.ts";
 import { addQuantizationCommand } from "./eval-quantization.ts";
 import { addSparsityCommand } from "./eval-sparsity.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
-import { printJson, printLine, type Terminal } from "./terminal.ts";
+import { withProgress } from "./progress.ts";
+import { printLine, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
 interface PerplexityFlags extends ColumnFlags {
@@ -68,28 +60,16 @@ async function evaluatePerplexity(terminal: Terminal, flags: PerplexityFlags): P
   const text = await readTextFlag(flags.text, "--text");
   await using model = await loadWithColumns(terminal, flags, DEFAULT_WINDOWS[flags.protocol]);
   await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "scoring", "tokens");
-    const report = await measurePerplexity(model, text, {
-      protocol: flags.protocol,
-      context: flags.context ?? model.contextLength,
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    })
-      .catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError() : error;
-      })
-      .finally(() => progress.end());
-    const columns = columnReport(model, flags);
-    notePageCache(terminal, columns);
-    if (flags.json === true) {
-      printJson(terminal, { ...report, ...(columns && { columns }) });
-      return;
-    }
-    printLine(terminal, `perplexity   ${report.perplexity.toFixed(4)}`);
-    printLine(terminal, `mean NLL     ${report.meanNll.toFixed(6)} nats per token`);
-    printLine(terminal, `tokens       ${report.tokensScored} scored`);
-    printLine(terminal, `protocol     ${report.protocol}, windows of ${report.context} tokens`);
-    printLine(terminal, `text SHA-256 ${report.textSha256}`);
-    if (columns !== undefined) printLine(terminal, columnLines(columns));
+    const { protocol, context = model.contextLength } = flags;
+    const report = await withProgress(terminal, "scoring", "tokens", (onProgress) =>
+      measurePerplexity(model, text, { protocol, context, signal, onProgress }),
+    );
+    printWithColumns(terminal, model, flags, report, () => {
+      printLine(terminal, `perplexity   ${report.perplexity.toFixed(4)}`);
+      printLine(terminal, `mean NLL     ${report.meanNll.toFixed(6)} nats per token`);
+      printLine(terminal, `tokens       ${report.tokensScored} scored`);
+      printLine(terminal, `protocol     ${report.protocol}, windows of ${report.context} tokens`);
+      printLine(terminal, `text SHA-256 ${report.textSha256}`);
+    });
   });
 }

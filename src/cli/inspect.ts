@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { parameterCount } from "../formats/tensor-layout.ts";
 import type { HyperParameters } from "../models/hyper-parameters.ts";
 import { explainTensors, loadRecipeProgram, type Recipe, readRecipes } from "../methods/recipes.ts";
 import { sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
@@ -102,10 +103,7 @@ async function inspect(file: ModelFile, attended: number): Promise<Inspection> {
     name: file.name,
     container: file.container,
     architecture: file.architecture,
-    parameters: tensors.reduce(
-      (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
-      0,
-    ),
+    parameters: parameterCount(file),
     tensorBytes: file.tensorBytes,
     recipes: readRecipes(file).map(describeRecipe),
     hyperParameters: model?.parameters ?? null,

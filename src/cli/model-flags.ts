@@ -5,7 +5,7 @@ import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface ModelFlags {
@@ -75,9 +75,8 @@ export async function loadFromFlags(
   contextLength?: number,
   columns: ColumnSource = {},
 ): Promise<Model> {
-  const progress = startProgress(terminal, "loading");
-  try {
-    return await loadModelOn(nodePlatform(), flags.model, {
+  return withProgress(terminal, "loading", "bytes", (onProgress) =>
+    loadModelOn(nodePlatform(), flags.model, {
       model: {
         contextLength: flags.context ?? contextLength,
         weightFormat: flags.weightFormat,
@@ -91,10 +90,8 @@ export async function loadFromFlags(
         threads: flags.threads,
         simd: flags.simd,
         ...columns,
-        onProgress: (done, total) => progress.update(done, total),
+        onProgress,
       },
-    });
-  } finally {
-    progress.end();
-  }
+    }),
+  );
 }

@@ -1,6 +1,7 @@
 /** A hash that says which model a checkpoint was made from: SHA-256 over the tensors, by name, shape and stored bytes. */
 import { createHash } from "node:crypto";
 import type { ModelFile } from "../formats/model-file.ts";
+import { elementCount } from "../formats/tensor-layout.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
 
 /** Bytes read at once. */
@@ -20,7 +21,7 @@ export async function hashTensors(file: ModelFile, { signal, onProgress }: HashO
   )) {
     hash.update(JSON.stringify([name, shape, format.name]));
     const columns = shape.at(-1) ?? 1;
-    const rows = shape.reduce((product, size) => product * size, 1) / columns;
+    const rows = elementCount(shape) / columns;
     const rowBytes = formatBytes(format, columns);
     const pieceRows = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
     for (let first = 0; first < rows; first += pieceRows) {

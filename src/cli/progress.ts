@@ -14,14 +14,30 @@ const QUIET_MS = 300;
 /** Seconds before a remaining time is worth saying. */
 const ESTIMATE_AFTER_S = 3;
 
-export interface Progress {
-  update(done: number, total: number): void;
+export type OnProgress = (done: number, total: number) => void;
+
+interface Progress {
+  update: OnProgress;
   /** Removes the line from a terminal. */
   end(): void;
 }
 
-/** Progress of `what` ("loading"), counted in bytes unless another unit is named. */
-export function startProgress(terminal: Terminal, what: string, unit = "bytes"): Progress {
+/** Runs `work` and shows what it says of its progress: `what` ("loading") in percent of so many of a unit. */
+export async function withProgress<T>(
+  terminal: Terminal,
+  what: string,
+  unit: string,
+  work: (onProgress: OnProgress) => Promise<T>,
+): Promise<T> {
+  const progress = startProgress(terminal, what, unit);
+  try {
+    return await work(progress.update);
+  } finally {
+    progress.end();
+  }
+}
+
+function startProgress(terminal: Terminal, what: string, unit: string): Progress {
   const size = (total: number) => (unit === "bytes" ? formatSize(total) : `${total} ${unit}`);
   if (terminal.stderr.isTTY === true) return lineProgress(terminal, what, size);
   return loggedProgress(terminal, what, size, unit === "bytes" ? LOGGED_BYTES : LOGGED_TOKENS);
@@ -47,8 +63,13 @@ function lineProgress({ stderr }: Terminal, what: string, size: (total: number) 
 function remaining(startedAt: number, done: number, total: number): string {
   const elapsed = (performance.now() - startedAt) / 1000;
   if (elapsed < ESTIMATE_AFTER_S || done === 0) return "";
-  const left = Math.ceil((elapsed * (total - done)) / done);
-  return left < 90 ? `, ${left} s left` : `, ${Math.ceil(left / 60)} min left`;
+  return `, ${formatLeft((elapsed * (total - done)) / done)}`;
+}
+
+/** "40 s left", from a minute and a half on in minutes. */
+export function formatLeft(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 90 ? `${whole} s left` : `${Math.ceil(whole / 60)} min left`;
 }
 
 function loggedProgress(

@@ -3,12 +3,12 @@
  * to load, so that it is imported by the commands that draw when they do.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
 import { UsageError } from "./failure.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
+import { writeTextFile } from "./text-file.ts";
 
 interface ReportFlags {
   readonly results: string;
@@ -107,11 +107,6 @@ function readFiles(folder: string): { name: string; text: string }[] {
 }
 
 async function write(terminal: Terminal, file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ResourceError(`${file}: cannot be written (${code}) - check the path`, { cause: error });
-  }
+  await writeTextFile(file, text);
   printNote(terminal, `wrote ${file}: ${text.length} characters`);
 }

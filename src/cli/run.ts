@@ -8,7 +8,7 @@ import {
   addColumnFlags,
   type ColumnFlags,
   type ColumnReport,
-  columnLines,
+  columnLine,
   columnReport,
   loadWithColumns,
   notePageCache,
@@ -151,7 +151,7 @@ function printSummary(terminal: Terminal, result: GenerationResult, columns: Col
       `${formatSize(reads.bytesPerToken)} read per token; ${finishReason}; seed ${seed}]`,
   );
   printSpans(terminal, result.spans);
-  if (columns !== undefined) printNote(terminal, `[${columnLines(columns)}]`);
+  if (columns !== undefined) printNote(terminal, `[${columnLine(columns)}]`);
 }
 
 function printSpans(terminal: Terminal, spans: GenerationResult["spans"]): void {

@@ -8,14 +8,14 @@ import path from "node:path";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
 import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import { prefersCached } from "../methods/dynamic-input-pruning/column-selection.ts";
-import { createFileSink } from "../platform/node.ts";
 import type { QualityPoint } from "../report/figures/simulated-quality.ts";
 import type { SweepRow } from "../simulation/memory/memory-sweep.ts";
 import type { TransformerShape } from "../simulation/model-shapes.ts";
 import { UsageError } from "./failure.ts";
 import { loadFromFlags, type ModelFlags } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
+import { writeTextFile } from "./text-file.ts";
 
 export interface QualityFlags {
   readonly model?: string;
@@ -63,22 +63,22 @@ export async function rateRows(
   text: string,
   { rows, shape, signal }: { rows: readonly SweepRow[]; shape: TransformerShape; signal: AbortSignal },
 ): Promise<{ rows: RatedRow[]; quality: QualityNote }> {
-  const measured = new Map<string, Measured>();
-  const jobs = new Map(rows.map((row) => [keyOf(row, shape), row]));
-  const progress = startProgress(terminal, "scoring", "settings");
-  try {
-    for (const [key, row] of jobs) {
-      measured.set(key, await measure(terminal, flags.model, text, row, shape, signal));
-      progress.update(measured.size, jobs.size);
+  const jobs = new Set(rows.map((row) => keyOf(row, shape))).size;
+  return withProgress(terminal, "scoring", "settings", async (onProgress) => {
+    const measured = new Map<string, Measured>();
+    const rated: (RatedRow & Measured)[] = [];
+    for (const row of rows) {
+      const key = keyOf(row, shape);
+      const found = measured.get(key) ?? (await measure(terminal, flags.model, text, row, shape, signal));
+      measured.set(key, found);
+      onProgress(measured.size, jobs);
+      rated.push({ ...row, ...found });
     }
-  } finally {
-    progress.end();
-  }
-  const found = (row: SweepRow) => measured.get(keyOf(row, shape)) as Measured;
-  return {
-    rows: rows.map((row) => ({ ...row, perplexity: found(row).perplexity })),
-    quality: found(rows[0]).note,
-  };
+    return {
+      rows: rated.map(({ note: _, ...row }) => row),
+      quality: rated[0].note,
+    };
+  });
 }
 
 /** Writes perplexity.speed.svg and perplexity.memory.svg; returns their paths. */
@@ -99,9 +99,7 @@ export async function writePlots(
   const written: string[] = [];
   for (const [name, svg] of plots) {
     const file = path.join(folder, name);
-    const sink = await createFileSink(file);
-    await sink.write(new TextEncoder().encode(standaloneSvg(svg)));
-    await sink.finish();
+    await writeTextFile(file, standaloneSvg(svg));
     written.push(file);
   }
   return written;

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import type { CachePreference } from "../methods/dynamic-input-pruning/column-selection.ts";
 import { allocateDensities, type DipDensities } from "../methods/dynamic-input-pruning/densities.ts";
-import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { nodePlatform } from "../platform/node.ts";
 import type { ByteSource } from "../platform/types.ts";
 import { REPLAY_POLICIES, type ReplayPolicy } from "../simulation/memory/cache-replay.ts";
 import type { ColumnTrace, TraceHeader } from "../simulation/memory/column-trace.ts";
@@ -14,13 +14,13 @@ import { openTrace } from "../simulation/memory/trace-file.ts";
 import { TIMINGS, type Timing } from "../simulation/memory/transfer-time.ts";
 import { parseTransformerShape, SHAPE_NAMES } from "../simulation/model-shapes.ts";
 import { names, realNumber, realNumbers, wholeNumber } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { checkQualityFlags, type QualityFlags, rateRows, writePlots } from "./simulate-memory-quality.ts";
 import { formatRowsAsCsv, type MemoryReport, printMemoryReport } from "./simulate-memory-text.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
+import { readTextFlag, writeTextFile } from "./text-file.ts";
 
 interface MemoryFlags extends QualityFlags {
   readonly shape?: string;
@@ -184,25 +184,17 @@ async function runSweep(
 ): Promise<void> {
   const device = findDevice(flags.device);
   const setting = readSetting(flags, trace.header);
-  const links = readLinks(flags, device);
-  const progress = startProgress(terminal, "simulating", "layer halves");
-  const rows = await sweepMemory(trace, {
-    axes: {
-      dramBytes: flags.dram.map((gigabytes) => gigabytes * 1e9),
-      links,
-      densities: readDensities(flags, trace.header),
-      policies: flags.policy,
-      preferences: readPreferences(flags),
-    },
-    setting,
-    seed: flags.seed,
-    signal,
-    onProgress: (done, total) => progress.update(done, total),
-  })
-    .catch((error: unknown) => {
-      throw signal.aborted ? new InterruptedError() : error;
-    })
-    .finally(() => progress.end());
+  const axes = {
+    dramBytes: flags.dram.map((gigabytes) => gigabytes * 1e9),
+    links: readLinks(flags, device),
+    densities: readDensities(flags, trace.header),
+    policies: flags.policy,
+    preferences: readPreferences(flags),
+  };
+  const { seed } = flags;
+  const rows = await withProgress(terminal, "simulating", "layer halves", (onProgress) =>
+    sweepMemory(trace, { axes, setting, seed, signal, onProgress }),
+  );
   const custom = flags.dramBandwidth !== undefined || flags.flashBandwidth !== undefined;
   const report: MemoryReport = {
     simulated: "simulated transfer-bound tokens/s",
@@ -214,7 +206,7 @@ async function runSweep(
     keyValueBits: flags.kvBits,
     ...setting,
     trace: trace.header,
-    seed: flags.seed,
+    seed,
     ...(await rate(terminal, flags, rows, trace.header, signal)),
   };
   if (flags.plots !== undefined) {
@@ -223,7 +215,7 @@ async function runSweep(
     printNote(terminal, `wrote ${files.join(" and ")}`);
   }
   if (flags.out !== undefined) {
-    await writeText(flags.out, formatRowsAsCsv(report));
+    await writeTextFile(flags.out, formatRowsAsCsv(report));
     printNote(terminal, `wrote ${flags.out}: ${rows.length} rows`);
   }
   if (flags.json === true) printJson(terminal, report);
@@ -241,9 +233,7 @@ async function rate(
   const { model, text } = flags;
   if (model === undefined || text === undefined) return { rows };
   const read = (await readTextFlag(text, "--text")).slice(0, flags.characters);
-  return rateRows(terminal, { ...flags, model }, read, { rows, shape, signal }).catch((error: unknown) => {
-    throw signal.aborted ? new InterruptedError() : error;
-  });
+  return rateRows(terminal, { ...flags, model }, read, { rows, shape, signal });
 }
 
 /** The trace named by the flags, and the file behind it where there is one. */
@@ -336,15 +326,4 @@ function readPreferences(flags: MemoryFlags): CachePreference[] {
     alphaBlend: flags.alphaBlend === true,
     ...(flags.topM === undefined ? {} : { topM: flags.topM }),
   }));
-}
-
-async function writeText(path: string, text: string): Promise<void> {
-  const sink = await createFileSink(path);
-  try {
-    await sink.write(new TextEncoder().encode(text));
-    await sink.finish();
-  } catch (error) {
-    await sink.abort();
-    throw error;
-  }
 }

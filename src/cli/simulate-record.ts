@@ -1,7 +1,6 @@
 /** `skim simulate record`: runs a model over a text and writes the trace that `simulate memory` replays. */
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { OptionError, ResourceError, UnsupportedError } from "../errors.ts";
+import { OptionError, UnsupportedError } from "../errors.ts";
 import { ReferenceExecutor } from "../executors/reference/reference-executor.ts";
 import { readRecipes } from "../methods/recipes.ts";
 import { loadProgram } from "../models/registry.ts";
@@ -10,12 +9,11 @@ import type { Model } from "../session/model.ts";
 import { recordTrace } from "../simulation/memory/record-trace.ts";
 import type { TransformerShape } from "../simulation/model-shapes.ts";
 import { wholeNumber } from "./arguments.ts";
-import { InterruptedError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { loadFromFlags, MODEL_FLAG_TEXT } from "./model-flags.ts";
-import { startProgress } from "./progress.ts";
-import { decodeText } from "./standard-input.ts";
+import { withProgress } from "./progress.ts";
 import { printNote, type Terminal } from "./terminal.ts";
+import { readTextFlag } from "./text-file.ts";
 
 interface RecordFlags {
   readonly model: string;
@@ -50,32 +48,25 @@ export function addSimulateRecordCommand(group: Command, terminal: Terminal): vo
 }
 
 async function record(terminal: Terminal, flags: RecordFlags): Promise<void> {
-  const text = await readFile(flags.text).catch((cause: NodeJS.ErrnoException) => {
-    throw new ResourceError(`${flags.text}: the text cannot be read (${cause.code}) - check --text`, {
-      cause,
-    });
-  });
+  const text = await readTextFlag(flags.text, "--text");
   const length = flags.promptTokens + flags.tokens;
   await using model = await loadFromFlags(terminal, { model: flags.model, executor: "reference" }, length);
   const { executor } = model;
   if (!(executor instanceof ReferenceExecutor)) throw new Error("record: expected the reference executor");
-  const sequences = cutSequences(model, decodeText(text, flags.text), flags);
+  const sequences = cutSequences(model, text, flags);
   const shape = await readShape(model);
-  await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "recording", "tokens");
-    await recordTrace(executor, await createFileSink(flags.out), {
-      shape,
-      origin: `dense run of ${model.file.name} over a text`,
-      sequences,
-      promptTokens: flags.promptTokens,
-      signal,
-      onProgress: (done, total) => progress.update(done, total),
-    })
-      .catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError() : error;
-      })
-      .finally(() => progress.end());
-  });
+  await withInterrupt((signal) =>
+    withProgress(terminal, "recording", "tokens", async (onProgress) =>
+      recordTrace(executor, await createFileSink(flags.out), {
+        shape,
+        origin: `dense run of ${model.file.name} over a text`,
+        sequences,
+        promptTokens: flags.promptTokens,
+        signal,
+        onProgress,
+      }),
+    ),
+  );
   printNote(
     terminal,
     `wrote ${flags.out}: ${flags.sequences} sequences of ${flags.tokens} tokens of ${shape.name}`,

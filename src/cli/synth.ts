@@ -1,12 +1,13 @@
 /** `skim synth`: a model with random weights in a real shape, for measuring speed without downloading anything. */
 import { type Command, Option } from "commander";
 import { writeGguf } from "../formats/gguf-writer.ts";
+import { elementCount } from "../formats/tensor-layout.ts";
 import { createFileSink } from "../platform/node.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
 import { wholeNumber } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { synthMetadata } from "./synth-metadata.ts";
 import { parseShape, SHAPE_NAMES, type SynthShape } from "./synth-shape.ts";
 import { SYNTH_FORMATS, synthTensors } from "./synth-weights.ts";
@@ -52,32 +53,23 @@ async function synth(terminal: Terminal, flags: SynthFlags): Promise<void> {
   const storage = SYNTH_FORMATS[flags.format];
   checkRows(shape, storage.format.blockSize, flags.format);
   await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "writing");
-    let written = 0;
-    const tensors = synthTensors(shape, storage, flags.seed, (bytes) => {
-      if (signal.aborted) throw new InterruptedError();
-      written += bytes;
-      progress.update(written, total);
-    });
-    const total = tensors.reduce(
-      (sum, { shape: dims, format }) => sum + formatBytes(format, product(dims)),
-      0,
-    );
-    try {
+    const written = await withProgress(terminal, "writing", "bytes", async (onProgress) => {
+      let bytes = 0;
+      const tensors = synthTensors(shape, storage, flags.seed, (drawn) => {
+        signal.throwIfAborted();
+        bytes += drawn;
+        onProgress(bytes, total);
+      });
+      const counts = tensors.map((tensor) => elementCount(tensor.shape));
+      const total = tensors.reduce((sum, { format }, i) => sum + formatBytes(format, counts[i]), 0);
       await writeGguf(await createFileSink(flags.out), synthMetadata(shape, storage.fileType), tensors);
-    } finally {
-      progress.end();
-    }
-    const parameters = tensors.reduce((sum, { shape: dims }) => sum + product(dims), 0);
+      return { total, parameters: counts.reduce((sum, count) => sum + count, 0) };
+    });
     printNote(
       terminal,
-      `wrote ${flags.out}: ${shape.name}, ${(parameters / 1e6).toFixed(2)} M parameters, ${formatSize(total)}, seed ${flags.seed}`,
+      `wrote ${flags.out}: ${shape.name}, ${(written.parameters / 1e6).toFixed(2)} M parameters, ${formatSize(written.total)}, seed ${flags.seed}`,
     );
   });
-}
-
-function product(dimensions: readonly number[]): number {
-  return dimensions.reduce((result, size) => result * size, 1);
 }
 
 /** Block formats cut rows into blocks, so every matrix must have whole blocks. */

@@ -1,6 +1,5 @@
 /** Files of `skim train`: training and validation data, the model to start from, its tokenizer. */
-import { readFile } from "node:fs/promises";
-import { ResourceError, UnsupportedError } from "../errors.ts";
+import { UnsupportedError } from "../errors.ts";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
@@ -22,8 +21,8 @@ import type { SpanExampleEncoder } from "../training/span-examples.ts";
 import { encodeExamples, ExampleBatches, packExamples, parseExamples } from "../training/example-batches.ts";
 import { createFreshModel, type FreshTokenizer } from "../training/fresh-model.ts";
 import { UsageError } from "./failure.ts";
-import { decodeText } from "./standard-input.ts";
 import { printNote, type Terminal } from "./terminal.ts";
+import { holdsExamples, readTextFlag } from "./text-file.ts";
 import { freshShape, type TrainFlags } from "./train-flags.ts";
 
 /** Opens a folder; other containers cannot be written back. */
@@ -64,8 +63,8 @@ async function trainTokenizer(
   controls: readonly string[],
 ): Promise<FreshTokenizer> {
   const counter = new WordCounter();
-  const text = await readText(flags.data, "--data");
-  if (isExamples(flags.data)) {
+  const text = await readTextFlag(flags.data, "--data");
+  if (holdsExamples(flags.data)) {
     for (const { instruction, prompt, answer } of parseExamples(flags.data, text)) {
       counter.add(`${instruction ?? ""}${prompt}`);
       for (const part of answer.split(/<\|(?:span|work|end|sent)\|>/)) counter.add(part);
@@ -95,8 +94,8 @@ export async function readTrainingData(
   spans: SpanExampleEncoder | undefined,
 ): Promise<BatchSource> {
   const shape = { sequences: flags.batch, length: flags.context };
-  const text = await readText(flags.data, "--data");
-  if (isExamples(flags.data)) {
+  const text = await readTextFlag(flags.data, "--data");
+  if (holdsExamples(flags.data)) {
     const { sequences, tooLong } = encodeExamples(
       flags.data,
       parseExamples(flags.data, text),
@@ -122,8 +121,8 @@ export async function readValidationData(
 ): Promise<TrainingBatch[]> {
   if (flags.valid === undefined) return [];
   const shape = { sequences: flags.batch, length: flags.context };
-  const text = await readText(flags.valid, "--valid");
-  if (!isExamples(flags.valid)) {
+  const text = await readTextFlag(flags.valid, "--valid");
+  if (!holdsExamples(flags.valid)) {
     return validationBatches(encoder.encodeDocuments(text), shape, flags.validTokens);
   }
   const { sequences } = encodeExamples(
@@ -140,20 +139,9 @@ export async function readValidationData(
 /** The recipe of a model trained with spans: its instruction is that of the first example. */
 export async function readSpanRecipe(flags: TrainFlags): Promise<AttentionSpanRecipe | undefined> {
   if (flags.spans === undefined) return undefined;
-  if (!isExamples(flags.data)) {
+  if (!holdsExamples(flags.data)) {
     throw new UsageError("train: --spans needs examples, expected a .jsonl file for --data");
   }
-  const [first] = parseExamples(flags.data, await readText(flags.data, "--data"));
+  const [first] = parseExamples(flags.data, await readTextFlag(flags.data, "--data"));
   return { method: "attention-span", version: 1, instruction: first?.instruction ?? "", headers: "full" };
-}
-
-function isExamples(path: string): boolean {
-  return path.endsWith(".jsonl");
-}
-
-async function readText(path: string, flag: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new ResourceError(`${path}: cannot be read (${error.code}) - check ${flag}`, { cause: error });
-  });
-  return decodeText(bytes, path);
 }

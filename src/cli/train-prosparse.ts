@@ -2,14 +2,12 @@
  * `skim train prosparse`: ReLU instead of the model's activation, training under a rising L1 penalty, then the search for a
  * threshold (ProSparse, arXiv 2402.13516). Controls at equal tokens: --peak 0 is plain ReLU, --fixed a constant factor.
  */
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { openModelFile } from "../formats/open-model-file.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
 import { loadTrainableProgram } from "../methods/recipes.ts";
-import { nodePlatform } from "../platform/node.ts";
 import { checkStages, l1Factor, type L1Stages, paperStages } from "../methods/prosparse/schedule.ts";
 import { measureSparsity, withActivation } from "../methods/prosparse/sparsity.ts";
 import {
@@ -17,16 +15,16 @@ import {
   type ThresholdTrial,
   thresholdActivation,
 } from "../methods/prosparse/thresholds.ts";
-import { createFileSink } from "../platform/node.ts";
+import { nodePlatform } from "../platform/node.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { realNumber, realNumbers, wholeNumber, wholeNumbers } from "./arguments.ts";
-import { InterruptedError, UsageError } from "./failure.ts";
+import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { startProgress } from "./progress.ts";
+import { withProgress } from "./progress.ts";
 import { formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
+import { holdsExamples, readTextFlag, writeTextFile } from "./text-file.ts";
 import { runTraining, type TrainingMethod } from "./train.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
 
@@ -43,9 +41,10 @@ interface ProSparseFlags extends TrainFlags {
 const EXAMPLES = `
 Examples:
   $ skim train prosparse --model tales --data books.txt --valid held-out.txt --steps 800 --learning-rate 1e-3 --out tales-relu
-  $ skim train prosparse ... --peak 0 --out control-relu          plain ReLU at equal tokens
-  $ skim train prosparse ... --peak 0.5 --fixed --out control-l1  the same penalty from the first update to the last
+  $ skim train prosparse --model tales --data books.txt --valid held-out.txt --peak 0 --out control-relu
+  $ skim train prosparse --model tales --data books.txt --valid held-out.txt --peak 0.5 --fixed --out control-l1
 
+The controls are plain ReLU at equal tokens, and the same penalty from the first update to the last.
 The penalty is the factor times the sum over layers of the mean of |act(gate) * up| over tokens and neurons. It rises in
 the proportions of the paper's 7B run to --peak; --stage-ends and --stage-peaks set stages by hand. Afterwards every
 threshold is tried on --valid, and the largest that costs at most --allowance of the perplexity is written to config.json
@@ -82,9 +81,9 @@ export function addProSparseCommand(train: Command, terminal: Terminal): void {
 
 async function trainSparse(terminal: Terminal, flags: ProSparseFlags): Promise<void> {
   const { model, valid } = flags;
-  if (model === undefined || valid === undefined || !valid.endsWith(".txt")) {
+  if (model === undefined || valid === undefined || holdsExamples(valid)) {
     throw new UsageError(
-      "train prosparse: expected --model, a model to make sparse, and --valid, a held-out text (.txt)",
+      "train prosparse: expected --model, a model to make sparse, and --valid, a held-out text and no .jsonl",
     );
   }
   const stages = readStages(flags);
@@ -128,21 +127,16 @@ async function searchThreshold(
   stages: L1Stages,
 ): Promise<void> {
   const text = (await readTextFlag(valid, "--valid")).slice(0, flags.searchCharacters);
-  const trials = await withInterrupt(async (signal) => {
-    const progress = startProgress(terminal, "trying thresholds", "thresholds");
-    try {
+  const trials = await withInterrupt((signal) =>
+    withProgress(terminal, "trying thresholds", "thresholds", async (onProgress) => {
       const done: ThresholdTrial[] = [];
       for (const threshold of flags.thresholds) {
         done.push(await tryThreshold(flags, text, threshold, signal));
-        progress.update(done.length, flags.thresholds.length);
+        onProgress(done.length, flags.thresholds.length);
       }
       return done;
-    } catch (error) {
-      throw signal.aborted ? new InterruptedError() : error;
-    } finally {
-      progress.end();
-    }
-  });
+    }),
+  );
   const chosen = chooseThreshold(trials, flags.allowance);
   await writeThreshold(flags.out, chosen.threshold);
   const { peak, fixed } = flags;
@@ -152,7 +146,7 @@ async function searchThreshold(
     chosen: chosen.threshold,
     trials,
   };
-  await writeFile(path.join(flags.out, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
+  await writeTextFile(path.join(flags.out, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
   if (flags.json === true) printJson(terminal, { out: flags.out, ...report });
   else {
     const rows = trials.map(({ threshold, perplexity, sparsity }) => [
@@ -216,7 +210,6 @@ async function writeThreshold(folder: string, threshold: number): Promise<void> 
       : { ...config, hidden_act: "fatrelu", hidden_act_param: threshold };
   await file.close();
   const skim = file.recipes === undefined ? {} : { skim: file.recipes };
-  const sink = await createFileSink(path.join(folder, "config.json"));
-  await sink.write(new TextEncoder().encode(`${JSON.stringify({ ...changed, ...skim }, undefined, 2)}\n`));
-  await sink.finish();
+  const text = `${JSON.stringify({ ...changed, ...skim }, undefined, 2)}\n`;
+  await writeTextFile(path.join(folder, "config.json"), text);
 }

@@ -2,8 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { LogEntry, RunFacts } from "../report/training-report.ts";
-import { createFileSink } from "../platform/node.ts";
-import { writeCompletely } from "../formats/tensor-source.ts";
+import { writeTextFile } from "./text-file.ts";
 
 export const TRAINING_REPORT = "training-report.html";
 
@@ -15,6 +14,5 @@ export async function writeTrainingReport(folder: string, log: string, facts: Ru
     .map((line) => JSON.parse(line) as LogEntry);
   const { trainingReportHtml } = await import("../report/training-report.ts");
   const html = trainingReportHtml(`Training of ${path.basename(path.resolve(folder))}`, entries, facts);
-  const sink = await createFileSink(path.join(folder, TRAINING_REPORT));
-  await writeCompletely(sink, () => sink.write(new TextEncoder().encode(html)));
+  await writeTextFile(path.join(folder, TRAINING_REPORT), html);
 }

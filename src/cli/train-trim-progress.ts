@@ -2,6 +2,7 @@
 import type { TrimState } from "../methods/trimllm/trim-state.ts";
 import type { TrimSettings } from "../methods/trimllm/trim-world.ts";
 import type { StepReport } from "../training/trainer.ts";
+import { formatLeft } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Weight of the newest step in the shown loss. */
@@ -64,7 +65,6 @@ export class TrimProgress {
     const done = step - this.#firstRound * this.#settings.stepsPerRound;
     const seconds = (performance.now() - this.#startedAt) / 1000;
     if (done <= 0 || seconds < 3) return "";
-    const left = Math.ceil((seconds / done) * (this.#settings.trainer.steps - step));
-    return left < 90 ? `  ${left} s left` : `  ${Math.ceil(left / 60)} min left`;
+    return `  ${formatLeft((seconds / done) * (this.#settings.trainer.steps - step))}`;
   }
 }

@@ -1,6 +1,6 @@
 /** `skim train trim`: TrimLLM. Tunes a model on one domain while its least useful sublayers go one after the other. */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile, rename } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { ResourceError } from "../errors.ts";
@@ -28,10 +28,10 @@ import { ExampleBatches } from "../training/example-batches.ts";
 import { saveModelDescription, saveWeights } from "../training/save-model.ts";
 import { readCheckpoint, writeCheckpoint } from "../training/training-state.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
-import { withInterrupt } from "./interrupt.ts";
+import { wasStopped, withInterrupt } from "./interrupt.ts";
 import { hashTensors } from "./model-hash.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
+import { holdsExamples, readTextFlag, writeTextFile } from "./text-file.ts";
 import { openFolder } from "./train-data.ts";
 import { addTrimFlags, type TrimFlags, trimSettings } from "./train-trim-flags.ts";
 import { TrimProgress } from "./train-trim-progress.ts";
@@ -71,7 +71,7 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
     const encoder = await CorpusEncoder.create(tokenizer, base);
     const read = async (file: string, flag: string): Promise<ChoiceQuestion[]> => {
       const text = await readTextFlag(file, flag);
-      if (!file.endsWith(".jsonl")) return textQuestions(encoder.encodeDocuments(text), flags.context);
+      if (!holdsExamples(file)) return textQuestions(encoder.encodeDocuments(text), flags.context);
       return parseQuestions(file, text).map((question) => encodeQuestion(question, tokenizer));
     };
     const questions = await read(flags.data, "--data");
@@ -79,7 +79,7 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
     const data = splitQuestions(flags.data, questions, test, flags);
     checkSelection(flags, data);
     tellData(terminal, data);
-    const endId = flags.data.endsWith(".jsonl") ? encoder.endId : undefined;
+    const endId = holdsExamples(flags.data) ? encoder.endId : undefined;
     await withInterrupt(async (signal) => {
       const run = async (): Promise<TrimState> => {
         const state = await startState(flags, base, settings, data, signal);
@@ -88,7 +88,7 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
         return trim(world, settings, state).finally(() => progress.end());
       };
       const end = await run().catch((error: unknown) => {
-        if (!signal.aborted) throw error;
+        if (!wasStopped(error, signal)) throw error;
         return undefined;
       });
       if (end?.end === undefined) {
@@ -197,8 +197,7 @@ function makeWorld(
       writeCheckpoint(await createFileSink(checkpoint), executor, state),
     async saveState(state) {
       const file = path.join(out, STATE);
-      await writeFile(`${file}.new`, `${JSON.stringify(state, undefined, 1)}\n`);
-      await rename(`${file}.new`, file);
+      await writeTextFile(file, `${JSON.stringify(state, undefined, 1)}\n`);
     },
     now: () => platform.now(),
     signal,
@@ -212,7 +211,7 @@ async function report(terminal: Terminal, flags: TrimFlags, state: TrimState): P
   const title = `${path.basename(flags.model)} on ${path.basename(flags.data)}`;
   const file = path.join(flags.out, REPORT);
   const { trimReportHtml } = await import("../report/trim-report.ts");
-  await writeFile(file, trimReportHtml(title, state));
+  await writeTextFile(file, trimReportHtml(title, state));
   const { chosen, test } = state;
   const model = path.join(flags.out, `size-${String(chosen?.round ?? 0).padStart(2, "0")}`);
   if (flags.json === true) return printJson(terminal, { ...state, model, report: file });

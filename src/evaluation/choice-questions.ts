@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
+import { parseJsonLines } from "../formats/json-lines.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ChoiceQuestion } from "./multiple-choice.ts";
 
@@ -16,6 +17,9 @@ const questionSchema = z.union([
   z.object({ prompt: z.string(), answer: text }),
 ]);
 
+const EXPECTED =
+  '{"prompt", "options", "answer"} with the index of the right option, or {"prompt", "answer"}';
+
 /** A line of a file: options, and which is right. */
 export interface QuestionText {
   readonly prompt: string;
@@ -25,25 +29,9 @@ export interface QuestionText {
 
 /** The questions of a file; empty lines are skipped. FormatError naming the first bad line. */
 export function parseQuestions(name: string, file: string): QuestionText[] {
-  return file.split("\n").flatMap((line, index) => {
-    if (line.trim() === "") return [];
-    const where = `${name}: line ${index + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (cause) {
-      throw new FormatError(`${where}: is not JSON, expected {"prompt", "options", "answer"}`, { cause });
-    }
-    const outcome = questionSchema.safeParse(value);
-    if (!outcome.success) {
-      throw new FormatError(
-        `${where}: expected {"prompt", "options", "answer"} with the index of the right option, or {"prompt", "answer"} - correct the line`,
-      );
-    }
-    const { data } = outcome;
-    if ("options" in data) return [data];
-    return [{ prompt: data.prompt, options: [data.answer], answer: 0 }];
-  });
+  return parseJsonLines(name, file, questionSchema, EXPECTED).map((question) =>
+    "options" in question ? question : { prompt: question.prompt, options: [question.answer], answer: 0 },
+  );
 }
 
 /** Token ids of a question. FormatError when the tokenizer has no token to put in front. */

@@ -15,6 +15,7 @@ import { GGUF_METADATA_FILE } from "./huggingface-folder.ts";
 import type { Json, JsonObject, ModelFile, TensorInfo } from "./model-file.ts";
 import { storedAs } from "./safetensors-dtypes.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
+import { elementCount } from "./tensor-layout.ts";
 import type { TensorSource } from "./tensor-source.ts";
 
 /** Values per piece of a tensor. */
@@ -37,7 +38,7 @@ export async function writeModelFolder(
   }
   const infos = [...file.tensors.values()];
   const sources = infos.map((info) => sourceOf(file, info));
-  const total = sources.reduce((sum, { format, shape }) => sum + formatBytes(format, product(shape)), 0);
+  const total = sources.reduce((sum, { format, shape }) => sum + formatBytes(format, elementCount(shape)), 0);
   let done = 0;
   const counted = sources.map(
     (source): TensorSource => ({
@@ -85,7 +86,7 @@ function sourceOf(file: ModelFile, info: TensorInfo): TensorSource {
   const kept = storedAs(info.format, shape) !== undefined;
   const format = kept ? info.format : shape.length > 1 ? f16 : f32;
   const columns = shape.at(-1) ?? 1;
-  const rows = product(shape) / columns;
+  const rows = elementCount(shape) / columns;
   const pieceRows = Math.max(1, Math.floor(PIECE_VALUES / columns));
   return {
     name,
@@ -109,8 +110,4 @@ function converted(info: TensorInfo, format: typeof f16, bytes: Uint8Array, coun
   const result = new Uint8Array(formatBytes(format, count));
   format.encode(values, result);
   return result;
-}
-
-function product(shape: readonly number[]): number {
-  return shape.reduce((result, size) => result * size, 1);
 }

@@ -5,7 +5,7 @@
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource } from "../platform/types.ts";
 import { formatBytes, type WeightFormat } from "../quantization/weight-format.ts";
-import type { TensorInfo } from "./model-file.ts";
+import type { ModelFile, TensorInfo } from "./model-file.ts";
 
 /** A tensor and the place its bytes start at. */
 export interface StoredTensor {
@@ -15,6 +15,18 @@ export interface StoredTensor {
   readonly offset: number;
   /** Why skim lists the tensor but does not read it; absent for the formats it reads. */
   readonly refusal?: string;
+}
+
+/** Elements of a tensor of `shape`; 1 for the empty shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Elements of all stored tensors of a model; tied weights count once. */
+export function parameterCount({ tensors }: Pick<ModelFile, "tensors">): number {
+  let count = 0;
+  for (const { shape } of tensors.values()) count += elementCount(shape);
+  return count;
 }
 
 /**
@@ -99,7 +111,7 @@ export class TensorTable {
     if (stored === undefined) throw new FormatError(`${this.#name}: there is no tensor "${tensor}"`);
     if (stored.refusal !== undefined) throw new UnsupportedError(`${this.#name}: ${stored.refusal}`);
     const { shape, format } = stored.info;
-    const rows = shape.slice(0, -1).reduce((product, dimension) => product * dimension, 1);
+    const rows = elementCount(shape.slice(0, -1));
     if (firstRow < 0 || rowCount < 0 || firstRow + rowCount > rows) {
       throw new FormatError(
         `${this.#name}: tensor "${tensor}" has no rows ${firstRow} to ${firstRow + rowCount - 1}, expected a range inside its ${rows} rows`,

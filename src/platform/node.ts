@@ -254,7 +254,7 @@ function codeOf(error: unknown): string | undefined {
 export async function createFileSink(target: string): Promise<ByteSink> {
   const temporary = `${target}.${process.pid}.partial`;
   const handle = await open(temporary, "w").catch((error: unknown) => {
-    throw resourceError(temporary, "cannot be created", error);
+    throw resourceError(target, "cannot be created", error);
   });
   let closed = false;
   const close = async () => {
@@ -306,7 +306,7 @@ export async function createFolderSink(target: string): Promise<FolderSink> {
     throw new ResourceError(`${target}: exists already, expected a new folder - choose another name`);
   const temporary = `${target}.${process.pid}.partial`;
   await mkdir(temporary, { recursive: true }).catch((error: unknown) => {
-    throw resourceError(temporary, "cannot be created", error);
+    throw resourceError(target, "cannot be created", error);
   });
   return {
     open: (fileName) => createFileSink(path.join(temporary, fileName)),

@@ -1,12 +1,13 @@
 /**
  * Prompts with answers, one JSON object per line: `{"prompt": "...", "answer": "..."}`, and an `instruction` before the
  * prompt where all share one. A sequence is the tokenizer's leading token, instruction, prompt, answer and end token; only
- * answer and end token are predicted. Sequences of different lengths
- * are packed end to end into micro-batches; they do not see each other.
+ * answer and end token are predicted. Sequences of different lengths are packed end to end into micro-batches; they do not
+ * see each other.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";
+import { parseJsonLines } from "../formats/json-lines.ts";
 import { RandomSource } from "../session/random.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
@@ -38,9 +39,7 @@ export type Example = z.infer<typeof exampleSchema>;
 
 /** The examples of a file; empty lines are skipped. Throws FormatError naming the first bad line. */
 export function parseExamples(name: string, text: string): Example[] {
-  return text
-    .split("\n")
-    .flatMap((line, index) => (line.trim() === "" ? [] : [parseExample(`${name}: line ${index + 1}`, line)]));
+  return parseJsonLines(name, text, exampleSchema, '{"prompt": ..., "answer": ...}');
 }
 
 /** Throws FormatError when no example fits the context. */
@@ -136,19 +135,4 @@ function groupExamples(examples: readonly Sequence[], rows: number): Sequence[][
     used += needed;
   }
   return groups;
-}
-
-function parseExample(where: string, line: string): Example {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (cause) {
-    throw new FormatError(`${where}: is not JSON, expected {"prompt": ..., "answer": ...}`, { cause });
-  }
-  const result = exampleSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new FormatError(
-    `${where}: ${issue.path.join(".") || "value"}: ${issue.message}, expected {"prompt": ..., "answer": ...}`,
-  );
 }

@@ -6,6 +6,7 @@
  */
 import { FormatError, OptionError } from "../errors.ts";
 import type { HuggingFaceModelFile, JsonObject, TensorInfo } from "../formats/model-file.ts";
+import { elementCount } from "../formats/tensor-layout.ts";
 import { normalValues } from "../models/synthetic/random.ts";
 import { f32 } from "../quantization/f32.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
@@ -48,7 +49,7 @@ export function createFreshModel(
   const tensors = new Map<string, TensorInfo>(
     [...shapes].map(([name, dimensions]) => [
       name,
-      { name, shape: dimensions, format: f32, bytes: 4 * product(dimensions) },
+      { name, shape: dimensions, format: f32, bytes: 4 * elementCount(dimensions) },
     ]),
   );
   return {
@@ -84,7 +85,7 @@ function initialValues(
   layers: number,
   seed: number,
 ): Float32Array {
-  const count = product(dimensions);
+  const count = elementCount(dimensions);
   if (dimensions.length === 1) return new Float32Array(count).fill(1);
   const residual = tensor.endsWith("o_proj.weight") || tensor.endsWith("down_proj.weight");
   return normalValues(seed, tensor, count, 0, residual ? DEVIATION / Math.sqrt(2 * layers) : DEVIATION);
@@ -143,8 +144,4 @@ function checkShape(shape: FreshShape): void {
         `got width ${width}, ${heads} heads, ${kvHeads} key/value heads - change --width, --heads or --kv-heads`,
     );
   }
-}
-
-function product(dimensions: readonly number[]): number {
-  return dimensions.reduce((result, size) => result * size, 1);
 }

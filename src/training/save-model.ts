@@ -5,6 +5,7 @@
 import type { TrainingExecutor } from "../executors/training/training-executor.ts";
 import type { HuggingFaceModelFile, JsonObject, TensorInfo } from "../formats/model-file.ts";
 import { writeSafetensors } from "../formats/safetensors-writer.ts";
+import { elementCount } from "../formats/tensor-layout.ts";
 import { type TensorSource, tensorFromValues, writeCompletely } from "../formats/tensor-source.ts";
 import type { ByteSink } from "../platform/types.ts";
 import type { WeightFormat } from "../quantization/weight-format.ts";
@@ -69,12 +70,7 @@ function unchanged(file: HuggingFaceModelFile, { name, shape, format, bytes }: T
     format,
     async *data() {
       const all = new Uint8Array(bytes);
-      await file.readRows(
-        name,
-        0,
-        shape.slice(0, -1).reduce((product, size) => product * size, 1),
-        all,
-      );
+      await file.readRows(name, 0, elementCount(shape.slice(0, -1)), all);
       yield all;
     },
   };

@@ -189,3 +189,12 @@ test("skim eval quantization prints one row per scheme", async () => {
   expect(float.clippedShare).toBeNull();
   expect(Math.abs(tenderRow.meanNll - float.meanNll)).toBeLessThan(0.05);
 });
+
+test("skim eval quantization refuses a scheme that it does not know, beside a known one too", async () => {
+  const outcome = await skim([
+    ...["eval", "quantization", "--model", model, "--text", text],
+    ...["--scheme", "f32", "--scheme", "none"],
+  ]);
+  expect(outcome.code).toBe(2);
+  expect(outcome.stderr).toMatch(/none.* is invalid\. Expected one of f32, /);
+});

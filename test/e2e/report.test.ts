@@ -67,7 +67,7 @@ describe("skim report", () => {
       [
         ["--results", RESULTS, "--out", path.join(folder, "no", "page.html")],
         1,
-        /cannot be written \(ENOENT\)/,
+        /page\.html: cannot be created \(no such file or folder\)/,
       ],
     ];
     for (const [args, code, message] of cases) {

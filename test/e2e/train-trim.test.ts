@@ -69,7 +69,7 @@ beforeAll(async () => {
   await writeModelFolder(planted, sink.open);
   await sink.finish();
   await base.close();
-});
+}, 120_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const SPLITS = ["--calibration", "60", "--validation", "40", "--context", "32", "--threads", "1"];

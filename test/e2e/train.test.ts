@@ -193,7 +193,7 @@ describe("skim train", () => {
       2,
       /without --lora-rank/,
     ],
-    ["a missing file", ["--data", "nowhere.txt"], 1, /nowhere\.txt: cannot be read/],
+    ["a missing file", ["--data", "nowhere.txt"], 1, /nowhere\.txt: the text cannot be read/],
     ["too little text", ["--data", "VALID", "--context", "4000"], 1, /tokens, expected at least 8001/],
     ["a vocabulary the text cannot fill", ["--data", "VALID", "--vocabulary", "5000"], 2, /vocabulary/],
     ["a width that is no multiple", ["--data", "TEXT", "--width", "30", "--heads", "4"], 2, /width 30/],

@@ -4,6 +4,7 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import { elementCount } from "../../formats/tensor-layout.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
@@ -59,7 +60,7 @@ async function loadVector(
   memory: WebAssembly.Memory,
 ): Promise<void> {
   // Vectors are rows of 1-D tensors, or ranges of them: the whole tensor is one row of the file.
-  const values = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  const values = new Float32Array(elementCount(tensor.shape));
   await readDecodedRows(file, tensor, 0, values.length / tensor.shape[tensor.shape.length - 1], values);
   const count = weight.rows * weight.columns;
   const first = weight.firstRow * weight.columns;

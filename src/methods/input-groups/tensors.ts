@@ -5,6 +5,7 @@
  */
 import { FormatError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import { elementCount } from "../../formats/tensor-layout.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
 import { q4_0 } from "../../quantization/q4-0.ts";
 import { groupScaleTensor, type InputGroupsRecipe } from "./recipe.ts";
@@ -19,7 +20,7 @@ export function explainInputGroups(file: ModelFile, recipe: InputGroupsRecipe): 
     const [codes, scales] = [file.tensors.get(name), file.tensors.get(groupScaleTensor(name))];
     checkPair(file.name, name, codes, scales, recipe.size);
     if (codes === undefined || scales === undefined) continue; // refused above
-    const count = codes.shape.reduce((product, size) => product * size, 1);
+    const count = elementCount(codes.shape);
     tensors.set(name, { name, shape: codes.shape, format: q4_0, bytes: formatBytes(q4_0, count) });
     tensors.delete(scales.name);
   }

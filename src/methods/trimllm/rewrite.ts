@@ -5,6 +5,7 @@
  */
 import { FormatError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import { elementCount } from "../../formats/tensor-layout.ts";
 import type { Program } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import { f32 } from "../../quantization/f32.ts";
@@ -22,7 +23,7 @@ export function restoreAbsentTensors(file: ModelFile, recipe: TrimRecipe): Model
     if (file.tensors.has(name)) {
       throw disagreement(file.name, `tensor ${name} is in the file, expected it to be gone`);
     }
-    const count = shape.reduce((product, size) => product * size, 1);
+    const count = elementCount(shape);
     tensors.set(name, { name, shape, format: f32, bytes: formatBytes(f32, count) });
   }
   const readRows = (name: string, firstRow: number, rowCount: number, target: Uint8Array) =>

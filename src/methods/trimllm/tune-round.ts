@@ -3,6 +3,7 @@ import type { ChoiceReport } from "../../evaluation/multiple-choice.ts";
 import type { TrainingExecutor } from "../../executors/training/training-executor.ts";
 import { createWasmTraining } from "../../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile, ModelFile } from "../../formats/model-file.ts";
+import { parameterCount } from "../../formats/tensor-layout.ts";
 import { countCost, keyValueBytes } from "../../program/accounting.ts";
 import { differentiate } from "../../program/differentiate.ts";
 import type { Program, Weight } from "../../program/program.ts";
@@ -167,11 +168,8 @@ function sizeOf(file: ModelFile, program: Program): TrimSize {
     return info === undefined ? 0 : (weight.rows * weight.columns * bitsPerWeight(info.format)) / 8;
   };
   const { reads } = countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1 });
-  const counts = [...file.tensors.values()].map(({ shape }) =>
-    shape.reduce((product, size) => product * size, 1),
-  );
   return {
-    parameters: counts.reduce((sum, count) => sum + count, 0),
+    parameters: parameterCount(file),
     tensorBytes: file.tensorBytes,
     readBytes: reads.total,
     keyValueBytes: keyValueBytes(program, 2),
