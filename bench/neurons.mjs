@@ -46,7 +46,7 @@ const before = readLoad();
 const file = await openModelFile(platform, flags.model);
 const { program } = await loadProgram(file, { contextLength: CONTEXT });
 const id = (i) => (17 * i + 5) % program.vocabularySize;
-const segments = [Array.from({ length: 32 }, (_, i) => id(i))];
+const segments = [{ tokens: Array.from({ length: 32 }, (_, i) => id(i)) }];
 
 const threshold = await findThreshold();
 const dense = withActivation(program, thresholdActivation(threshold));

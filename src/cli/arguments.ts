@@ -71,3 +71,10 @@ export function collectBias(
   if (match === null) throw new InvalidArgumentError("Expected ID:VALUE, for example 15043:-5.");
   return { ...earlier, [Number(match[1])]: Number(match[2]) };
 }
+
+/** What `option` takes for the flag of the commands that run a model. */
+export const THREADS_FLAG = [
+  "-t, --threads <n>",
+  "threads that share the work (default: one per core)",
+  wholeNumber(1, 256),
+] as const;

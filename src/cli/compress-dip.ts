@@ -4,10 +4,9 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
-import { countCost } from "../program/accounting.ts";
-import type { Program } from "../program/program.ts";
 import { LORA_FLAG_TEXT, mergeFolder } from "./compress-lora.ts";
-import { addDensityFlags, type DensityFlags, PRUNING_METHODS, readDensityFlags } from "./density-flags.ts";
+import { addDensityFlags, type DensityFlags, readDensityFlags } from "./density-flags.ts";
+import { feedForwardWeights } from "./feed-forward-weights.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { writeWithRecipes } from "./recipe-folder.ts";
@@ -33,10 +32,11 @@ Methods, by what chooses and what is skipped:
   gate   neurons by |activation(gate)|: rows of up, columns of down; gate stays dense (density from 1/3)
   up     neurons by |up|: rows of gate, columns of down; up stays dense (density from 1/3)
 
-No training and no data are needed; skim train dip-repair makes adapters (--lora) that win back quality. --density is the share of all feed-forward weights that a generated token reads;
-it is shared out between the inputs of gate and up and the input of down as the paper does. Prompts are read densely.
-Nothing is removed from the weights: the folder holds all of them and config.json how many columns to read. Block
-formats of GGUF become F16 there; to keep a GGUF file as it is, give --density to run, eval or bench instead.`;
+No training and no data are needed; skim train dip-repair makes adapters (--lora) that win back quality. --density
+is the share of all feed-forward weights that a generated token reads; it is shared out between the inputs of gate
+and up and the input of down as the paper does. Prompts are read densely. Nothing is removed from the weights: the
+folder holds all of them and config.json how many columns to read. Block formats of GGUF become F16 there; to keep
+a GGUF file as it is, give --density to run, eval or bench instead.`;
 
 export function addDipCommand(group: Command, terminal: Terminal): void {
   const command = group
@@ -44,7 +44,7 @@ export function addDipCommand(group: Command, terminal: Terminal): void {
     .description("read only the feed-forward columns that matter to a token (Dynamic Input Pruning)")
     .addHelpText("after", EXAMPLES)
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT);
-  addDensityFlags(command, PRUNING_METHODS)
+  addDensityFlags(command)
     .option("--lora <folder>", LORA_FLAG_TEXT)
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
@@ -74,11 +74,4 @@ async function compress(terminal: Terminal, flags: DipFlags): Promise<void> {
       await opened.close();
     }
   });
-}
-
-/** Weights of the feed-forward that one generated token reads, or one of a prompt, which reads all; norms included. */
-export function feedForwardWeights(program: Program, phase?: "prompt"): number {
-  const weightBytes = (weight: { rows: number; columns: number }) => weight.rows * weight.columns;
-  return countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1, phase }).reads.byKind
-    .feedForward;
 }

@@ -10,11 +10,11 @@ import { SUBLAYER_KINDS, type SublayerId, sublayerName, sublayersOf } from "../m
 import { listSublayers } from "../methods/trimllm/sublayers.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { keyValueBytes } from "../program/accounting.ts";
-import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { writeNewFolder } from "./model-folder.ts";
 import { hashTensors } from "./model-hash.ts";
 import { withProgress } from "./progress.ts";
 import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
@@ -82,7 +82,7 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
       const source =
         flags.mergeInto === undefined ? file : mergeLayers(file, program, layers, flags.mergeInto);
       const result = await dropSublayers(source, dropped, { base });
-      await writeCheckpoint(terminal, result.file, flags.out, signal);
+      await writeNewFolder(terminal, result.file, flags.out, signal);
       await report(terminal, flags, file, result);
     } finally {
       await file.close();

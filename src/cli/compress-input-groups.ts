@@ -5,9 +5,9 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { compressInputGroups } from "../methods/input-groups/compress.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
-import { writeCheckpoint } from "./checkpoint-folder.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { writeNewFolder } from "./model-folder.ts";
 import { formatSize, printNote, type Terminal } from "./terminal.ts";
 
 interface InputGroupsFlags {
@@ -45,7 +45,7 @@ async function compress(terminal: Terminal, flags: InputGroupsFlags): Promise<vo
     try {
       const { program } = await loadRecipeProgram(file);
       const result = compressInputGroups(file, program, flags.size);
-      await writeCheckpoint(terminal, result.file, flags.out, signal);
+      await writeNewFolder(terminal, result.file, flags.out, signal);
       const left = result.left.length === 0 ? "" : `, ${result.left.length} matrices left as they were`;
       printNote(
         terminal,

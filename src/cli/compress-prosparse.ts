@@ -3,29 +3,29 @@ import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
+import type { Segment } from "../methods/calibration-segments.ts";
 import type { ProSparseRecipe } from "../methods/prosparse/recipe.ts";
 import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
-import type { Segment } from "../methods/calibration-segments.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
-import { writeCheckpoint } from "./checkpoint-folder.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
+import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
-import { feedForwardWeights } from "./compress-dip.ts";
 import {
   describePlan,
   type LayerPlan,
-  planLayer,
   type PredictorFlags,
+  planLayer,
   predictorTable,
   recipeOf,
   tensorsOf,
   trainLayerPredictors,
 } from "./compress-predictors.ts";
+import { feedForwardWeights } from "./feed-forward-weights.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { writeNewFolder } from "./model-folder.ts";
 import { withProgress } from "./progress.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 
@@ -67,7 +67,7 @@ export function addProSparseCompressCommand(group: Command, terminal: Terminal):
     .option("--least-recall <share>", "of live neurons that a predictor must find", realNumber(0, 1), 0.9)
     .option("--epochs <n>", "most passes over the text per predictor", wholeNumber(1), 20)
     .option("--seed <n>", "seed of the predictors and the order of tokens", wholeNumber(0, 0xffffffff), 0)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
     .action((flags: ProSparseFlags) => compress(terminal, flags));
@@ -139,7 +139,7 @@ async function writeSparse(
   if (sparse.length > 0) recipes.push(recipe);
   const rewritten = sparse.length === 0 ? program : rewriteNeurons(program, recipe);
   const overlay = overlayFile(file, sparse.flatMap(tensorsOf), recipeSection(recipes));
-  await writeCheckpoint(terminal, overlay, flags.out, signal);
+  await writeNewFolder(terminal, overlay, flags.out, signal);
   return rewritten;
 }
 

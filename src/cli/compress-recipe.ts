@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import path from "node:path";
 import { z } from "zod";
 import { ResourceError } from "../errors.ts";
-import { measureModel, type ModelFacts } from "../evaluation/model-facts.ts";
+import { type ModelFacts, measureModel } from "../evaluation/model-facts.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import { InterruptedError } from "./failure.ts";
@@ -16,6 +16,7 @@ import {
   clearStage,
   evaluationKey,
   modelKey,
+  parsedJson,
   readStages,
   type Stage,
   stepKey,
@@ -26,6 +27,7 @@ import { formatStage, STAGE_HEADER } from "./pipeline/stage-table.ts";
 import { argumentsOf, commandOf, describeStep } from "./pipeline/step-commands.ts";
 import type { Step } from "./pipeline/step-schemas.ts";
 import { withProgress } from "./progress.ts";
+import { CHECKPOINT } from "./run-folder.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag } from "./text-file.ts";
 
@@ -41,7 +43,6 @@ export type RunCommand = (argv: readonly string[]) => Promise<void>;
 
 /** Written into OUT: the recipe and what every stage measured. */
 const REPORT = "compression.json";
-const CHECKPOINT = "training.checkpoint";
 
 interface Pipeline {
   readonly terminal: Terminal;
@@ -99,7 +100,7 @@ export async function compressByRecipe(
 async function wasMadeFrom(folder: string, key: string): Promise<boolean> {
   const text = await readFile(path.join(folder, REPORT), "utf8").catch(() => undefined);
   if (text === undefined) return false;
-  const outcome = z.object({ key: z.string() }).safeParse(JSON.parse(text));
+  const outcome = z.object({ key: z.string() }).safeParse(parsedJson(text));
   return outcome.success && outcome.data.key === key;
 }
 

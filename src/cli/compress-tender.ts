@@ -2,18 +2,18 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
 import { maxGroups } from "../methods/tender/codes.ts";
+import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
 import { type Prepared, prepareTender } from "../methods/tender/prepare.ts";
 import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-search.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
-import { wholeNumber } from "./arguments.ts";
+import { THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT } from "./calibration-text.ts";
-import { fillFolder } from "./checkpoint-folder.ts";
 import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
+import { fillFolder } from "./model-folder.ts";
 import { withProgress } from "./progress.ts";
 import { formatSize, printJson, printNote, type Terminal } from "./terminal.ts";
 import { holdsExamples, readTextFlag } from "./text-file.ts";
@@ -89,11 +89,7 @@ export function addTenderCommand(group: Command, terminal: Terminal): void {
     .option("--no-head", "leave the output head as it is")
     .option("-c, --context <n>", "tokens per calibration segment", wholeNumber(2), 2048)
     .option("--segments <n>", "most segments of the text to use", wholeNumber(1), 128)
-    .option(
-      "-t, --threads <n>",
-      "threads that share the calibration (default: one per core)",
-      wholeNumber(1, 256),
-    )
+    .option(...THREADS_FLAG)
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
     .action((flags: TenderFlags) => compress(terminal, flags));

@@ -9,9 +9,9 @@ import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
+import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
-import { feedForwardWeights } from "./compress-dip.ts";
+import { feedForwardWeights } from "./feed-forward-weights.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { withProgress } from "./progress.ts";
@@ -78,7 +78,7 @@ every token reads what it reads. Prompts are read densely. Nothing is removed fr
     .requiredOption("--text <file>", CALIBRATION_TEXT)
     .requiredOption("--density <share>", method.densityText, realNumber(0, 1))
     .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 64)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")
     .action((flags: ThresholdFlags) => compress(terminal, method, flags));

@@ -10,8 +10,8 @@ import {
 import { realNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 
-export const PRUNING_METHODS = ["dip", "glu", "gate", "up"] as const;
-export type PruningMethod = (typeof PRUNING_METHODS)[number];
+const PRUNING_METHODS = ["dip", "glu", "gate", "up"] as const;
+type PruningMethod = (typeof PRUNING_METHODS)[number];
 
 export interface DensityFlags {
   readonly method?: PruningMethod;
@@ -20,15 +20,22 @@ export interface DensityFlags {
   readonly gluDensity?: number;
 }
 
-/** Adds them, with those of the methods that the command can do. */
-export function addDensityFlags(command: Command, methods: readonly PruningMethod[]): Command {
+/** Adds them all to a command that writes a recipe. */
+export function addDensityFlags(command: Command): Command {
+  return addShareFlags(
+    command.addOption(
+      new Option("--method <name>", "which columns or neurons are skipped (default: dip)").choices(
+        PRUNING_METHODS,
+      ),
+    ),
+    "share of the feed-forward weights to read",
+  );
+}
+
+/** Adds the shares alone; `text` is the help of --density. */
+export function addShareFlags(command: Command, text: string): Command {
   return command
-    .addOption(
-      new Option("--method <name>", "which columns or neurons are skipped (default: dip)").choices([
-        ...methods,
-      ]),
-    )
-    .option("--density <share>", "share of the feed-forward weights to read", realNumber(0, 1))
+    .option("--density <share>", text, realNumber(0, 1))
     .option("--input-density <share>", "kept columns of gate and up, instead of --density", realNumber(0, 1))
     .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1));
 }

@@ -6,7 +6,7 @@ import { SCHEMES } from "../evaluation/quantization-schemes.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
-import { collect, wholeNumber } from "./arguments.ts";
+import { collect, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { formatSize, formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
@@ -63,7 +63,7 @@ export function addQuantizationCommand(group: Command, terminal: Terminal): void
     .option("--prompt-tokens <n>", "tokens of the prefill test", wholeNumber(1), 128)
     .option("--generated-tokens <n>", "tokens of the decode test", wholeNumber(1), 32)
     .option("--repetitions <n>", "repetitions of the speed tests", wholeNumber(1, 1000), 5)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .option("--json", "print one JSON object")
     .action((flags: QuantizationFlags) => evaluate(terminal, flags));
 }

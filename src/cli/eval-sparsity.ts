@@ -15,7 +15,7 @@ import { nodePlatform } from "../platform/node.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { collect, realNumber, wholeNumber } from "./arguments.ts";
+import { collect, realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { withProgress } from "./progress.ts";
@@ -72,7 +72,7 @@ export function addSparsityCommand(group: Command, terminal: Terminal): void {
     .option("--ppl-percent <p>", "also measure PPL-p % sparsity at this p", realNumber(0, 1000))
     .option("--cett <error>", "also measure sparsity at this error of the outputs", realNumber(0, 1))
     .option("--characters <n>", "how much of each text is used", wholeNumber(1000), 20_000)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .option("--json", "print one JSON object")
     .action((flags: SparsityFlags) => evaluate(terminal, flags));
 }

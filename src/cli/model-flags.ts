@@ -4,7 +4,8 @@ import { nodePlatform } from "../platform/node.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
+import { THREADS_FLAG, wholeNumber } from "./arguments.ts";
+import { addShareFlags } from "./density-flags.ts";
 import { withProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -30,13 +31,13 @@ export function addModelFlags(command: Command): Command {
 
 /** All model flags but --model. */
 export function addEngineFlags(command: Command): Command {
-  return command
+  const engine = command
     .option(
       "-c, --context <n>",
       "positions the model can see (default: its own, at most 4096)",
       wholeNumber(1),
     )
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .addOption(
       new Option("--executor <name>", "what runs the model (default: wasm)").choices(["wasm", "reference"]),
     )
@@ -55,14 +56,11 @@ export function addEngineFlags(command: Command): Command {
         "relaxed",
         "plain",
       ]),
-    )
-    .option(
-      "--density <share>",
-      "Dynamic Input Pruning: share of the feed-forward weights a generated token reads",
-      realNumber(0, 1),
-    )
-    .option("--input-density <share>", "kept columns of gate and up, instead of --density", realNumber(0, 1))
-    .option("--glu-density <share>", "kept columns of down, instead of --density", realNumber(0, 1));
+    );
+  return addShareFlags(
+    engine,
+    "Dynamic Input Pruning: share of the feed-forward weights a generated token reads",
+  );
 }
 
 /** Where columns come from: a file, which stays the caller's to close, or memory with caches that are preferred. */

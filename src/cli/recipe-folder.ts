@@ -2,7 +2,7 @@
 import type { ModelFile } from "../formats/model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
 import { type Recipe, readRecipes, recipeSection } from "../methods/recipes.ts";
-import { writeCheckpoint } from "./checkpoint-folder.ts";
+import { writeNewFolder } from "./model-folder.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Nothing is left behind where it fails or is interrupted. */
@@ -14,5 +14,5 @@ export async function writeWithRecipes(
   signal: AbortSignal,
 ): Promise<void> {
   const recipes = added.length === 0 ? file.recipes : recipeSection([...readRecipes(file), ...added]);
-  await writeCheckpoint(terminal, overlayFile(file, [], recipes), out, signal);
+  await writeNewFolder(terminal, overlayFile(file, [], recipes), out, signal);
 }

@@ -5,11 +5,11 @@
  */
 import { type Command, Option } from "commander";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { addDensityFlags, type DensityFlags, PRUNING_METHODS, readDensityFlags } from "./density-flags.ts";
+import { addDensityFlags, type DensityFlags, readDensityFlags } from "./density-flags.ts";
 import { UsageError } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
-import { runTraining } from "./train.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
+import { runTraining } from "./training-run.ts";
 
 interface DipRepairFlags extends TrainFlags, DensityFlags {
   readonly loss: "kd" | "ce";
@@ -35,7 +35,7 @@ export function addDipRepairCommand(train: Command, terminal: Terminal): void {
     .command("dip-repair")
     .description("adapters that make up for columns that Dynamic Input Pruning skips")
     .addHelpText("after", EXAMPLES);
-  addDensityFlags(addTrainFlags(command), PRUNING_METHODS)
+  addDensityFlags(addTrainFlags(command))
     .addOption(
       new Option("--loss <name>", "learn from the dense model's predictions (kd) or from the text (ce)")
         .choices(["kd", "ce"])

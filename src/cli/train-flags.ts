@@ -7,7 +7,7 @@ import {
 } from "../methods/low-rank-adapters/rewrite.ts";
 import type { FreshShape } from "../training/fresh-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
+import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 
 export interface TrainFlags {
@@ -121,7 +121,7 @@ export function addTrainFlags(command: Command): Command {
         .default("f32"),
     )
     .option("--seed <n>", "seed of weights and order of data", wholeNumber(0, 0xffffffff), 0)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .option("--json", "print one JSON object at the end");
 }
 

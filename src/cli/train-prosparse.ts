@@ -4,17 +4,17 @@
  */
 import path from "node:path";
 import type { Command } from "commander";
-import { openModelFile } from "../formats/open-model-file.ts";
-import type { ModelFile } from "../formats/model-file.ts";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
-import { loadTrainableProgram } from "../methods/recipes.ts";
-import { checkStages, l1Factor, type L1Stages, paperStages } from "../methods/prosparse/schedule.ts";
+import type { ModelFile } from "../formats/model-file.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
+import { checkStages, type L1Stages, l1Factor, paperStages } from "../methods/prosparse/schedule.ts";
 import { measureSparsity, withActivation } from "../methods/prosparse/sparsity.ts";
 import {
   chooseThreshold,
   type ThresholdTrial,
   thresholdActivation,
 } from "../methods/prosparse/thresholds.ts";
+import { loadTrainableProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
 import { loadModelOn } from "../session/load-model.ts";
@@ -25,8 +25,8 @@ import { withInterrupt } from "./interrupt.ts";
 import { withProgress } from "./progress.ts";
 import { formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 import { holdsExamples, readTextFlag, writeTextFile } from "./text-file.ts";
-import { runTraining, type TrainingMethod } from "./train.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
+import { runTraining, type TrainingMethod } from "./training-run.ts";
 
 interface ProSparseFlags extends TrainFlags {
   readonly peak: number;

@@ -1,7 +1,7 @@
 /** The flags of `skim train trim`, and the settings that follow from them. */
 import { type Command, Option } from "commander";
 import { SELECTIONS, type SelectionName, type TrimSettings } from "../methods/trimllm/trim-world.ts";
-import { byteSize, realNumber, wholeNumber } from "./arguments.ts";
+import { byteSize, realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 
 export interface TrimFlags {
   readonly model: string;
@@ -47,7 +47,7 @@ export function addTrimFlags(command: Command): Command {
         .default("f16"),
     )
     .option("--seed <n>", "seed of splits and order of data", wholeNumber(0, 0xffffffff), 0)
-    .option("-t, --threads <n>", "threads that share the work (default: one per core)", wholeNumber(1, 256))
+    .option(...THREADS_FLAG)
     .option("--json", "print one JSON object at the end");
 }
 

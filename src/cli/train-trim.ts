@@ -1,9 +1,8 @@
 /** `skim train trim`: TrimLLM. Tunes a model on one domain while its least useful sublayers go one after the other. */
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
-import { ResourceError } from "../errors.ts";
 import { encodeQuestion, parseQuestions } from "../evaluation/choice-questions.ts";
 import type { ChoiceQuestion } from "../evaluation/multiple-choice.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
@@ -11,9 +10,9 @@ import { loadTrainableProgram } from "../methods/recipes.ts";
 import {
   hashQuestions,
   splitQuestions,
+  type TrimData,
   textQuestions,
   trainingSequence,
-  type TrimData,
 } from "../methods/trimllm/data.ts";
 import { listUnits } from "../methods/trimllm/scan.ts";
 import { trim } from "../methods/trimllm/trim-run.ts";
@@ -26,18 +25,16 @@ import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
 import { ExampleBatches } from "../training/example-batches.ts";
 import { saveModelDescription, saveWeights } from "../training/save-model.ts";
-import { readCheckpoint, writeCheckpoint } from "../training/training-state.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { wasStopped, withInterrupt } from "./interrupt.ts";
 import { hashTensors } from "./model-hash.ts";
+import { createRunFolder, loadCheckpoint, saveCheckpoint, sizeFolder, TRIM_STATE } from "./run-folder.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
 import { holdsExamples, readTextFlag, writeTextFile } from "./text-file.ts";
 import { openFolder } from "./train-data.ts";
 import { addTrimFlags, type TrimFlags, trimSettings } from "./train-trim-flags.ts";
 import { TrimProgress } from "./train-trim-progress.ts";
 
-const STATE = "trim.json";
-const CHECKPOINT = "training.checkpoint";
 const REPORT = "report.html";
 
 const EXAMPLES = `
@@ -49,7 +46,7 @@ Examples:
 Lines of a .jsonl file are {"prompt": ..., "options": [...], "answer": index of the right one}, or {"prompt": ...,
 "answer": ...} for text to predict, which needs --select loss. The data are split into training, calibration (which unit
 goes) and validation (which size). After every --steps updates the unit goes without which the model answers most
-calibration questions; --out gets a model folder per size (size-00, size-01, ...), ${STATE} and ${REPORT}. Ctrl-C saves;
+calibration questions; --out gets a model folder per size (size-00, size-01, ...), ${TRIM_STATE} and ${REPORT}. Ctrl-C saves;
 --resume with the same flags continues as if nothing had happened.`;
 
 export function addTrimCommand(group: Command, terminal: Terminal): void {
@@ -104,16 +101,16 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
 
 /** A folder that holds a run is only continued, never overwritten. */
 async function prepareFolder({ out, resume }: TrimFlags): Promise<void> {
-  const holdsRun = existsSync(path.join(out, STATE));
+  const holdsRun = existsSync(path.join(out, TRIM_STATE));
   if (resume === true && !holdsRun) {
-    throw new UsageError(`train trim: ${out} has no ${STATE} to resume from - leave out --resume to start`);
+    throw new UsageError(
+      `train trim: ${out} has no ${TRIM_STATE} to resume from - leave out --resume to start`,
+    );
   }
   if (resume !== true && holdsRun) {
     throw new UsageError(`train trim: ${out} already holds a run - choose another folder or add --resume`);
   }
-  await mkdir(out, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-    throw new ResourceError(`${out}: cannot be created (${error.code}) - check --out`, { cause: error });
-  });
+  await createRunFolder(out);
 }
 
 /** Accuracy needs options to choose from. */
@@ -152,7 +149,7 @@ async function startState(
   if (flags.resume !== true) {
     return { version: 1, fingerprint, base: hash, splits, rounds: [], deletions: 0 };
   }
-  const file = path.join(flags.out, STATE);
+  const file = path.join(flags.out, TRIM_STATE);
   const state = parseTrimState(file, await readFile(file, "utf8"));
   if (state.fingerprint === fingerprint) return state;
   throw new UsageError(`${file}: belongs to another run - resume with the same model, data and flags`);
@@ -169,8 +166,6 @@ function makeWorld(
   signal: AbortSignal,
 ): TrimWorld {
   const { context, batch, out, seed } = flags;
-  const checkpoint = path.join(out, CHECKPOINT);
-  const sizeFolder = (round: number) => path.join(out, `size-${String(round).padStart(2, "0")}`);
   const sequences = data.train.map((question) => trainingSequence(question, endId));
   const format = formatByName(flags.weights);
   return {
@@ -180,25 +175,18 @@ function makeWorld(
     data,
     batches: new ExampleBatches(sequences, { sequences: batch, length: context }, seed),
     limits: { rows: batch * context, sequenceLength: context },
-    openSize: (round) => openFolder(platform, sizeFolder(round)),
+    openSize: (round) => openFolder(platform, sizeFolder(out, round)),
     async saveSize(round, file, trained) {
-      await mkdir(sizeFolder(round), { recursive: true });
-      const open = (name: string) => createFileSink(path.join(sizeFolder(round), name));
+      const folder = sizeFolder(out, round);
+      await createRunFolder(folder);
+      const open = (name: string) => createFileSink(path.join(folder, name));
       await saveWeights(file, trained, format, open);
       await saveModelDescription(file, format, open);
     },
-    async loadCheckpoint(executor) {
-      if (!existsSync(checkpoint)) return undefined;
-      const opened = await platform.open(checkpoint);
-      if (!("file" in opened)) throw new UsageError(`train trim: ${checkpoint} is a folder`);
-      return readCheckpoint(opened.file, executor, fingerprint).finally(() => opened.file.close());
-    },
-    saveCheckpoint: async (executor, state) =>
-      writeCheckpoint(await createFileSink(checkpoint), executor, state),
-    async saveState(state) {
-      const file = path.join(out, STATE);
-      await writeTextFile(file, `${JSON.stringify(state, undefined, 1)}\n`);
-    },
+    loadCheckpoint: (executor) => loadCheckpoint(out, executor, fingerprint),
+    saveCheckpoint: (executor, state) => saveCheckpoint(out, executor, state),
+    saveState: (state) =>
+      writeTextFile(path.join(out, TRIM_STATE), `${JSON.stringify(state, undefined, 1)}\n`),
     now: () => platform.now(),
     signal,
     onStep: (round, step) => progress.step(round, step),
@@ -213,7 +201,7 @@ async function report(terminal: Terminal, flags: TrimFlags, state: TrimState): P
   const { trimReportHtml } = await import("../report/trim-report.ts");
   await writeTextFile(file, trimReportHtml(title, state));
   const { chosen, test } = state;
-  const model = path.join(flags.out, `size-${String(chosen?.round ?? 0).padStart(2, "0")}`);
+  const model = sizeFolder(flags.out, chosen?.round ?? 0);
   if (flags.json === true) return printJson(terminal, { ...state, model, report: file });
   const tested =
     test === undefined

@@ -3,7 +3,7 @@
  * recipes redone from the change, mistakes refused before any work.
  */
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -108,4 +108,14 @@ it("refuses what no recipe can mean", async () => {
   expect(refused.stderr).toMatch(/wrong\.json: steps\[0\]\.density: /);
   expect((await skim(["compress"])).code).toBe(2);
   expect(await readdir(folder)).not.toContain("wrong.partial");
+});
+
+it("does not take a folder for its own whose report is damaged", async () => {
+  const recipe = await writeRecipe("damaged.json", [DIP]);
+  const out = path.join(folder, "damaged");
+  await mkdir(out);
+  await writeFile(path.join(out, "compression.json"), '{"key": "');
+  const refused = await compress(recipe, "damaged");
+  expect(refused.stderr).toMatch(/damaged: exists already, expected a new folder - choose another name/);
+  expect(refused.code).toBe(1);
 });

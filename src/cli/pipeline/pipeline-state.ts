@@ -39,13 +39,22 @@ const STATE = "state.json";
 export async function readStages(folder: string): Promise<Stage[]> {
   const text = await readFile(path.join(folder, STATE), "utf8").catch(() => undefined);
   if (text === undefined) return [];
-  const outcome = stateSchema.safeParse(JSON.parse(text));
+  const outcome = stateSchema.safeParse(parsedJson(text));
   if (!outcome.success) {
     throw new ResourceError(
       `${path.join(folder, STATE)}: not a record of this version of skim - remove ${folder} to start over`,
     );
   }
   return outcome.data.stages;
+}
+
+/** undefined for text that is no JSON, which no schema of an object accepts. */
+export function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Replaces the record in one rename. */

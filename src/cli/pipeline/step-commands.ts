@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { sizeFolder, TRIM_STATE } from "../run-folder.ts";
 import type { Step } from "./step-schemas.ts";
 
 /** One command of a step. */
@@ -20,8 +21,8 @@ export interface StepCommand {
 const trimSchema = z.object({ chosen: z.object({ round: z.int() }) });
 
 async function readChosenSize(folder: string): Promise<string> {
-  const { chosen } = trimSchema.parse(JSON.parse(await readFile(path.join(folder, "trim.json"), "utf8")));
-  return path.join(folder, `size-${String(chosen.round).padStart(2, "0")}`);
+  const { chosen } = trimSchema.parse(JSON.parse(await readFile(path.join(folder, TRIM_STATE), "utf8")));
+  return sizeFolder(folder, chosen.round);
 }
 
 const COMMANDS: Readonly<Record<Step["step"], StepCommand>> = {

@@ -1,7 +1,8 @@
 /**
  * Replaces linears by a choice of columns and a product over the chosen ones (Dynamic Input Pruning, arXiv 2412.01380,
- * Eq. 7-8; thresholds as in TEAL), or by a choice of neurons (gate and up pruning, CATS). Works on any program whose layers name their weights as the families do; gate and up
- * that read the same input share one choice and are read together.
+ * Eq. 7-8; thresholds as in TEAL), or by a choice of neurons (gate and up pruning, CATS). Works on any program whose
+ * layers name their weights as the families do; gate and up that read the same input share one choice and are read
+ * together.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ColumnPart, Selection, SelectionRule } from "../../program/column-ops.ts";

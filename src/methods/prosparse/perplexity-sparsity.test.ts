@@ -1,6 +1,6 @@
 /**
- * PPL-p % sparsity on the embedded tales, a SiLU model: nothing left out is the dense model, more may be left out for more perplexity, and the
- * equivalent model whose |x1| are norms has the perplexity of the model itself.
+ * PPL-p % sparsity on the embedded tales, a SiLU model: nothing left out is the dense model, more may be left out for
+ * more perplexity, and the equivalent model whose |x1| are norms has the perplexity of the model itself.
  */
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";

@@ -121,7 +121,8 @@ export function trimmingFigure(rows: ResultRows): Figure[] {
     ),
   );
   if (points.length === 0) return [];
-  const { chance, questions } = used[0].runs[0].sizes[0].validation;
+  const { chance, questions, accuracy } = used[0].runs[0].sizes[0].validation;
+  const standardError = 100 * Math.sqrt((accuracy * (1 - accuracy)) / questions);
   const title = "Layers: accuracy of trimmed sizes against the weights they read";
   return [
     {
@@ -135,7 +136,7 @@ export function trimmingFigure(rows: ResultRows): Figure[] {
         level: { value: 100 * chance, label: `chance, ${(100 * chance).toFixed(0)} %` },
         names: "front",
       }),
-      caption: `TrimLLM: sizes of each tuning run, every one a sublayer smaller than the one before; names say which went. ${questions} validation questions, so that a standard error is about 2 points.`,
+      caption: `TrimLLM: sizes of each tuning run, every one a sublayer smaller than the one before; names say which went. ${questions} validation questions, so that the whole model's standard error is ${standardError.toFixed(1)} points.`,
       rows: used,
       table: {
         head: ["run", "dropped", "accuracy, %", "MB per token"],

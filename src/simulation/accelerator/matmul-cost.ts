@@ -2,7 +2,7 @@
  * Cycles, traffic and vector work of one matmul on the array under one design. Output-stationary: each tile of e x e
  * outputs streams the whole reduction through the array (Tender, Lee et al., ISCA 2024, for dataflow and shift):
  *   cycles = ceil(M/e) * ceil(N/e) * (K + stalls + 2 (e - 1) + e)      reduction, stalls, skew, drain
- * Codes enter at the design's width, outputs leave as 16-bit floats. Counts only; matmul-time.ts prices them.
+ * Codes enter at the design's width, outputs leave as 16-bit floats. Counts only; simulate-accelerator.ts prices them.
  */
 import type { Design } from "./designs.ts";
 import { type ArrayHardware, arraySide, type OperandBits } from "./hardware.ts";

@@ -1,4 +1,4 @@
-/** Writes a checkpoint as a Hugging Face folder, with progress; nothing is left behind where it fails or is interrupted. */
+/** Writes a model as a Hugging Face folder, with progress; nothing is left behind where it fails or is interrupted. */
 import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { createFolderSink } from "../platform/node.ts";
@@ -8,7 +8,7 @@ import type { Terminal } from "./terminal.ts";
 export type FolderSink = Awaited<ReturnType<typeof createFolderSink>>;
 
 /** Creates the folder `out`, which must not exist, and writes it. */
-export async function writeCheckpoint(
+export async function writeNewFolder(
   terminal: Terminal,
   file: ModelFile,
   out: string,
