@@ -33,6 +33,9 @@ const offload = z.object({
   peakMemoryBytes: z.number(),
 });
 
+/** A measurement with attention spans and without. */
+const withSpans = z.object({ followed: z.number(), ignored: z.number() });
+
 const schemas = {
   "variants/1": z.object({
     ...origin,
@@ -193,6 +196,43 @@ const schemas = {
     results: z.array(
       z.object({ context: z.number(), share: z.number(), timeRatio: z.number(), byteRatio: z.number() }),
     ),
+  }),
+  "tender-linear/1": z.object({
+    ...origin,
+    shape: z.object({ rows: z.number(), columns: z.number(), decodeThreads: z.number() }),
+    best: z.array(z.object({ scheme: z.string(), decodeGBs: z.number(), rooflineShare: z.number() })).min(1),
+  }),
+  "linear-columns/1": z.object({
+    ...origin,
+    shape: z.object({ hidden: z.number(), feedForward: z.number() }),
+    threads: z.number(),
+    results: z
+      .array(
+        z.object({
+          weights: z.string(),
+          density: z.number().nullable(),
+          medianGBs: z.number(),
+          rooflineShare: z.number(),
+        }),
+      )
+      .min(1),
+  }),
+  "composition/1": z.object({
+    ...origin,
+    model: z.string(),
+    results: z
+      .array(
+        z.union([
+          z.object({ steps: z.array(z.string()), refused: z.string() }),
+          z.object({
+            steps: z.array(z.string()),
+            exact: withSpans,
+            loss: withSpans,
+            bytesPerToken: z.number(),
+          }),
+        ]),
+      )
+      .min(1),
   }),
   "sparsity/1": z.object({
     ...origin,

@@ -6,6 +6,8 @@ import { sensitivityFigures, sparsityFigure, zerosFigures } from "./figures/laye
 import { type Figure, groupBy } from "./figures/figure.ts";
 import { memoryFigure, offloadFigure } from "./figures/memory.ts";
 import { cacheFigures } from "./figures/cache.ts";
+import { compositionFigure } from "./figures/composition.ts";
+import { kernelsFigure } from "./figures/kernels.ts";
 import { quantizationFigures, spanQualityFigure, trimmingFigure, variantFigures } from "./figures/quality.ts";
 import { simulatedAcceleratorFigures, simulatedMemoryFigures } from "./figures/simulated.ts";
 import { attentionFigure, peersFigure, speedFigure } from "./figures/speed.ts";
@@ -20,6 +22,7 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...speedFigure(rows),
     ...peersFigure(rows),
     ...attentionFigure(rows),
+    ...kernelsFigure(rows),
     ...memoryFigure(rows),
     ...offloadFigure(rows),
     ...quantizationFigures(rows),
@@ -27,6 +30,7 @@ export function drawFigures(rows: ResultRows): Figure[] {
     ...zerosFigures(rows),
     ...sensitivityFigures(rows),
     ...trimmingFigure(rows),
+    ...compositionFigure(rows),
     ...spanQualityFigure(rows),
     ...cacheFigures(rows),
     ...simulatedMemoryFigures(rows),

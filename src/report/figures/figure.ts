@@ -19,6 +19,19 @@ export function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(2);
 }
 
+export function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}
+
+/** Busy cores of other processes from which a heading says so. */
+const NOTED_OTHER_CORES = 0.3;
+
+/** What a heading adds where others kept the machine busy meanwhile. */
+export function noteLoad({ load }: RowOrigin): string {
+  const cores = load?.otherCores ?? 0;
+  return cores < NOTED_OTHER_CORES ? "" : ` (others kept ${cores.toFixed(1)} cores busy)`;
+}
+
 /** The value of a flag in a row's command, or "" where the command does not have it. */
 export function flagOf(row: RowOrigin, flag: string): string {
   return new RegExp(`--${flag} (\\S+)`).exec(row.command ?? "")?.[1] ?? "";

@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import { readResultRows, type ResultRows } from "../result-rows.ts";
 import { cacheFigures } from "./cache.ts";
+import { compositionFigure } from "./composition.ts";
+import { kernelsFigure } from "./kernels.ts";
 import { memoryFigure, offloadFigure } from "./memory.ts";
 import { sensitivityFigures, sparsityFigure, zerosFigures } from "./layers.ts";
 import { variantFigures } from "./quality.ts";
@@ -282,4 +284,81 @@ test("attention is as much faster as it takes less time", () => {
   ];
   const [figure] = attentionFigure(read({ schema: "attention/1", results }));
   expect(figure.table.rows).toEqual([["1024 positions: 25 % attended to", "2.00", "4.00"]]);
+});
+
+test("pairs of methods stand where they were applied, losses coloured, refusals named", () => {
+  const both = (followed: number, ignored: number) => ({ followed, ignored });
+  const measured = (steps: string[], right: number) => ({
+    steps,
+    exact: both(right, right / 2),
+    loss: both(0.25, 0.5),
+    bytesPerToken: 1.5e6,
+  });
+  const [figure, ...others] = compositionFigure(
+    read(
+      { schema: "composition/1", command: "older", model: "m", results: [measured([], 0.5)] },
+      {
+        schema: "composition/1",
+        date: "2026-01-02",
+        command: "newer",
+        model: "m",
+        results: [
+          measured([], 1),
+          measured(["trim"], 0.2),
+          measured(["dip"], 1),
+          measured(["trim", "dip"], 0.2),
+          { steps: ["dip", "trim"], refused: "no" },
+          measured(["trim", "dip", "spans"], 0.1),
+        ],
+      },
+    ),
+  );
+  expect(others).toEqual([]);
+  expect(figure.rows.map(({ command }) => command)).toEqual(["newer"]);
+  expect(figure.table.rows.map((row) => row.slice(0, 3))).toEqual([
+    ["the model", "100.0", "50.0"],
+    ["trim", "20.0", "10.0"],
+    ["dip", "100.0", "50.0"],
+    ["trim, dip", "20.0", "10.0"],
+    ["dip, trim", "refused", ""],
+    ["trim, dip, spans", "10.0", "5.0"],
+  ]);
+  const titles = [...figure.svg.matchAll(/<title>([^<]*)<\/title>/g)].map(([, text]) => text);
+  expect(titles).toContain("trim, dip: 20 %, 1.50 MB, loss 0.2500");
+  expect(titles).toContain("dip, trim: refused");
+  expect(titles).toHaveLength(5);
+  const opacities = [...figure.svg.matchAll(/<rect[^>]*fill-opacity="([^"]*)"/g)].map(([, value]) =>
+    Number(value),
+  );
+  expect(opacities).toEqual([0, 0.36, 0, 0.36, 0]);
+});
+
+test("kernels are shares of the roofline of their own newest run", () => {
+  const linear = (date: string, rooflineShare: number) => ({
+    schema: "tender-linear/1",
+    date,
+    command: `node bench/kernels/tender-linear.mjs --megabytes ${date.slice(-1)}`,
+    load: { averages: [1] },
+    shape: { rows: 5632, columns: 2048, decodeThreads: 2 },
+    best: [{ scheme: "q8", decodeGBs: 50.04, rooflineShare }],
+  });
+  const [figure] = kernelsFigure(
+    read(linear("2026-01-02", 0.9), linear("2026-01-01", 0.5), {
+      schema: "linear-columns/1",
+      load: { otherCores: 1.06 },
+      shape: { hidden: 64, feedForward: 128 },
+      threads: 1,
+      results: [
+        { weights: "q8", density: null, medianGBs: 30, rooflineShare: 0.85 },
+        { weights: "q8", density: 0.5, medianGBs: 17, rooflineShare: 0.49 },
+      ],
+    }),
+  );
+  expect(figure.table.rows).toEqual([
+    ["linears, 5632 x 2048, threads: 2: q8", "90 %", "50.0"],
+    ["gated units by columns, 64 x 128, threads: 1: q8, dense", "85 %", "30.0"],
+    ["gated units by columns, 64 x 128, threads: 1: q8, density 0.5", "49 %", "17.0"],
+  ]);
+  expect(figure.svg).toContain("others kept 1.1 cores busy");
+  expect(kernelsFigure(read())).toEqual([]);
 });

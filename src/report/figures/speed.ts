@@ -4,15 +4,12 @@
  */
 import { type DotGroup, dotSvg } from "../dot-figure.ts";
 import type { ResultRows, RowOrigin } from "../result-rows.ts";
-import { type Figure, groupBy, RANDOM_WEIGHTS } from "./figure.ts";
+import { type Figure, groupBy, noteLoad, percent, RANDOM_WEIGHTS } from "./figure.ts";
 
 const ratio = (value: number) => value.toFixed(2);
-const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 /** Fewer rounds than this are no measurement of speed. */
 const LEAST_ROUNDS = 3;
-/** Busy cores of other processes from which a heading says so. */
-const NOTED_OTHER_CORES = 0.3;
 
 /** Methods beside the model that does without them. */
 export function speedFigure(rows: ResultRows): Figure[] {
@@ -39,11 +36,6 @@ export function speedFigure(rows: ResultRows): Figure[] {
       table: tableOf(groups, ["measured", "by bytes"]),
     },
   ];
-}
-
-function noteLoad({ load }: RowOrigin): string {
-  const cores = load?.otherCores ?? 0;
-  return cores < NOTED_OTHER_CORES ? "" : ` (others kept ${cores.toFixed(1)} cores busy)`;
 }
 
 interface Measured {
