@@ -200,7 +200,7 @@ function groupsOf(op: TrainingOp): number {
 /** Most that one thread needs for a product, a selection, an attention or a teacher's row. */
 function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number {
   const tall = ceil(limits.sequenceLength, 8);
-  const product = ROW_BLOCK * REDUCTION_BLOCK + 32;
+  const product = ROW_BLOCK * REDUCTION_BLOCK + 48;
   const byOp = program.ops.map((op) => {
     if (op.kind === "keepColumns") return op.by.width + 5; // a selection
     if (op.kind === "activate") return ceil(op.out.width, PANEL_ROWS); // a row of ones

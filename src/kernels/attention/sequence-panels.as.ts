@@ -6,6 +6,7 @@
 //   dims form   panels of 4 dimensions, [rows][4]: rows summed over (weighted sums of values, query gradients)
 //   query form  panels of 8 rows, [padded][8]: the other operand of the keys form
 //   row form    panels of 8 dimensions, [rows][8]: the other operand of sums over queries
+import { transpose_rows_f32 } from "../matrix/multiply.as";
 
 const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 const LANE_BITS = memory.data<u32>([1, 2, 4, 8, 16, 32, 64, 128], 16);
@@ -22,8 +23,18 @@ const LANE_BITS = memory.data<u32>([1, 2, 4, 8, 16, 32, 64, 128], 16);
 export function pack_head_columns_f32(
   source: usize, stride: usize, rows: i32, width: i32, group: i32, factor: f32, target: usize,
 ): void {
-  const wide = padded8(width);
+  const wide = padded8(width), panelBytes = <usize>(wide * group) << 2, scale = f32x4.splat(factor);
   for (let row = 0, end = padded8(rows); row < end; row += group) {
+    if (row + group <= rows && width == wide) {
+      for (let r = 0; r < group; r += 4) {
+        transpose_rows_f32(source + <usize>(row + r) * stride, stride, width, target + (<usize>r << 2), <usize>group << 2);
+      }
+      if (factor != 1) {
+        for (let i: usize = 0; i < panelBytes; i += 16) v128.store(target + i, f32x4.mul(v128.load(target + i), scale));
+      }
+      target += panelBytes;
+      continue;
+    }
     for (let i = 0; i < wide; i++) {
       for (let r = 0; r < group; r++) {
         store<f32>(target, element(source, stride, row + r, rows, i, width) * factor);
@@ -37,9 +48,15 @@ export function pack_head_columns_f32(
 export function pack_head_rows_f32(
   source: usize, stride: usize, rows: i32, width: i32, group: i32, factor: f32, target: usize,
 ): void {
-  const wide = padded8(width);
+  const wide = padded8(width), scale = f32x4.splat(factor);
   for (let i = 0; i < wide; i += group) {
     for (let row = 0, end = padded8(rows); row < end; row++) {
+      if (row < rows && i + group <= width) {
+        const from = source + <usize>row * stride + (<usize>i << 2);
+        for (let g: usize = 0; g < <usize>group << 2; g += 16) v128.store(target + g, f32x4.mul(v128.load(from + g), scale));
+        target += <usize>group << 2;
+        continue;
+      }
       for (let g = 0; g < group; g++) {
         store<f32>(target, element(source, stride, row, rows, i + g, width) * factor);
         target += 4;
