@@ -24,8 +24,8 @@ export const SPLIT_BLOCK_BYTES = 72;
 export const LARGEST_SPLIT_CODE = 32639;
 /** In front of tender activations, four entries each: scales (f32), chunks (i32), offset corrections (i32). */
 export const TENDER_HEADER_BYTES = 48;
-/** Query heads that the attention kernel handles together. */
-export const ATTENTION_RUN = 4;
+/** Query heads that the attention kernel handles together: two runs (attention.as.ts). */
+export const ATTENTION_RUN = 8;
 
 /** Rows that matrices read by columns are split and padded to. */
 export const COLUMN_UNIT_ROWS = 16;

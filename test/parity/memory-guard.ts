@@ -109,7 +109,12 @@ export class MemoryGuard {
     yield [plan.scratch, plan.scratchStride * this.#threads];
     yield [plan.panelScratch, plan.panelScratchStride * this.#threads];
     if (plan.columnAreas !== undefined) yield* this.#columnRanges(plan.columnAreas);
-    yield* this.#cacheRanges(step);
+    for (const [start, bytes] of this.#cacheRanges(step)) {
+      yield [start, bytes];
+      // The echo of every cache line that begins there.
+      const line = Math.ceil(start / 64);
+      yield [plan.echo + line, Math.max(0, Math.ceil((start + bytes) / 64) - line)];
+    }
   }
 
   /** Each thread's choice and scratch, the tiles of a batch, and the counters behind them. */

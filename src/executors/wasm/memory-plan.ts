@@ -43,6 +43,8 @@ import {
 const PAGE_BYTES = 65536;
 /** Bytes behind the last region that kernels may read, whose values never matter. */
 const READ_MARGIN = 256;
+/** A cache line. */
+const LINE_BYTES = 64;
 /** 32-bit WebAssembly addresses. */
 const MAX_BYTES = 65536 * PAGE_BYTES;
 /** Static data of the compiled kernels lies below. */
@@ -116,6 +118,8 @@ export interface MemoryPlan {
   readonly weightsStart: number;
   readonly weightBytes: number;
   readonly keyValueBytes: number;
+  /** Where the first bytes of the caches' lines are repeated: that of the line at p lies at echo + p / 64. */
+  readonly echo: number;
   /** Positions per slot, the context rounded up to whole panels. */
   readonly capacity: number;
 }
@@ -178,6 +182,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     ]),
   );
   const keyValueBytes = space.end - cachesStart;
+  // As an address at which line 0 of the memory would have its byte; see kernels/attention/claim.as.ts.
+  const echo = space.take(keyValueBytes / LINE_BYTES) - cachesStart / LINE_BYTES;
   const weightsStart = space.end;
   const weights = placeWeights(placed, space);
   const columns = placeColumnWeights(program, file, options, space);
@@ -219,6 +225,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     weightsStart,
     weightBytes: space.end - weightsStart,
     keyValueBytes,
+    echo,
     capacity,
   };
 }
@@ -245,7 +252,7 @@ function placeCache(
   return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
 }
 
-/** A row's intervals, then query, sums and scores of one run of heads; see kernels/attention/attention.as.ts. */
+/** A row's intervals, then query, sums and scores of the heads handled together; see kernels/attention/attention.as.ts. */
 function attentionScratchBytes(program: Program, capacity: number): number {
   const widths = programCaches(program).map((cache) => Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS);
   const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8 + 16 * MOST_INTERVALS);

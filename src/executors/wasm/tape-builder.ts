@@ -227,6 +227,7 @@ function appendStoreKeyValue(tape: TapeWriter, op: StoreKeyValueOp): void {
       kvHeads,
       headWidth,
       tape.plan.capacity,
+      tape.plan.echo,
     ],
     {
       reads: [
@@ -269,6 +270,7 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
       tape.plan.scratch,
       tape.plan.scratchStride,
       ...attentionTables(tape, op),
+      tape.plan.echo,
     ],
     {
       reads: [

@@ -70,6 +70,10 @@ const SHAPES: readonly Shape[] = [
   { heads: 4, kvHeads: 1, headWidth: 64, spans: "some" },
   { heads: 6, kvHeads: 2, headWidth: 12, spans: "some" },
   { heads: 5, kvHeads: 5, headWidth: 8, spans: "some" },
+  { heads: 16, kvHeads: 2, headWidth: 64, spans: "some" },
+  { heads: 14, kvHeads: 2, headWidth: 16, spans: "some" },
+  { heads: 24, kvHeads: 2, headWidth: 8, spans: "some" },
+  { heads: 16, kvHeads: 1, headWidth: 16, spans: "some" },
   { heads: 4, kvHeads: 1, headWidth: 16, spans: "some", window: 9 },
   { heads: 4, kvHeads: 1, headWidth: 16, spans: "some", queryScale: 100 },
 ];

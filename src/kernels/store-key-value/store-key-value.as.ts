@@ -2,6 +2,7 @@
 // up to 8 and all positions of the head together:
 //   keys     [position / 8][stored][8]   panels of 8 positions, read like weight panels (linear/layout.as.ts)
 //   values   [position][stored]
+// The first byte of every cache line is repeated in the echo: that of the line at p at echo + p / 64 (attention/claim.as.ts).
 // E is u16 (f16) or f32. f16 rounds to nearest even and saturates at 65504, so the cache never holds infinities.
 
 // @ts-ignore: decorator
@@ -21,9 +22,16 @@
   else store<u16>(to, toHalf(value));
 }
 
+/** Repeats the first byte of every cache line that begins in [from, from + bytes). */
+// @ts-ignore: decorator
+@inline function echoLines(from: usize, bytes: usize, echo: usize): void {
+  for (let line = (from + 63) & ~63, end = from + bytes; line < end; line += 64) store<u8>(echo + (line >> 6), load<u8>(line));
+}
+
 // @ts-ignore: decorator
 @inline function storeHeads<E>(
   key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+  echo: usize,
 ): void {
   const stored = (<usize>headWidth + 7) & ~7;
   const headBytes = stored * <usize>capacity * sizeof<E>();
@@ -40,18 +48,23 @@
       kTo += 8 * sizeof<E>();
       vTo += sizeof<E>();
     }
+    const rowBytes = stored * sizeof<E>();
+    if ((position & 7) == 0) echoLines(kTo - rowBytes * 8, rowBytes * 8, echo);
+    echoLines(vTo - rowBytes, rowBytes, echo);
   }
 }
 
 /** keys and values point at the slot's first head; heads [first, last). */
 export function store_key_value_f16(
   key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+  echo: usize,
 ): void {
-  storeHeads<u16>(key, value, keys, values, first, last, headWidth, capacity, position);
+  storeHeads<u16>(key, value, keys, values, first, last, headWidth, capacity, position, echo);
 }
 
 export function store_key_value_f32(
   key: usize, value: usize, keys: usize, values: usize, first: i32, last: i32, headWidth: i32, capacity: i32, position: i32,
+  echo: usize,
 ): void {
-  storeHeads<f32>(key, value, keys, values, first, last, headWidth, capacity, position);
+  storeHeads<f32>(key, value, keys, values, first, last, headWidth, capacity, position, echo);
 }

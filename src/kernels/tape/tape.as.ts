@@ -152,17 +152,17 @@ function runRope(p: usize): void {
   }
 }
 
-/** cache format, key, keyStride, value, valueStride, keys, values, slotBytes, kvHeads, headWidth, capacity */
+/** cache format, key, keyStride, value, valueStride, keys, values, slotBytes, kvHeads, headWidth, capacity, echo */
 function runStoreKeyValue(p: usize): void {
   const rows = rowCount(ROWS_TOKENS), kvHeads = word(p, 10), headWidth = word(p, 11), capacity = word(p, 12);
-  const first = share(kvHeads, thread), last = share(kvHeads, thread + 1);
+  const first = share(kvHeads, thread), last = share(kvHeads, thread + 1), echo = address(p, 13);
   const positions = address(control, CONTROL_POSITIONS >> 2), slots = address(control, CONTROL_SLOTS >> 2);
   for (let row: usize = 0; row < <usize>rows; row++) {
     const key = address(p, 3) + row * address(p, 4), value = address(p, 5) + row * address(p, 6);
     const slot = <usize>load<i32>(slots + (row << 2)) * address(p, 9), position = load<i32>(positions + (row << 2));
     const keys = address(p, 7) + slot, values = address(p, 8) + slot;
-    if (word(p, 2) == CACHE_F16) store_key_value_f16(key, value, keys, values, first, last, headWidth, capacity, position);
-    else store_key_value_f32(key, value, keys, values, first, last, headWidth, capacity, position);
+    if (word(p, 2) == CACHE_F16) store_key_value_f16(key, value, keys, values, first, last, headWidth, capacity, position, echo);
+    else store_key_value_f32(key, value, keys, values, first, last, headWidth, capacity, position, echo);
   }
 }
 
@@ -187,12 +187,12 @@ function placeIntervals(row: usize, start: i32, end: i32, target: usize): i32 {
 
 /**
  * cache format, query, queryStride, out, outStride, keys, values, slotBytes, heads, group, headWidth, capacity, window
- * (0: none), scale, scratch, scratchStride, tables of integer products (the first 0: none; tender-attention.as.ts)
+ * (0: none), scale, scratch, scratchStride, seven tables of integer products (the first 0: none; tender-attention.as.ts), echo
  */
 function runAttention(p: usize): void {
   const rows = rowCount(ROWS_TOKENS), heads = word(p, 10), group = word(p, 11), headWidth = word(p, 12), capacity = word(p, 13);
   const first = share(heads, thread), last = share(heads, thread + 1), window = word(p, 14), scale = real(p, 15);
-  const scratch = address(p, 16) + <usize>thread * address(p, 17);
+  const scratch = address(p, 16) + <usize>thread * address(p, 17), echo = address(p, 25);
   const positions = address(control, CONTROL_POSITIONS >> 2), slots = address(control, CONTROL_SLOTS >> 2);
   for (let row: usize = 0; row < <usize>rows && !stopping(); row++) {
     const query = address(p, 3) + row * address(p, 4), out = address(p, 5) + row * address(p, 6);
@@ -207,9 +207,9 @@ function runAttention(p: usize): void {
         tender_attention_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, tables, rest);
       }
     } else if (word(p, 2) == CACHE_F16) {
-      attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);
+      attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
     } else {
-      attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest);
+      attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
     }
   }
 }

@@ -1,0 +1,70 @@
+// Brings cache lines of keys and values near before they are needed. WebAssembly has no prefetch, and behind a load that misses
+// everything waits, so lines of the next span cannot be loaded while this one is computed. They can be stored to: nothing waits
+// for a store. A line is claimed by writing its first byte again, the same byte, which `echo` repeats for every line of the
+// caches; store-key-value.as.ts keeps it. README.md has the figures.
+// Invariants: nothing but store-key-value.as.ts changes what a cache holds. No claim is left over when a kernel returns, so
+// none meets another thread's store. The byte of the line at p lies at echo + p / 64.
+
+/** Positions at the start of a span that are asked for ahead: there the processor does not read ahead yet. */
+export const START: usize = 64;
+
+/** Never read; gives the loads of `touch` a use. */
+const SINK = memory.data(16, 16);
+
+/**
+ * Reads one word of every cache line of a block before the arithmetic on it starts: the loads do not depend on each
+ * other, so their misses overlap, which those inside the arithmetic hardly do (README.md).
+ */
+// @ts-ignore: decorator
+@inline export function touch(from: usize, bytes: usize): void {
+  let seen: i32 = 0;
+  for (let line = from & ~63, end = from + bytes; line < end; line += 64) seen ^= load<i32>(line);
+  if (seen == 0x7fc3a1b5) store<i32>(SINK, seen);
+}
+
+/** Where the panels of a span begin. base is its head's first row or panel; both take rowBytes per position. */
+// @ts-ignore: decorator
+@inline export function startOf(base: usize, span: usize, rowBytes: usize): usize {
+  return base + <usize>(load<i32>(span) & ~7) * rowBytes;
+}
+
+/** Where that of a span which is asked for ahead ends: its panels up to START positions from its first one. */
+// @ts-ignore: decorator
+@inline export function readyOf(base: usize, span: usize, rowBytes: usize): usize {
+  return base + <usize>min((load<i32>(span) & ~7) + <i32>START + 8, (load<i32>(span, 4) + 7) & ~7) * rowBytes;
+}
+
+/** The echo of what will be claimed, where there are several spans: claims must not wait for it. */
+export function touchEchoes(keys: usize, values: usize, spans: usize, count: i32, rowBytes: usize, echo: usize): void {
+  if (count == 1) return;
+  for (let span = spans, end = spans + (<usize>count << 3); span < end; span += 8) {
+    const from = startOf(keys, span, rowBytes), lines = (readyOf(keys, span, rowBytes) - from) >> 6;
+    touch(echo + (from >> 6), lines);
+    touch(echo + ((from - keys + values) >> 6), lines);
+  }
+}
+
+// What is to be claimed: [next, last), and where the bytes are. One per instance, that is per thread.
+let next: usize = 0;
+let last: usize = 0;
+let echoes: usize = 0;
+
+/** From now on claims go over the start of a span. */
+export function planClaim(base: usize, span: usize, rowBytes: usize, echo: usize): void {
+  next = startOf(base, span, rowBytes);
+  last = readyOf(base, span, rowBytes);
+  echoes = echo;
+}
+
+/** Claims the next `bytes` of it, as far as there are any: a little at a time, since few stores can be under way at once. */
+export function claimAhead(bytes: usize): void {
+  let line = next;
+  const to = min(last, line + bytes);
+  for (const echo = echoes; line < to; line += 64) store<u8>(line, load<u8>(echo + (line >> 6)));
+  next = line;
+}
+
+/** Claims what is left. */
+export function claimRest(): void {
+  if (next < last) claimAhead(last - next);
+}
