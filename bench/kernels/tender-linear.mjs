@@ -40,6 +40,13 @@ const SCHEMES = [
   { name: "W4A16 per token", format: i4, limit: 20000 },
 ];
 
+/** Channels scattered over all groups: half of them in the last one, half of the rest in the one before, and so on. */
+function exponentsOf(groups) {
+  return Float32Array.from({ length: COLUMNS }, (_, column) =>
+    Math.min(groups - 1, Math.clz32(Math.imul(column + 1, 2654435761))),
+  );
+}
+
 /** embed, `count` linears of one input, a last one of 8 rows for the logits. */
 function build(scheme, count) {
   const tensors = [];
@@ -77,7 +84,7 @@ function build(scheme, count) {
           chunks: 1,
           chunkRows: 1,
           bias: undefined,
-          exponents: vector("exponents", new Float32Array(COLUMNS).fill(scheme.groups - 1)),
+          exponents: vector("exponents", exponentsOf(scheme.groups)),
           scales: vector("input scale", Float32Array.of(0.01)),
         };
   const linears = Array.from({ length: count }, (_, i) => {

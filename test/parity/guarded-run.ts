@@ -1,8 +1,9 @@
 /**
  * Runs a row of the case table on the wasm executor, one thread under a guard of the whole memory.
  */
-import { type CaseResult, caseLimits, runCase } from "../../src/executors/case-runner.ts";
+import { type CaseResult, caseFile, caseLimits, runCase } from "../../src/executors/case-runner.ts";
 import type { ExecutorOptions } from "../../src/executors/executor.ts";
+import { readColumnOrders } from "../../src/executors/wasm/column-order.ts";
 import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { KernelCase } from "../../src/kernels/kernel-case.ts";
 import type { InlinePlatform } from "./inline-platform.ts";
@@ -24,6 +25,7 @@ export async function runGuarded(
     weightFormat,
     onProgress: undefined,
   };
+  const orders = await readColumnOrders(kernelCase.program, caseFile(kernelCase));
   let guard: MemoryGuard | undefined;
   const damages: string[] = [];
   const result = await runCase(
@@ -31,7 +33,7 @@ export async function runGuarded(
     (program, file, rest) => createWasmExecutor(platform, program, file, { ...rest, ...settings }),
     {
       onReady: () => {
-        guard = new MemoryGuard(kernelCase, options, platform.memory());
+        guard = new MemoryGuard(kernelCase, options, orders, platform.memory());
       },
       onStep: (index) => {
         const damage = guard?.check(kernelCase.steps[index]);

@@ -5,6 +5,7 @@
  * steps have no business with, is left out: it is most of a small executor's memory.
  */
 import type { ExecutorOptions } from "../../src/executors/executor.ts";
+import type { ColumnOrders } from "../../src/executors/wasm/column-order.ts";
 import type { ColumnAreas } from "../../src/executors/wasm/column-plan.ts";
 import {
   type MemoryPlan,
@@ -12,7 +13,7 @@ import {
   rotaryTables,
   STAGING_BYTES,
 } from "../../src/executors/wasm/memory-plan.ts";
-import { tenderActivations } from "../../src/executors/wasm/tender-layout.ts";
+import { opColumns, tenderActivations } from "../../src/executors/wasm/tender-layout.ts";
 import type { ActivationLayout } from "../../src/executors/wasm/weight-layout.ts";
 import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";
 import type { CaseStep, KernelCase } from "../../src/kernels/kernel-case.ts";
@@ -32,9 +33,14 @@ export class MemoryGuard {
   readonly #expected: Buffer;
 
   /** To be made when the weights are loaded and no step has run. */
-  constructor(kernelCase: KernelCase, options: ExecutorOptions, memory: WebAssembly.Memory) {
+  constructor(
+    kernelCase: KernelCase,
+    options: ExecutorOptions,
+    orders: ColumnOrders,
+    memory: WebAssembly.Memory,
+  ) {
     this.#case = kernelCase;
-    this.#plan = planMemory(kernelCase.program, caseFile(kernelCase), options);
+    this.#plan = planMemory(kernelCase.program, caseFile(kernelCase), options, orders);
     this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
     this.#threads = options.threads;
     this.#memory = new Uint8Array(memory.buffer);
@@ -69,7 +75,7 @@ export class MemoryGuard {
   }
 
   #poison(): void {
-    const { control, zeros, tape, tapeBytes, staging, weights, columns } = this.#plan;
+    const { control, zeros, tape, tapeBytes, staging, weights, orders, columns } = this.#plan;
     const kept: [start: number, bytes: number][] = [
       [control, CONTROL_BYTES],
       [zeros, this.#plan.tape - zeros],
@@ -79,6 +85,7 @@ export class MemoryGuard {
         address,
         layout === undefined ? 4 * weight.rows * weight.columns : bytes,
       ]),
+      ...[...orders.values()].map(({ address, places }): [number, number] => [address, places.byteLength]),
       ...[...columns.values()].map(({ scales, bytes }): [number, number] => [scales, bytes]),
     ];
     kept.sort(([a], [b]) => a - b);
@@ -151,8 +158,11 @@ export class MemoryGuard {
     const stored = [...this.#plan.weights.values()].flatMap(({ weight, layout }) =>
       layout === undefined ? [] : [{ activations: layout.activations, columns: weight.columns }],
     );
+    const { orders } = this.#plan;
     const quantized = this.#case.program.ops.flatMap((op) =>
-      op.kind === "tenderLinear" ? [{ activations: tenderActivations(op), columns: op.codes.columns }] : [],
+      op.kind === "tenderLinear"
+        ? [{ activations: tenderActivations(op, orders), columns: opColumns(op, orders) }]
+        : [],
     );
     return [...stored, ...quantized];
   }

@@ -28,6 +28,7 @@ interface Kernels extends ColumnKernels {
   readonly pack_q4: Pack;
   readonly pack_t8: Pack;
   readonly pack_t4: Pack;
+  readonly pack_t4_ordered: (...operands: [...Parameters<Pack>, order: number, places: number]) => void;
   readonly copy_rows: Pack;
 }
 
@@ -79,7 +80,7 @@ function fail(): never {
 }
 
 function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackRequest): void {
-  const { rows, columns, panelBytes, kernel } = request;
+  const { rows, columns, panelBytes, kernel, order } = request;
   const format = formatByName(request.format);
   const rowFormat = formatByName(request.rowFormat);
   const [sourceRowBytes, rowBytes] = [formatBytes(format, columns), formatBytes(rowFormat, columns)];
@@ -89,7 +90,9 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
     const count = Math.min(PANEL_ROWS, rows - row);
     const source = request.source + row * sourceRowBytes;
     const target = request.target + (row / PANEL_ROWS) * panelBytes;
-    if (convert === undefined) {
+    if (order !== undefined) {
+      kernels.pack_t4_ordered(source, rowBytes, count, columns, target, order.address, order.places);
+    } else if (convert === undefined) {
       kernels[kernel](source, rowBytes, count, columns, target);
     } else {
       convert(source, count, request.conversion);

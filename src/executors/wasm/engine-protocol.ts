@@ -29,6 +29,8 @@ export interface PackRequest {
   readonly columns: number;
   readonly target: number;
   readonly panelBytes: number;
+  /** The order that columns are stored in, which pack_t4_ordered takes instead of `kernel`. */
+  readonly order: { readonly address: number; readonly places: number } | undefined;
 }
 
 /** A step of loading a matrix that is read by columns: measures, packs or finishes the scales of one part. */

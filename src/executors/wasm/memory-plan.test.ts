@@ -12,6 +12,7 @@ import { q8_0 } from "../../quantization/q8-0.ts";
 import { formatByName } from "../../quantization/registry.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
+import { readColumnOrders } from "./column-order.ts";
 import { type MemoryPlan, planMemory, STAGING_BYTES } from "./memory-plan.ts";
 import { packedBytes, weightLayout } from "./weight-layout.ts";
 
@@ -24,7 +25,7 @@ async function planOf(
 ) {
   const file = await openSyntheticGguf(createSyntheticCheckpoint(family, syntheticShape(family), 3), format);
   const program = await buildProgram(file);
-  const plan = planMemory(program, file, {
+  const settings = {
     threads: 3,
     limits: LIMITS,
     keyValueFormat: "f16",
@@ -32,7 +33,8 @@ async function planOf(
     simd: "auto",
     onProgress: undefined,
     ...options,
-  });
+  } satisfies ExecutorOptions;
+  const plan = planMemory(program, file, settings, await readColumnOrders(program, file));
   return { plan, program, file };
 }
 

@@ -20,6 +20,7 @@ import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
+import { type ColumnOrders, orderNames, type PlacedOrder } from "./column-order.ts";
 import { type ChoicePlan, placeChoices } from "./choice-plan.ts";
 import {
   type ColumnAreas,
@@ -30,7 +31,7 @@ import {
   placeFetched,
 } from "./column-plan.ts";
 import { placeFetches } from "./fetch-plan.ts";
-import { panelScratchBytes, tenderActivations } from "./tender-layout.ts";
+import { opColumns, orderedLayout, panelScratchBytes, tenderActivations } from "./tender-layout.ts";
 import {
   type ActivationLayout,
   densePanelBytes,
@@ -68,6 +69,8 @@ export interface PlacedCache {
 export interface PlacedWeight {
   readonly weight: Weight;
   readonly layout: WeightLayout | undefined;
+  /** The order that columns are stored in, where it is not that of the file. */
+  readonly order: PlacedOrder | undefined;
   readonly address: number;
   readonly bytes: number;
 }
@@ -108,6 +111,8 @@ export interface MemoryPlan {
   /** A panel of rows in another format, for weights that are converted while loading. */
   readonly conversion: number;
   readonly weights: ReadonlyMap<string, PlacedWeight>;
+  /** Orders of stored columns, by the name of the exponents that they follow. */
+  readonly orders: ReadonlyMap<string, PlacedOrder>;
   /** Matrices that are read by columns, by name; the parts of an op share a place. */
   readonly columns: ReadonlyMap<string, PlacedColumns>;
   readonly columnAreas: ColumnAreas | undefined;
@@ -139,7 +144,12 @@ class Layouter {
 }
 
 /** Throws ResourceError when the model, its context and its slots do not fit 4 GiB. */
-export function planMemory(program: Program, file: ModelFile, options: ExecutorOptions): MemoryPlan {
+export function planMemory(
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+  columnOrders: ColumnOrders,
+): MemoryPlan {
   const { limits, threads } = options;
   const space = new Layouter();
   // While decoding, threads may keep copies of a buffer in its rows.
@@ -158,8 +168,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   const buffers = new Map(
     programBuffers(program).map((buffer) => [buffer.name, placeBuffer(buffer, rows, space)]),
   );
-  const placed = listWeights(program, file, options);
-  const prepared = placePrepared(program, placed, rows, threads, space);
+  const placed = listWeights(program, file, options, columnOrders);
+  const prepared = placePrepared({ program, placed, columnOrders, rows, threads }, space);
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
   const panelScratchStride = Math.max(panelScratchBytes(program, rows), rowPanelBytes(placed));
@@ -185,7 +195,8 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
   // As an address at which line 0 of the memory would have its byte; see kernels/attention/claim.as.ts.
   const echo = space.take(keyValueBytes / LINE_BYTES) - cachesStart / LINE_BYTES;
   const weightsStart = space.end;
-  const weights = placeWeights(placed, space);
+  const orders = placeOrders(columnOrders, space);
+  const weights = placeWeights(placed, orders, space);
   const columns = placeColumnWeights(program, file, options, space);
   // Page rounding and the margin come on top of what is placed.
   const fetches =
@@ -218,6 +229,7 @@ export function planMemory(program: Program, file: ModelFile, options: ExecutorO
     staging,
     conversion,
     weights,
+    orders,
     columns: fetches === undefined ? columns : placeFetched(columns, fetches),
     columnAreas,
     choices,
@@ -279,10 +291,18 @@ function conversionBytes(program: Program, placed: readonly ListedWeight[]): num
 interface ListedWeight {
   readonly weight: Weight;
   readonly layout: WeightLayout | undefined;
+  /** Name of the order that columns are stored in. */
+  readonly order?: string | undefined;
 }
 
 /** Matrices are what embed and linear ops multiply with; all other weights are f32 vectors. */
-function listWeights(program: Program, file: ModelFile, options: ExecutorOptions): readonly ListedWeight[] {
+function listWeights(
+  program: Program,
+  file: ModelFile,
+  options: ExecutorOptions,
+  columnOrders: ColumnOrders,
+): readonly ListedWeight[] {
+  const ordered = orderNames(program, columnOrders);
   const matrices = new Set<string>();
   const byRows = new Set<string>();
   for (const op of program.ops) {
@@ -299,6 +319,9 @@ function listWeights(program: Program, file: ModelFile, options: ExecutorOptions
     if (byRows.has(weight.name)) {
       return { weight, layout: rowLayout(weight, tensor.format, options.weightFormat) };
     }
+    const order = ordered.get(weight.name);
+    const columnOrder = order === undefined ? undefined : columnOrders.get(order);
+    if (columnOrder !== undefined) return { weight, layout: orderedLayout(columnOrder), order };
     const layout = matrices.has(weight.name)
       ? weightLayout(weight, tensor.format, options.weightFormat)
       : undefined;
@@ -314,11 +337,16 @@ function rowPanelBytes(placed: readonly ListedWeight[]): number {
   return Math.max(0, ...bytes);
 }
 
+interface PreparedUsers {
+  readonly program: Program;
+  readonly placed: readonly ListedWeight[];
+  readonly columnOrders: ColumnOrders;
+  readonly rows: number;
+  readonly threads: number;
+}
+
 function placePrepared(
-  program: Program,
-  placed: readonly ListedWeight[],
-  rows: number,
-  threads: number,
+  { program, placed, columnOrders, rows, threads }: PreparedUsers,
   space: Layouter,
 ): ReadonlyMap<ActivationLayout["name"], PreparedArea> {
   const needed = new Map<ActivationLayout["name"], { row: number; tile: number }>();
@@ -333,7 +361,7 @@ function placePrepared(
     if (layout !== undefined) need(layout.activations, weight.columns);
   }
   for (const op of program.ops) {
-    if (op.kind === "tenderLinear") need(tenderActivations(op), op.codes.columns);
+    if (op.kind === "tenderLinear") need(tenderActivations(op, columnOrders), opColumns(op, columnOrders));
   }
   return new Map(
     [...needed].map(([name, { row, tile }]) => {
@@ -348,20 +376,33 @@ function placePrepared(
   );
 }
 
+function placeOrders(orders: ColumnOrders, space: Layouter): MemoryPlan["orders"] {
+  return new Map(
+    [...orders].map(([name, order]) => {
+      return [name, { ...order, address: space.take(order.places.byteLength) }];
+    }),
+  );
+}
+
 /** Weights that are the same rows of the same tensor (tied heads) share one place. */
-function placeWeights(placed: readonly ListedWeight[], space: Layouter): ReadonlyMap<string, PlacedWeight> {
+function placeWeights(
+  placed: readonly ListedWeight[],
+  orders: MemoryPlan["orders"],
+  space: Layouter,
+): ReadonlyMap<string, PlacedWeight> {
   const byRows = new Map<string, PlacedWeight>();
   const byName = new Map<string, PlacedWeight>();
-  for (const { weight, layout } of placed) {
+  for (const { weight, layout, order } of placed) {
     const { tensor, firstRow, rows, columns } = weight;
-    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.packKernel]);
+    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.packKernel, order]);
     let place = byRows.get(key);
     if (place === undefined) {
       const bytes =
         layout === undefined
           ? 4 * PANEL_ROWS * Math.ceil((rows * columns) / PANEL_ROWS)
           : packedBytes(weight, layout);
-      place = { weight, layout, address: space.take(bytes), bytes };
+      const placedOrder = order === undefined ? undefined : orders.get(order);
+      place = { weight, layout, order: placedOrder, address: space.take(bytes), bytes };
       byRows.set(key, place);
     }
     byName.set(weight.name, place);

@@ -20,6 +20,7 @@ import {
 import type { Program, TenderLinearOp } from "../../program/program.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
+import { type ColumnOrder, type ColumnOrders, columnOrderOf } from "./column-order.ts";
 import type { ActivationLayout, WeightLayout } from "./weight-layout.ts";
 
 /** Columns as stored: whole blocks, filled up with zero weights. */
@@ -53,29 +54,45 @@ const T8_ACTIVATIONS: ActivationLayout = {
   tileBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * I8_BLOCK_BYTES * TILE_TOKENS,
 };
 
-export const TENDER_LAYOUTS: readonly WeightLayout[] = [
-  {
-    name: "t8",
-    code: WEIGHT_T8,
-    rowFormat: i8,
-    packKernel: "pack_t8",
-    activations: T16_ACTIVATIONS,
-    activationFactor: 1,
-    panelBytes: (columns) => blocks(columns) * T8_BLOCK_BYTES,
-  },
-  {
-    name: "t4",
-    code: WEIGHT_T4,
-    rowFormat: i4,
-    packKernel: "pack_t4",
-    activations: SPLIT_ACTIVATIONS,
-    activationFactor: 1,
-    panelBytes: (columns) => blocks(columns) * T4_BLOCK_BYTES,
-  },
-];
+const T8_LAYOUT: WeightLayout = {
+  name: "t8",
+  code: WEIGHT_T8,
+  rowFormat: i8,
+  packKernel: "pack_t8",
+  activations: T16_ACTIVATIONS,
+  activationFactor: 1,
+  panelBytes: (columns) => blocks(columns) * T8_BLOCK_BYTES,
+};
 
-/** What 4-bit weights multiply: bytes where shifted codes fit, two bytes a code while decoding where those do. */
-export function tenderActivations(op: TenderLinearOp): ActivationLayout {
+const T4_LAYOUT: WeightLayout = {
+  name: "t4",
+  code: WEIGHT_T4,
+  rowFormat: i4,
+  packKernel: "pack_t4",
+  activations: SPLIT_ACTIVATIONS,
+  activationFactor: 1,
+  panelBytes: (columns) => blocks(columns) * T4_BLOCK_BYTES,
+};
+
+export const TENDER_LAYOUTS: readonly WeightLayout[] = [T8_LAYOUT, T4_LAYOUT];
+
+/** 4-bit codes with their columns in the order of channel groups. */
+export function orderedLayout({ places }: ColumnOrder): WeightLayout {
+  const bytes = T4_LAYOUT.panelBytes(places.length);
+  return { ...T4_LAYOUT, activations: T8_ACTIVATIONS, panelBytes: () => bytes };
+}
+
+/** Columns of an op as stored, padding included. */
+export function opColumns(op: TenderLinearOp, orders: ColumnOrders): number {
+  return columnOrderOf(op, orders)?.places.length ?? storedColumns(op.codes.columns);
+}
+
+/**
+ * What 4-bit weights multiply: bytes where shifted codes fit or columns are in group order, two bytes a code while decoding
+ * where those do.
+ */
+export function tenderActivations(op: TenderLinearOp, orders: ColumnOrders): ActivationLayout {
+  if (columnOrderOf(op, orders) !== undefined) return T8_ACTIVATIONS;
   const largest = largestCode(op);
   if (op.codeBits === 8 || largest > LARGEST_SPLIT_CODE) return T16_ACTIVATIONS;
   return largest <= 127 ? T8_ACTIVATIONS : SPLIT_ACTIVATIONS;

@@ -6,14 +6,15 @@ import * as layout from "../../kernels/layout.ts";
 import type { TenderLinearOp } from "../../program/program.ts";
 import type { PreparedArea } from "./memory-plan.ts";
 import { rowsCode, type TapeWriter } from "./tape-writer.ts";
-import { storedColumns, sumsFit, tenderActivations } from "./tender-layout.ts";
+import { columnOrderOf } from "./column-order.ts";
+import { opColumns, sumsFit, tenderActivations } from "./tender-layout.ts";
 import { panelCount } from "./weight-layout.ts";
 
 /** Appends the op's instructions. */
 export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
   const { plan } = tape;
   const decode = tape.mode === "decode";
-  const activations = tenderActivations(op);
+  const activations = tenderActivations(op, plan.orders);
   const area = plan.prepared.get(activations.name);
   if (area === undefined) throw new Error(`tape: no area for ${activations.name} activations`);
   prepare(tape, op, area);
@@ -28,7 +29,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       weight.layout.code,
       weight.address,
       panels,
-      storedColumns(op.codes.columns),
+      opColumns(op, plan.orders),
       activations.code,
       decode ? area.rows : area.tiles,
       decode ? area.rowStride : 0,
@@ -53,7 +54,9 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
   const { plan } = tape;
   const decode = tape.mode === "decode";
   const { x, quantizer } = op;
-  const activations = tenderActivations(op);
+  const activations = tenderActivations(op, plan.orders);
+  const columns = opColumns(op, plan.orders);
+  const order = columnOrderOf(op, plan.orders);
   if (tape.holds(activations.name, x, quantizer.name)) return;
   const place = tape.buffer(x);
   const tables = quantizer.kind === "static" ? quantizer : undefined;
@@ -67,7 +70,7 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
       place.address,
       place.stride,
       x.width,
-      storedColumns(x.width),
+      columns,
       table(tables?.bias?.name),
       tables?.bias === undefined ? 0 : 4 * x.width,
       table(tables?.exponents.name),
@@ -78,8 +81,9 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
       tables?.chunks ?? 1,
       decode ? area.rows : area.tiles,
       decode ? area.rowStride : 0,
-      activations.tileBytes(x.width),
+      activations.tileBytes(columns),
       tape.threadStride(x),
+      order?.address ?? 0,
     ],
     {
       reads: [tape.rowTouch(x)],

@@ -16,6 +16,7 @@ import type { ColumnReaders, FetchCounts } from "../column-store.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
 import { checkColumnCache, checkLimits, checkOneSequence, checkStep } from "../step-checks.ts";
 import { ChoiceCaches } from "./choice-plan.ts";
+import { readColumnOrders } from "./column-order.ts";
 import { columnReadBytes } from "./column-layout.ts";
 import { EngineClient } from "./engine-client.ts";
 import { compileKernels, type SimdVariant } from "./kernel-module.ts";
@@ -52,7 +53,7 @@ export async function createWasmExecutor(
     checkOneSequence(columnStore.gamma, options.limits);
     await columnStore.checkModel(file);
   }
-  const plan = planMemory(program, file, options);
+  const plan = planMemory(program, file, options, await readColumnOrders(program, file));
   const { module, variant } = await compileKernels(platform, options.simd);
   const memory = allocateMemory(plan.pages, "memory", "use a smaller model, context or weight format");
   const control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
@@ -230,11 +231,13 @@ export class WasmExecutor implements Executor {
     return counters.reduce((sum, count, index) => (index % 8 === 0 ? sum + Number(count) : sum), 0);
   }
 
+  /** Tables of channel exponents stand for the order of columns too, which is read beside them whatever the chunk. */
   #weightBytes({ name }: Weight): number {
-    const columns = this.#plan.columns.get(name);
-    return columns === undefined
-      ? (this.#plan.weights.get(name)?.bytes ?? 0)
-      : columnReadBytes(columns) * columns.weights[0].columns;
+    const { columns: byColumns, orders, weights } = this.#plan;
+    const columns = byColumns.get(name);
+    if (columns !== undefined) return columnReadBytes(columns) * columns.weights[0].columns;
+    const order = orders.get(name);
+    return (weights.get(name)?.bytes ?? 0) + (order === undefined ? 0 : order.chunks * order.places.byteLength);
   }
 
   /** Tokens of a prompt use every column, which only the batch tape does. */

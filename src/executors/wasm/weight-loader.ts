@@ -24,6 +24,11 @@ export async function loadWeights(
   { onProgress, columnStore }: Pick<ExecutorOptions, "onProgress" | "columnStore">,
 ): Promise<void> {
   let loaded = 0;
+  for (const { address, places } of plan.orders.values()) {
+    const offsets = places.map((column) => column * Float32Array.BYTES_PER_ELEMENT);
+    new Uint32Array(memory.buffer, address, places.length).set(offsets);
+    loaded += offsets.byteLength;
+  }
   for (const placed of new Set(plan.weights.values())) {
     const tensor = file.tensors.get(placed.weight.tensor);
     if (tensor === undefined) throw new Error(`weight loader: unknown tensor ${placed.weight.tensor}`);
@@ -70,7 +75,7 @@ async function loadVector(
 async function loadMatrix(
   file: ModelFile,
   tensor: TensorInfo,
-  { weight, address }: PlacedWeight,
+  { weight, order, address }: PlacedWeight,
   layout: WeightLayout,
   { plan, memory, engine }: { plan: MemoryPlan; memory: WebAssembly.Memory; engine: EngineClient },
 ): Promise<void> {
@@ -105,6 +110,7 @@ async function loadMatrix(
       columns,
       target: address + (row / PANEL_ROWS) * layout.panelBytes(columns),
       panelBytes: layout.panelBytes(columns),
+      order: order === undefined ? undefined : { address: order.address, places: order.places.length },
     });
     half = 1 - half;
   }

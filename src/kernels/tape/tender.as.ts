@@ -4,7 +4,8 @@ import {
   ACTIVATIONS_SPLIT, ACTIVATIONS_T16, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
 } from "../layout";
 import {
-  activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_row, activations_t8_tile, tender_row_maximum,
+  activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_ordered, activations_t8_row, activations_t8_tile,
+  tender_row_maximum,
 } from "../tender-linear/activations.as";
 import { tender_linear_t4_split_row } from "../tender-linear/linear-t4-split.as";
 import * as plain from "../tender-linear/linear-t4-plain.as";
@@ -24,12 +25,13 @@ import { address, real, word } from "./words.as";
 
 /**
  * rows, split, format, x, xStride, columns, storedColumns, bias, biasStride, exponents, exponentsStride, scales (0:
- * dynamic), limit, chunkRows, chunks, target, threadStride, tileBytes, xThreadStride; rows [first, last) are this thread's
+ * dynamic), limit, chunkRows, chunks, target, threadStride, tileBytes, xThreadStride, order of columns (0: as they are); rows
+ * [first, last) are this thread's
  */
 export function runTenderActivations(p: usize, control: usize, thread: i32, rows: i32, first: i32, last: i32): void {
   const format = word(p, 4), stride = address(p, 6), columns = word(p, 7), stored = word(p, 8), scales = address(p, 13);
   const limit = real(p, 14), chunkRows = word(p, 15), lastChunk = word(p, 16) - 1;
-  const target = address(p, 17) + <usize>thread * address(p, 18), tileBytes = address(p, 19);
+  const target = address(p, 17) + <usize>thread * address(p, 18), tileBytes = address(p, 19), order = address(p, 21);
   for (let row = first; row < last; row++) {
     const x = address(p, 5) + <usize>thread * address(p, 20) + <usize>row * stride;
     let chunk = 0;
@@ -44,7 +46,15 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
       inverse = 1 / scale;
     }
     const bias = address(p, 9) + <usize>chunk * address(p, 10), exponents = address(p, 11) + <usize>chunk * address(p, 12);
-    if (rows == 1) {
+    if (order != 0) {
+      let to = target, slot: usize = 0, tokens: usize = 1;
+      if (rows > 1) {
+        to += <usize>(row / TILE_TOKENS) * tileBytes;
+        slot = <usize>(row % TILE_TOKENS);
+        tokens = TILE_TOKENS;
+      }
+      activations_t8_ordered(x, stored, order, bias, exponents, scale, inverse, limit, chunk, to, slot, tokens);
+    } else if (rows == 1) {
       if (format == ACTIVATIONS_T16) activations_t16_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
       else if (format == ACTIVATIONS_SPLIT) activations_split_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
       else activations_t8_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);

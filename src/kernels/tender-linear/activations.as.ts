@@ -3,7 +3,9 @@
 // the token and e and bias are zeros. Four f32 operations per value, each rounded as the reference rounds it.
 //   t16   header, then per 8 columns the pairs (0,2) (4,6) (1,3) (5,7) as i16; a tile interleaves TILE tokens by pair.
 //         That is the order in which shifts by 0, 4, 8 and 12 take 4-bit weights out of 16-bit lanes.
-//   t8    header, then blocks of 32 bytes and their tail as in linear/activations.as.ts (i8), for 4-bit weights
+//   t8    header, then blocks of 32 bytes as in linear/activations.as.ts (i8), for 4-bit weights; a block's tail has the offset
+//         correction and the power of two that its sums count, as a pair of i16: 1 where codes carry their exponents
+//         themselves, 2^e where columns lie in the order of channel groups and codes are plain bytes
 //   split  of one token, for 4-bit weights: header, then blocks of 72 bytes; per 8 columns the low and the high bytes of
 //        their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. Without relaxed SIMD, and in tiles, t16.
 // The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
@@ -87,6 +89,54 @@ export function tender_row_maximum(x: usize, columns: i32): f32 {
     }
     const tail = block + tokens * BLOCK + slot * 8;
     storeCorrection(tail, sums);
+    store<i32>(tail + 4, 0x00010001);
+    block += tokens * I8_BLOCK_BYTES;
+  }
+}
+
+/** The values of four places of the order, as they lie at `from`. */
+// @ts-ignore: decorator
+@inline function gather4(from: usize, order: usize): v128 {
+  let v = v128.load32_zero(from + load<u32>(order));
+  v = v128.load32_lane(from + load<u32>(order + 4), v, 1);
+  v = v128.load32_lane(from + load<u32>(order + 8), v, 2);
+  return v128.load32_lane(from + load<u32>(order + 12), v, 3);
+}
+
+/** Four places of a block as codes without their exponent; `factor` is 1 / s * 2^-e. */
+// @ts-ignore: decorator
+@inline function quantizePlaces(x: usize, bias: usize, order: usize, factor: v128, limit: v128): v128 {
+  const scaled = f32x4.mul(f32x4.sub(gather4(x, order), gather4(bias, order)), factor);
+  return i32x4.trunc_sat_f32x4_s(f32x4.max(f32x4.min(f32x4.nearest(scaled), limit), f32x4.neg(limit)));
+}
+
+/**
+ * One token as bytes in the order of channel groups. Blocks begin with a column; at padding stands what follows the row, whose
+ * weights are zero.
+ */
+export function activations_t8_ordered(
+  x: usize, places: i32, order: usize, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
+  slot: usize, tokens: usize,
+): void {
+  putHeader(target, slot, scale, chunk);
+  const most = f32x4.splat(limit);
+  let block = target + TENDER_HEADER_BYTES;
+  for (const end = order + ((<usize>places) << 2); order < end; ) {
+    const exponent = <i32>load<f32>(exponents + load<u32>(order));
+    const factor = f32x4.splat(inverse * reinterpret<f32>((127 - exponent) << 23));
+    let sums = i16x8.splat(0);
+    for (let group: usize = 0; group < 4; group++) {
+      const words = i16x8.narrow_i32x4_s(
+        quantizePlaces(x, bias, order, factor, most), quantizePlaces(x, bias, order + 16, factor, most),
+      );
+      const bytes = i8x16.narrow_i16x8_s(words, words);
+      sums = i16x8.add(sums, i16x8.extadd_pairwise_i8x16_s(bytes));
+      v128.store_lane<i64>(block + (group * tokens + slot) * 8, bytes, 0);
+      order += 32;
+    }
+    const tail = block + tokens * BLOCK + slot * 8;
+    storeCorrection(tail, sums);
+    store<i32>(tail + 4, 0x00010001 << exponent);
     block += tokens * I8_BLOCK_BYTES;
   }
 }

@@ -1,7 +1,7 @@
 // tender_linear_t4_t8 for engines without relaxed SIMD: the same integers as linear-t4-relaxed.as.ts through
 // i16x8.extmul, at about half the speed. Vectors of a row quartet hold two lanes per row, brought together by one shuffle
 // at the end of the row.
-import { nibbleMask, onesI16 } from "../lanes.as";
+import { nibbleMask } from "../lanes.as";
 import { I8_BLOCK_BYTES, T4_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 import { offsetOf, tenderFinish } from "./linear-t8.as";
 
@@ -27,7 +27,7 @@ import { offsetOf, tenderFinish } from "./linear-t8.as";
 function panelDot(
   w: usize, panelBytes: usize, x: usize, slot: usize, tokens: usize, out: usize, rowScales: usize, offset: usize,
 ): void {
-  const mask = nibbleMask(), ones = onesI16();
+  const mask = nibbleMask();
   let l0 = i32x4.splat(0), h0 = i32x4.splat(0), l1 = i32x4.splat(0), h1 = i32x4.splat(0), corrections = i32x4.splat(0);
   let block = x + TENDER_HEADER_BYTES;
   for (const end = w + panelBytes; w < end; ) {
@@ -42,11 +42,12 @@ function panelDot(
       high1 = addHigh(high1, v1, x0, x1, mask);
       xp += tokens * 8;
     }
-    corrections = i32x4.add(corrections, i32x4.dot_i16x8_s(v128.load32_splat(block + tokens * 32 + slot * 8), ones));
-    l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low0, ones));
-    h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high0, ones));
-    l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low1, ones));
-    h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high1, ones));
+    const tail = block + tokens * 32 + slot * 8, power = v128.load32_splat(tail, 4);
+    corrections = i32x4.add(corrections, i32x4.dot_i16x8_s(v128.load32_splat(tail), power));
+    l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low0, power));
+    h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high0, power));
+    l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low1, power));
+    h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high1, power));
     block += tokens * I8_BLOCK_BYTES;
   }
   const scale = v128.load32_splat(x + slot * 4);

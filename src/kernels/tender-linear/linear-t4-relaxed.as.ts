@@ -1,8 +1,9 @@
 // 4-bit weights with a scale per row times 8-bit codes: activations whose shifted codes fit 8 bits (4-bit activations in
-// at most five groups, 8-bit ones in one). A nibble fits the unsigned 7-bit operand of the relaxed dot product exactly.
-// Pair sums stay in i16 for 32 columns, starting from the block's offset correction (see ../linear/linear-q4-relaxed.as.ts
-// for why that cannot wrap), and are then added in i32; there is no float work until the end.
-import { nibbleMask, onesI16 } from "../lanes.as";
+// at most five groups, 8-bit ones in one), or columns in the order of channel groups. A nibble fits the unsigned 7-bit operand
+// of the relaxed dot product exactly. Pair sums stay in i16 for 32 columns, starting from the block's offset correction (see
+// ../linear/linear-q4-relaxed.as.ts for why that cannot wrap). They are added up in i32 by a dot product with the block's
+// power of two: what Tender shifts between groups costs nothing, since pairs had to be added anyway. No float work until the end.
+import { nibbleMask } from "../lanes.as";
 import { I8_BLOCK_BYTES, T4_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 import { finishTile, offsetOf, tenderFinish } from "./linear-t8.as";
 
@@ -18,17 +19,17 @@ import { finishTile, offsetOf, tenderFinish } from "./linear-t8.as";
   return i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(xHigh, highNibbles(v, mask)));
 }
 
-/** sum + the pair sums of a block, widened. */
+/** sum + the pair sums of a block times its power of two (a pair of i16). */
 // @ts-ignore: decorator
-@inline function widen(sum: v128, block: v128, ones: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(block, ones));
+@inline function widen(sum: v128, block: v128, power: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(block, power));
 }
 
 /** out[8 * first .. 8 * last) for one token, two panels in turns. */
 export function tender_linear_t4_t8_row(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, rowScales: usize, offset: usize, offsetStride: usize,
 ): void {
-  const nibbles = nibbleMask(), ones = onesI16();
+  const nibbles = nibbleMask();
   const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
   const pairs = (last - first) >> 1;
   const gap = <usize>pairs * panelBytes, outGap = <usize>pairs << 5;
@@ -52,11 +53,12 @@ export function tender_linear_t4_t8_row(
         a3 = accumulate(a3, v128.load(w + gap, 16), x0, x1, nibbles);
         xp += 8;
       }
+      const power = v128.load32_splat(xp, 4);
       xp += I8_BLOCK_BYTES - 32;
-      f0 = widen(f0, a0, ones);
-      f1 = widen(f1, a1, ones);
-      f2 = widen(f2, a2, ones);
-      f3 = widen(f3, a3, ones);
+      f0 = widen(f0, a0, power);
+      f1 = widen(f1, a1, power);
+      f2 = widen(f2, a2, power);
+      f3 = widen(f3, a3, power);
     }
     tenderFinish(out, f0, scale, rowScales, offset);
     tenderFinish(out + 16, f1, scale, rowScales + 16, offset + 16);
@@ -79,9 +81,10 @@ export function tender_linear_t4_t8_row(
         a1 = accumulate(a1, v128.load(w, 16), x0, x1, nibbles);
         xp += 8;
       }
+      const power = v128.load32_splat(xp, 4);
       xp += I8_BLOCK_BYTES - 32;
-      f0 = widen(f0, a0, ones);
-      f1 = widen(f1, a1, ones);
+      f0 = widen(f0, a0, power);
+      f1 = widen(f1, a1, power);
     }
     tenderFinish(out + outGap, f0, scale, rowScales + outGap, offset + outGap);
     tenderFinish(out + outGap + 16, f1, scale, rowScales + outGap + 16, offset + outGap + 16);
@@ -93,7 +96,7 @@ export function tender_linear_t4_t8_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,
   offset: usize, offsetStride: usize,
 ): void {
-  const nibbles = nibbleMask(), ones = onesI16();
+  const nibbles = nibbleMask();
   const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
   for (let panel = <usize>first; panel < <usize>last; panel++) {
     const panelStart = weights + panel * panelBytes;
@@ -141,15 +144,19 @@ export function tender_linear_t4_t8_tile(
           a31 = i16x8.add(a31, i16x8.relaxed_dot_i8x16_i7x16_s(xv, high1));
           xp += TILE * 8;
         }
+        let power = v128.load32_splat(xp, 4);
+        f00 = widen(f00, a00, power);
+        f01 = widen(f01, a01, power);
+        power = v128.load32_splat(xp, 12);
+        f10 = widen(f10, a10, power);
+        f11 = widen(f11, a11, power);
+        power = v128.load32_splat(xp, 20);
+        f20 = widen(f20, a20, power);
+        f21 = widen(f21, a21, power);
+        power = v128.load32_splat(xp, 28);
+        f30 = widen(f30, a30, power);
+        f31 = widen(f31, a31, power);
         xp += TILE * 8;
-        f00 = widen(f00, a00, ones);
-        f01 = widen(f01, a01, ones);
-        f10 = widen(f10, a10, ones);
-        f11 = widen(f11, a11, ones);
-        f20 = widen(f20, a20, ones);
-        f21 = widen(f21, a21, ones);
-        f30 = widen(f30, a30, ones);
-        f31 = widen(f31, a31, ones);
       }
       finishTile(to, outStride, header, s, o, offsetStride, f00, f01, f10, f11, f20, f21, f30, f31);
       to += TILE * outStride;

@@ -1,7 +1,8 @@
 // Rearranges up to 8 rows of integer codes into one panel; columns are filled up to a multiple of 32 with zeros.
 //   t8   for each pair of columns 8 x 2 signed bytes, pairs in the order (0,2) (4,6) (1,3) (5,7) of each 8 columns
 //   t4   for each 8 columns 8 x 4 bytes; byte j of a row holds column j low and column j + 4 high, offset by 8. Taken
-//        as two 16-bit lanes, shifts by 0, 4, 8 and 12 bring out the same pairs as above.
+//        as two 16-bit lanes, shifts by 0, 4, 8 and 12 bring out the same pairs as above. Its columns may stand in an order
+//        of their own, with padding between them.
 import { PANEL_ROWS } from "../linear/layout.as";
 
 // @ts-ignore: decorator
@@ -37,6 +38,25 @@ export function pack_t4(source: usize, rowBytes: usize, rows: i32, columns: i32,
       const nibble = ((load<u8>(from + (k >> 1)) >>> <u8>((k & 1) * 4)) & 15) ^ 8;
       const at = to + whole * 4 + (k & 3), shift = <u8>(k & 4);
       store<u8>(at, (load<u8>(at) & ~(15 << shift)) | (nibble << shift));
+    }
+  }
+}
+
+/** The same with the columns of an order: u32 [places], four times the column, or at least 4 * columns where there is none. */
+export function pack_t4_ordered(
+  source: usize, rowBytes: usize, rows: i32, columns: i32, target: usize, order: usize, places: i32,
+): void {
+  memory.fill(target, 0x88, (<usize>places * PANEL_ROWS) >> 1);
+  const end = <u32>columns << 2;
+  for (let place: usize = 0; place < <usize>places; place++) {
+    const offset = load<u32>(order + (place << 2));
+    if (offset >= end) continue;
+    const from = source + (offset >> 3), right = <u8>(offset & 4), left = <u8>(place & 4);
+    const to = target + (place & ~7) * 4 + (place & 3), kept = <u8>(0xf0 >> left);
+    for (let row: usize = 0; row < <usize>rows; row++) {
+      const nibble = ((load<u8>(from + row * rowBytes) >>> right) & 15) ^ 8;
+      const at = to + row * 4;
+      store<u8>(at, (load<u8>(at) & kept) | (nibble << left));
     }
   }
 }
