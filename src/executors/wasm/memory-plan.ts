@@ -172,7 +172,7 @@ export function planMemory(
   const prepared = placePrepared({ program, placed, columnOrders, rows, threads }, space);
   const scratchStride = attentionScratchBytes(program, capacity);
   const scratch = space.take(scratchStride * threads);
-  const panelScratchStride = Math.max(panelScratchBytes(program, rows), rowPanelBytes(placed));
+  const panelScratchStride = Math.max(panelScratchBytes(program, columnOrders, rows), rowPanelBytes(placed));
   const panelScratch = space.take(panelScratchStride * threads);
   const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
   const onesCount = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));

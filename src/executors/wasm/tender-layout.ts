@@ -7,7 +7,6 @@ import {
   ACTIVATIONS_T8,
   ACTIVATIONS_T16,
   BLOCK_COLUMNS,
-  I8_BLOCK_BYTES,
   LARGEST_SPLIT_CODE,
   SPLIT_BLOCK_BYTES,
   T4_BLOCK_BYTES,
@@ -24,7 +23,7 @@ import { type ColumnOrder, type ColumnOrders, columnOrderOf } from "./column-ord
 import type { ActivationLayout, WeightLayout } from "./weight-layout.ts";
 
 /** Columns as stored: whole blocks, filled up with zero weights. */
-export function storedColumns(columns: number): number {
+function storedColumns(columns: number): number {
   return blocks(columns) * BLOCK_COLUMNS;
 }
 
@@ -47,12 +46,8 @@ const SPLIT_ACTIVATIONS: ActivationLayout = {
   tileBytes: T16_ACTIVATIONS.tileBytes,
 };
 
-const T8_ACTIVATIONS: ActivationLayout = {
-  name: "t8",
-  code: ACTIVATIONS_T8,
-  rowBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * I8_BLOCK_BYTES,
-  tileBytes: (columns) => TENDER_HEADER_BYTES + blocks(columns) * I8_BLOCK_BYTES * TILE_TOKENS,
-};
+/** Bytes need less room than t16, which they are without relaxed SIMD. */
+const T8_ACTIVATIONS: ActivationLayout = { ...T16_ACTIVATIONS, name: "t8", code: ACTIVATIONS_T8 };
 
 const T8_LAYOUT: WeightLayout = {
   name: "t8",
@@ -108,11 +103,11 @@ function largestCode({ quantizer }: TenderLinearOp): number {
 }
 
 /** Scratch of a thread: a panel of 16-bit weights or, for 8-bit ones whose codes may be added, what strassen.as.ts keeps. */
-export function panelScratchBytes(program: Program, rows: number): number {
+export function panelScratchBytes(program: Program, orders: ColumnOrders, rows: number): number {
   const pairs = Math.ceil(rows / (2 * TILE_TOKENS));
   const bytes = program.ops.map((op) => {
     if (op.kind !== "tenderLinear") return 0;
-    const columns = storedColumns(op.codes.columns);
+    const columns = opColumns(op, orders);
     return op.codeBits === 8 && sumsFit(op) ? 56 * columns + pairs * (896 + 20 * columns) : 16 * columns;
   });
   return Math.ceil(Math.max(0, ...bytes) / 64) * 64;

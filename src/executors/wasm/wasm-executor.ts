@@ -237,7 +237,9 @@ export class WasmExecutor implements Executor {
     const columns = byColumns.get(name);
     if (columns !== undefined) return columnReadBytes(columns) * columns.weights[0].columns;
     const order = orders.get(name);
-    return (weights.get(name)?.bytes ?? 0) + (order === undefined ? 0 : order.chunks * order.places.byteLength);
+    return (
+      (weights.get(name)?.bytes ?? 0) + (order === undefined ? 0 : order.chunks * order.places.byteLength)
+    );
   }
 
   /** Tokens of a prompt use every column, which only the batch tape does. */

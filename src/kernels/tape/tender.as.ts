@@ -1,15 +1,15 @@
 // The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the work of this
-// thread is cut; word() and its kin read the arguments in the order that each comment lists.
+// thread is cut; word() and its kin read the arguments in the order that each comment lists. Only relaxed SIMD gains by
+// activations of bytes; without it they are t16, whatever the tape calls them.
 import {
-  ACTIVATIONS_SPLIT, ACTIVATIONS_T16, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
+  ACTIVATIONS_SPLIT, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
 } from "../layout";
 import {
   activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_ordered, activations_t8_row, activations_t8_tile,
   tender_row_maximum,
 } from "../tender-linear/activations.as";
 import { tender_linear_t4_split_row } from "../tender-linear/linear-t4-split.as";
-import * as plain from "../tender-linear/linear-t4-plain.as";
-import * as relaxed from "../tender-linear/linear-t4-relaxed.as";
+import { tender_linear_t4_t8_row, tender_linear_t4_t8_tile } from "../tender-linear/linear-t4-relaxed.as";
 import { tender_linear_t4_t16_row, tender_linear_t4_t16_tile } from "../tender-linear/linear-t4.as";
 import { tender_linear_t8_t16_row, tender_linear_t8_t16_tile } from "../tender-linear/linear-t8.as";
 import { tender_linear_t8_t16_combine, tender_linear_t8_t16_pairs } from "../tender-linear/strassen.as";
@@ -55,13 +55,13 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
       }
       activations_t8_ordered(x, stored, order, bias, exponents, scale, inverse, limit, chunk, to, slot, tokens);
     } else if (rows == 1) {
-      if (format == ACTIVATIONS_T16) activations_t16_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
-      else if (format == ACTIVATIONS_SPLIT) activations_split_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
-      else activations_t8_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+      if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) activations_t8_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+      else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_SPLIT) activations_split_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
+      else activations_t16_row(x, stored, bias, exponents, scale, inverse, limit, chunk, target);
     } else {
       const to = target + <usize>(row / TILE_TOKENS) * tileBytes, slot = <usize>(row % TILE_TOKENS);
-      if (format != ACTIVATIONS_T8) activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
-      else activations_t8_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
+      if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) activations_t8_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
+      else activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
     }
   }
   // Tokens missing from the last tile keep what an earlier step left there; only their chunk is used as an address.
@@ -90,9 +90,8 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
     if (wide) tender_linear_t8_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_SPLIT) {
       tender_linear_t4_split_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    } else if (format != ACTIVATIONS_T8) tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    else plain.tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    } else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+    else tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
     return;
   }
   const scratch = address(p, 15) + <usize>thread * address(p, 16);
@@ -100,7 +99,6 @@ export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, la
   if (wide && word(p, 17) != 0) {
     tender_linear_t8_t16_pairs(weights, first, last, columns, x, rows, out, stride, rowScales, offset, offsetStride, scratch);
   } else if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
-  else if (format != ACTIVATIONS_T8) tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
-  else if (ASC_FEATURE_RELAXED_SIMD) relaxed.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
-  else plain.tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+  else tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
 }

@@ -7,7 +7,8 @@
 //         correction and the power of two that its sums count, as a pair of i16: 1 where codes carry their exponents
 //         themselves, 2^e where columns lie in the order of channel groups and codes are plain bytes
 //   split  of one token, for 4-bit weights: header, then blocks of 72 bytes; per 8 columns the low and the high bytes of
-//        their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. Without relaxed SIMD, and in tiles, t16.
+//        their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. In tiles, t16.
+// Without relaxed SIMD t8 and split are t16 (../tape/tender.as.ts).
 // The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
 // Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
 import { largerMagnitude, largestLane, onesI16 } from "../lanes.as";
@@ -58,13 +59,18 @@ export function tender_row_maximum(x: usize, columns: i32): f32 {
   for (let k: usize = 0; k < columns * 4; k += 32) {
     const v = quantize8(x + k, bias + k, exponents + k, factor, most);
     sums = i32x4.add(sums, i32x4.dot_i16x8_s(v, ones));
-    v128.store_lane<i32>(to, v, 0);
-    v128.store_lane<i32>(to + step, v, 1);
-    v128.store_lane<i32>(to + 2 * step, v, 2);
-    v128.store_lane<i32>(to + 3 * step, v, 3);
+    storePairs(to, v, step);
     to += 4 * step;
   }
   store<i32>(target + 32 + slot * 4, -8 * sumInts(sums));
+}
+
+// @ts-ignore: decorator
+@inline function storePairs(to: usize, v: v128, step: usize): void {
+  v128.store_lane<i32>(to, v, 0);
+  v128.store_lane<i32>(to + step, v, 1);
+  v128.store_lane<i32>(to + 2 * step, v, 2);
+  v128.store_lane<i32>(to + 3 * step, v, 3);
 }
 
 /** One token as bytes; group and tail distances as in linear/activations.as.ts. */
@@ -103,32 +109,41 @@ export function tender_row_maximum(x: usize, columns: i32): f32 {
   return v128.load32_lane(from + load<u32>(order + 12), v, 3);
 }
 
-/** Four places of a block as codes without their exponent; `factor` is 1 / s * 2^-e. */
+/** Four places as codes without their exponent; `factor` is 1 / s * 2^-e. */
 // @ts-ignore: decorator
-@inline function quantizePlaces(x: usize, bias: usize, order: usize, factor: v128, limit: v128): v128 {
+@inline function quantizePlaces4(x: usize, bias: usize, order: usize, factor: v128, limit: v128): v128 {
   const scaled = f32x4.mul(f32x4.sub(gather4(x, order), gather4(bias, order)), factor);
   return i32x4.trunc_sat_f32x4_s(f32x4.max(f32x4.min(f32x4.nearest(scaled), limit), f32x4.neg(limit)));
+}
+
+// @ts-ignore: decorator
+@inline function quantizePlaces(x: usize, bias: usize, order: usize, factor: v128, limit: v128): v128 {
+  return i16x8.narrow_i32x4_s(
+    quantizePlaces4(x, bias, order, factor, limit), quantizePlaces4(x, bias, order + 16, factor, limit),
+  );
+}
+
+// @ts-ignore: decorator
+@inline function powerOfTwo(exponent: i32): f32 {
+  return reinterpret<f32>((127 + exponent) << 23);
 }
 
 /**
  * One token as bytes in the order of channel groups. Blocks begin with a column; at padding stands what follows the row, whose
  * weights are zero.
  */
-export function activations_t8_ordered(
-  x: usize, places: i32, order: usize, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
-  slot: usize, tokens: usize,
+function quantizeT8Ordered(
+  x: usize, places: i32, order: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize,
+  tokens: usize,
 ): void {
-  putHeader(target, slot, scale, chunk);
   const most = f32x4.splat(limit);
   let block = target + TENDER_HEADER_BYTES;
   for (const end = order + ((<usize>places) << 2); order < end; ) {
     const exponent = <i32>load<f32>(exponents + load<u32>(order));
-    const factor = f32x4.splat(inverse * reinterpret<f32>((127 - exponent) << 23));
+    const factor = f32x4.splat(inverse * powerOfTwo(-exponent));
     let sums = i16x8.splat(0);
     for (let group: usize = 0; group < 4; group++) {
-      const words = i16x8.narrow_i32x4_s(
-        quantizePlaces(x, bias, order, factor, most), quantizePlaces(x, bias, order + 16, factor, most),
-      );
+      const words = quantizePlaces(x, bias, order, factor, most);
       const bytes = i8x16.narrow_i16x8_s(words, words);
       sums = i16x8.add(sums, i16x8.extadd_pairwise_i8x16_s(bytes));
       v128.store_lane<i64>(block + (group * tokens + slot) * 8, bytes, 0);
@@ -139,6 +154,26 @@ export function activations_t8_ordered(
     store<i32>(tail + 4, 0x00010001 << exponent);
     block += tokens * I8_BLOCK_BYTES;
   }
+}
+
+/** The same as t16, for engines without relaxed SIMD. */
+function quantizeT16Ordered(
+  x: usize, places: i32, order: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize,
+  step: usize,
+): void {
+  const most = f32x4.splat(limit), ones = onesI16();
+  let sums = i32x4.splat(0), to = target + TENDER_HEADER_BYTES + slot * 4;
+  for (const end = order + ((<usize>places) << 2); order < end; ) {
+    const exponent = <i32>load<f32>(exponents + load<u32>(order));
+    const factor = f32x4.splat(inverse * powerOfTwo(-exponent));
+    for (const blockEnd = order + 4 * BLOCK; order < blockEnd; order += 32) {
+      const words = i16x8.shl(quantizePlaces(x, bias, order, factor, most), exponent);
+      sums = i32x4.add(sums, i32x4.dot_i16x8_s(words, ones));
+      storePairs(to, v128.shuffle<i16>(words, words, 0, 2, 4, 6, 1, 3, 5, 7), step);
+      to += 4 * step;
+    }
+  }
+  store<i32>(target + 32 + slot * 4, -8 * sumInts(sums));
 }
 
 /** -8 times the sums of a block, in i16: lanes hold columns 0 + 1, 2 + 3, 4 + 5, 6 + 7 of its groups. */
@@ -198,8 +233,7 @@ export function activations_split_row(
   x: usize, columns: i32, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
 ): void {
   putHeader(target, 0, scale, chunk);
-  if (ASC_FEATURE_RELAXED_SIMD) quantizeSplit(x, columns, bias, exponents, inverse, limit, target);
-  else quantizeT16(x, columns, bias, exponents, inverse, limit, target, 0, 4);
+  quantizeSplit(x, columns, bias, exponents, inverse, limit, target);
 }
 
 export function activations_t8_row(
@@ -214,4 +248,14 @@ export function activations_t8_tile(
 ): void {
   putHeader(target, slot, scale, chunk);
   quantizeT8(x, columns, bias, exponents, inverse, limit, target, slot, TILE);
+}
+
+/** One of `tokens` tokens, columns in the order of channel groups; t16 without relaxed SIMD. */
+export function activations_t8_ordered(
+  x: usize, places: i32, order: usize, bias: usize, exponents: usize, scale: f32, inverse: f32, limit: f32, chunk: i32, target: usize,
+  slot: usize, tokens: usize,
+): void {
+  putHeader(target, slot, scale, chunk);
+  if (ASC_FEATURE_RELAXED_SIMD) quantizeT8Ordered(x, places, order, bias, exponents, inverse, limit, target, slot, tokens);
+  else quantizeT16Ordered(x, places, order, bias, exponents, inverse, limit, target, slot, 4 * tokens);
 }

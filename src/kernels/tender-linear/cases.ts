@@ -1,6 +1,6 @@
 /**
  * Case rows of tenderLinear: both widths of codes with every kind of activations they meet, odd shapes, chunks of rows,
- * offsets, and accumulators that end just below 2^31 on either side.
+ * columns stored in the order of channel groups, offsets, and accumulators that end just below 2^31 on either side.
  * Invariant: integers leave no excuse, so every bound is 0.
  */
 import type { ActivationQuantizer } from "../../program/program.ts";
@@ -20,6 +20,8 @@ interface Static {
   readonly groups: number;
   readonly chunks: number;
   readonly bias: boolean;
+  /** Exponents that kinds of columns have in each chunk; without them every column has any in every chunk. */
+  readonly kinds?: readonly (readonly number[])[];
 }
 
 interface Setting {
@@ -50,17 +52,56 @@ const SHAPES = [
   [300, 64],
 ] as const;
 
+/** 4-bit codes in channel groups beyond a byte, with shapes in which filling groups up to blocks is worth it or is not. */
+const GROUPED: readonly (Setting & { readonly shape: readonly [number, number] })[] = [
+  // Eight groups of some 125 columns, filled up to 128 or 160.
+  grouped([40, 1000], { limit: 127, groups: 8, bias: true, kinds: [[7, 6, 5, 4, 3, 2, 1, 0]] }),
+  // Exponents that skip values; padding in every group.
+  grouped([17, 350], { limit: 127, groups: 9, bias: false, kinds: [[8, 3, 0]] }),
+  // Columns that are together in every chunk, under exponents of its own.
+  grouped([25, 300], {
+    limit: 127,
+    groups: 8,
+    bias: true,
+    kinds: [
+      [7, 1],
+      [2, 2],
+      [0, 5],
+    ],
+  }),
+  grouped([8, 34], { limit: 127, groups: 5, bias: true, kinds: [[4]] }),
+  grouped([9, 320], { limit: 7, groups: 13, bias: true, kinds: [[12, 6, 0]] }),
+  // Three groups of 64 columns would take three blocks instead of two.
+  grouped([24, 64], { limit: 127, groups: 8, bias: true, kinds: [[7, 3, 0]] }, "t4_split"),
+];
+
+function grouped(
+  shape: readonly [number, number],
+  given: Omit<Static, "chunks" | "kinds"> & Required<Pick<Static, "kinds">>,
+  kernel: Setting["kernel"] = "t4_t8",
+) {
+  return { codeBits: 4 as const, activations: { ...given, chunks: given.kinds.length }, kernel, shape };
+}
+
 /** Positions that share a range, so that a step of five tokens sees three chunks. */
 const CHUNK_ROWS = 2;
 
 export function tenderLinearCases(): readonly KernelCase[] {
   return [
     ...SETTINGS.flatMap((setting) => SHAPES.map((shape, i) => shapeCase(setting, shape, i % 2 === 0))),
+    ...GROUPED.map((given, i) => shapeCase(given, given.shape, i % 2 === 0)),
     // 1040 * 127 * 2^7 * 127, 9362 * 32767 * 7 and 9398 * 32639 * 7: one column more would pass 2^31 - 1.
-    boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponent: 7 }),
-    boundCase("t4_t16", { codeBits: 4, columns: 9362, limit: 32767, exponent: 0 }),
-    boundCase("t4_split", { codeBits: 4, columns: 9398, limit: 32639, exponent: 0 }),
-    boundCase("t4_t8", { codeBits: 4, columns: 1030, limit: 127, exponent: 0 }),
+    boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponents: () => 7 }),
+    boundCase("t4_t16", { codeBits: 4, columns: 9362, limit: 32767, exponents: () => 0 }),
+    boundCase("t4_split", { codeBits: 4, columns: 9398, limit: 32639, exponents: () => 0 }),
+    boundCase("t4_t8", { codeBits: 4, columns: 1030, limit: 127, exponents: () => 0 }),
+    // (18871 * 2^7 + 129) * 127 * 7 in two groups: no column more.
+    boundCase("t4_t8", {
+      codeBits: 4,
+      columns: 19000,
+      limit: 127,
+      exponents: (column) => (column > 0 && column % 147 === 0 ? 0 : 7),
+    }),
   ];
 }
 
@@ -105,10 +146,17 @@ function buildQuantizer(
   columns: number,
 ): ActivationQuantizer {
   if (!("groups" in activations)) return { kind: "dynamic", name: "per token", limit: activations.limit };
-  const { limit, groups, chunks, bias } = activations;
+  const { limit, groups, chunks, bias, kinds } = activations;
   const exponents = builder
     .random("exponents", chunks * columns)
     .map((value) => Math.min(groups - 1, Math.floor(Math.abs(value) * groups)));
+  kinds?.forEach((kind, chunk) => {
+    const scattered = Float32Array.from(
+      { length: columns },
+      (_, column) => kind[(column * 5 + (column >> 3)) % kind.length],
+    );
+    exponents.set(scattered, chunk * columns);
+  });
   return {
     kind: "static",
     name: "input",
@@ -132,12 +180,13 @@ function boundCase(
     readonly codeBits: 4 | 8;
     readonly columns: number;
     readonly limit: number;
-    readonly exponent: number;
+    readonly exponents: (column: number) => number;
   },
 ): KernelCase {
-  const { codeBits, columns, limit, exponent } = given;
+  const { codeBits, columns, limit } = given;
+  const exponents = Float32Array.from({ length: columns }, (_, column) => given.exponents(column));
   const rows = 17;
-  const builder = new CaseBuilder(`tenderLinear ${kernel} at the accumulator's bound`);
+  const builder = new CaseBuilder(`tenderLinear ${kernel} at the accumulator's bound, ${columns} columns`);
   const most = codeBits === 8 ? 127 : 7;
   const codes = Float32Array.from({ length: rows * columns }, (_, i) => {
     const row = Math.floor(i / columns);
@@ -160,11 +209,11 @@ function boundCase(
       kind: "static",
       name: "input",
       limit,
-      maxExponent: exponent,
+      maxExponent: Math.max(...exponents),
       chunks: 1,
       chunkRows: 1,
       bias: undefined,
-      exponents: builder.vector("exponents", new Float32Array(columns).fill(exponent)),
+      exponents: builder.vector("exponents", exponents),
       scales: builder.vector("input scales", Float32Array.of(1)),
     },
     out,
