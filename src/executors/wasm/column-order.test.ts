@@ -51,13 +51,12 @@ describe("orderColumns", () => {
     const both = Float32Array.from([...first, ...second]);
     const order = orderColumns(both, 2);
     expect(order?.chunks).toBe(2);
-    const blocks = Array.from({ length: 4 }, (_, i) => [...(order?.places.subarray(32 * i, 32 * i + 32) ?? [])]);
-    expect(blocks.map((block) => new Set(block.map((column) => `${first[column]} ${second[column]}`)))).toEqual([
-      new Set(["5 0"]),
-      new Set(["5 4"]),
-      new Set(["1 0"]),
-      new Set(["1 4"]),
+    const blocks = Array.from({ length: 4 }, (_, i) => [
+      ...(order?.places.subarray(32 * i, 32 * i + 32) ?? []),
     ]);
+    expect(
+      blocks.map((block) => new Set(block.map((column) => `${first[column]} ${second[column]}`))),
+    ).toEqual([new Set(["5 0"]), new Set(["5 4"]), new Set(["1 0"]), new Set(["1 4"])]);
   });
 
   test("is undefined where more than a quarter of the places would be padding on top", () => {

@@ -46,7 +46,7 @@ const SPLIT_ACTIVATIONS: ActivationLayout = {
   tileBytes: T16_ACTIVATIONS.tileBytes,
 };
 
-/** Bytes need less room than t16, which they are without relaxed SIMD. */
+/** Room for t16, which t8 is without relaxed SIMD; bytes need less of it. */
 const T8_ACTIVATIONS: ActivationLayout = { ...T16_ACTIVATIONS, name: "t8", code: ACTIVATIONS_T8 };
 
 const T8_LAYOUT: WeightLayout = {

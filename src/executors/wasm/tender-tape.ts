@@ -81,7 +81,6 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
       tables?.chunks ?? 1,
       decode ? area.rows : area.tiles,
       decode ? area.rowStride : 0,
-      activations.tileBytes(columns),
       tape.threadStride(x),
       order?.address ?? 0,
     ],

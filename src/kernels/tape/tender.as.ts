@@ -6,7 +6,7 @@ import {
 } from "../layout";
 import {
   activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_ordered, activations_t8_row, activations_t8_tile,
-  tender_row_maximum,
+  tender_row_maximum, tileBytesT16, tileBytesT8,
 } from "../tender-linear/activations.as";
 import { tender_linear_t4_split_row } from "../tender-linear/linear-t4-split.as";
 import { tender_linear_t4_t8_row, tender_linear_t4_t8_tile } from "../tender-linear/linear-t4-relaxed.as";
@@ -25,15 +25,16 @@ import { address, real, word } from "./words.as";
 
 /**
  * rows, split, format, x, xStride, columns, storedColumns, bias, biasStride, exponents, exponentsStride, scales (0:
- * dynamic), limit, chunkRows, chunks, target, threadStride, tileBytes, xThreadStride, order of columns (0: as they are); rows
+ * dynamic), limit, chunkRows, chunks, target, threadStride, xThreadStride, order of columns (0: as they are); rows
  * [first, last) are this thread's
  */
 export function runTenderActivations(p: usize, control: usize, thread: i32, rows: i32, first: i32, last: i32): void {
   const format = word(p, 4), stride = address(p, 6), columns = word(p, 7), stored = word(p, 8), scales = address(p, 13);
   const limit = real(p, 14), chunkRows = word(p, 15), lastChunk = word(p, 16) - 1;
-  const target = address(p, 17) + <usize>thread * address(p, 18), tileBytes = address(p, 19), order = address(p, 21);
+  const target = address(p, 17) + <usize>thread * address(p, 18), order = address(p, 20);
+  const tileBytes = ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8 ? tileBytesT8(stored) : tileBytesT16(stored);
   for (let row = first; row < last; row++) {
-    const x = address(p, 5) + <usize>thread * address(p, 20) + <usize>row * stride;
+    const x = address(p, 5) + <usize>thread * address(p, 19) + <usize>row * stride;
     let chunk = 0;
     let scale: f32, inverse: f32;
     if (scales == 0) {

@@ -14,6 +14,12 @@
 import { largerMagnitude, largestLane, onesI16 } from "../lanes.as";
 import { BLOCK, I8_BLOCK_BYTES, SPLIT_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
+/** From one tile to the next. */
+export function tileBytesT16(columns: i32): usize { return TENDER_HEADER_BYTES + ((<usize>columns) << 1) * TILE; }
+
+/** Closer than t16's: as far apart, tiles of bytes made batches 3 % slower. */
+export function tileBytesT8(columns: i32): usize { return TENDER_HEADER_BYTES + ((<usize>columns) >> 5) * I8_BLOCK_BYTES * TILE; }
+
 // @ts-ignore: decorator
 @inline function sumInts(v: v128): i32 {
   const pairs = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));

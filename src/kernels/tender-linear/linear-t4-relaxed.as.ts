@@ -97,7 +97,7 @@ export function tender_linear_t4_t8_tile(
   offset: usize, offsetStride: usize,
 ): void {
   const nibbles = nibbleMask();
-  const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES, tileBytes = TENDER_HEADER_BYTES + (<usize>columns << 1) * TILE;
+  const panelBytes = (<usize>columns >> 5) * T4_BLOCK_BYTES;
   for (let panel = <usize>first; panel < <usize>last; panel++) {
     const panelStart = weights + panel * panelBytes;
     const s = rowScales + (panel << 5), o = offset + (panel << 5);
@@ -106,7 +106,7 @@ export function tender_linear_t4_t8_tile(
     for (let tile = 0; tile < tiles; tile++) {
       let f00 = i32x4.splat(0), f01 = i32x4.splat(0), f10 = i32x4.splat(0), f11 = i32x4.splat(0);
       let f20 = i32x4.splat(0), f21 = i32x4.splat(0), f30 = i32x4.splat(0), f31 = i32x4.splat(0);
-      const header = xp, next = xp + tileBytes;
+      const header = xp;
       xp += TENDER_HEADER_BYTES;
       let w = panelStart;
       for (const end = w + panelBytes; w < end; ) {
@@ -159,7 +159,6 @@ export function tender_linear_t4_t8_tile(
         xp += TILE * 8;
       }
       finishTile(to, outStride, header, s, o, offsetStride, f00, f01, f10, f11, f20, f21, f30, f31);
-      xp = next;
       to += TILE * outStride;
     }
   }
