@@ -6,8 +6,8 @@ import { CommanderError } from "commander";
 import { OptionError, SkimError } from "../errors.ts";
 import type { Terminal } from "./terminal.ts";
 
-export const EXIT_FAILED = 1;
-export const EXIT_USAGE = 2;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
 export const EXIT_INTERRUPTED = 130;
 
 /** The command line asked for something that cannot be meant; exits with 2. */

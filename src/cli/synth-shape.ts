@@ -37,7 +37,7 @@ const DIMENSION_KEYS = ["d", "ff", "layers", "heads", "kv", "vocab", "ctx", "the
 type DimensionKey = (typeof DIMENSION_KEYS)[number];
 
 /** <unk>, <s>, </s> and the 256 bytes: the least a SentencePiece vocabulary with byte fallback can have. */
-export const LEAST_VOCABULARY = 259;
+const LEAST_VOCABULARY = 259;
 
 /**
  * A named shape, or `d=64,ff=172,layers=5,heads=8,kv=4,vocab=512[,ctx=2048][,theta=10000]`; `layers` replaces the

@@ -23,7 +23,7 @@ import { trimRecipeSchema } from "./trimllm/recipe.ts";
 import { restoreAbsentTensors, rewriteTrim } from "./trimllm/rewrite.ts";
 
 /** Version of the section as a whole; each recipe has its own beside it. */
-export const RECIPES_VERSION = 1;
+const RECIPES_VERSION = 1;
 
 const recipeSchema = z.discriminatedUnion("method", [
   tenderRecipeSchema,

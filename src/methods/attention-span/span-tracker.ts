@@ -11,7 +11,7 @@ import { type Interval, mergeIntervals } from "../../program/intervals.ts";
 import { readStatement, type Statement, type StatementError } from "./statement.ts";
 
 /** Longest body; a line that goes on is closed. */
-export const LONGEST_BODY = 512;
+const LONGEST_BODY = 512;
 
 /** Token ids of the vocabulary that the tracker knows. */
 export interface ControlTokens {

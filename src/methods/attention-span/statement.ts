@@ -7,12 +7,12 @@
  */
 
 /** Kinds of mistakes, in the order in which the first one counts. */
-export const STATEMENT_ERRORS = ["long", "syntax", "id", "reference", "many"] as const;
+const STATEMENT_ERRORS = ["long", "syntax", "id", "reference", "many"] as const;
 export type StatementError = (typeof STATEMENT_ERRORS)[number];
 
 /** Most tokens of a header, and most different references in it. */
-export const LONGEST_HEADER = 64;
-export const MOST_REFERENCES = 64;
+const LONGEST_HEADER = 64;
+const MOST_REFERENCES = 64;
 
 export type Statement =
   /** Segments to see, ascending; `final` lines get no id of their own. */

@@ -6,7 +6,7 @@
 import { CONTROL_TOKENS } from "./control-tokens.ts";
 
 /** Always visible at the beginning of every summarisation text. */
-export const SUMMARY_INSTRUCTION = "Summarise.\n";
+const SUMMARY_INSTRUCTION = "Summarise.\n";
 
 /** Longer articles are left out. */
 export const MOST_SENTENCES = 60;

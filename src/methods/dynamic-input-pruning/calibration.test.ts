@@ -7,7 +7,6 @@ import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synth
 import { syntheticShape } from "../../models/synthetic/shape.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import { calibrateThresholds, MagnitudeHistogram } from "./calibration.ts";
-import { keptForDensity, methodDensity } from "./densities.ts";
 
 describe("MagnitudeHistogram", () => {
   test("keeps at least the share, by the smallest kept magnitude in 11 bits", () => {
@@ -61,14 +60,4 @@ describe("calibrateThresholds", () => {
     // |silu(x)| of negative x is at most 0.2785: what is compared is the activated gate, not the gate.
     expect(half.get("neurons")?.thresholds).not.toEqual(half.get("glu")?.thresholds);
   });
-});
-
-test("keptForDensity undoes methodDensity and refuses what the dense matrices cost", () => {
-  for (const method of ["gluPruning", "gatePruning", "upPruning", "cats"] as const) {
-    for (const density of [0.7, 0.85, 1]) {
-      expect(methodDensity({ method, kept: keptForDensity(method, density) })).toBeCloseTo(density, 12);
-    }
-  }
-  expect(() => keptForDensity("gluPruning", 0.6)).toThrow(/expected 2\/3 to 1, got 0.6/);
-  expect(() => keptForDensity("cats", 0.3)).toThrow(/expected 1\/3 to 1, got 0.3/);
 });

@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import { OptionError } from "../../errors.ts";
 import {
   allocateDensities,
+  keptCount,
   keptCounts,
+  keptForDensity,
   LEAST_ALLOCATED_DENSITY,
-  methodDensity,
   realisedDensity,
   touchedWeights,
 } from "./densities.ts";
@@ -23,7 +24,7 @@ describe("allocateDensities", () => {
     const densities = allocateDensities(density);
     expect(Math.abs(densities.input - input)).toBeLessThan(1e-6);
     expect(Math.abs(densities.glu - glu)).toBeLessThan(1e-6);
-    expect(Math.abs(methodDensity({ method: "dip", densities }) - density)).toBeLessThan(1e-12);
+    expect(Math.abs((2 * densities.input + densities.glu) / 3 - density)).toBeLessThan(1e-12);
   });
 
   it("keeps everything at density 1 and stays within [0, 1] on the way there", () => {
@@ -58,28 +59,22 @@ describe("kept columns at density 0.5, 4-bit weights without scales", () => {
   });
 });
 
-describe("methodDensity", () => {
-  const dip = (input: number, glu: number) => methodDensity({ method: "dip", densities: { input, glu } });
-
-  it("counts what each mask leaves to read", () => {
-    expect(methodDensity({ method: "dense" })).toBe(1);
-    expect(methodDensity({ method: "gluPruning", kept: 0.5 })).toBeCloseTo(0.833333, 6);
-    expect(methodDensity({ method: "gatePruning", kept: 0.5 })).toBeCloseTo(0.666667, 6);
-    expect(methodDensity({ method: "upPruning", kept: 0.5 })).toBeCloseTo(0.666667, 6);
-    expect(methodDensity({ method: "cats", kept: 0.37 })).toBeCloseTo(0.58, 6);
-    expect(methodDensity({ method: "gluPruningOracle", kept: 0.5 })).toBe(0.5);
-    expect(dip(0.5, 0.5)).toBe(0.5);
-    expect(dip(0.6, 0.3)).toBeCloseTo(0.5, 12);
-    expect(dip(0.25, 1)).toBe(0.5);
+describe("keptForDensity", () => {
+  it("is what the matrices that are not dense keep", () => {
+    expect(keptForDensity("gluPruning", 5 / 6)).toBeCloseTo(0.5, 12);
+    expect(keptForDensity("gatePruning", 2 / 3)).toBeCloseTo(0.5, 12);
+    expect(keptForDensity("upPruning", 2 / 3)).toBeCloseTo(0.5, 12);
+    expect(keptForDensity("cats", 0.58)).toBeCloseTo(0.37, 12);
+    expect(keptForDensity("gluPruning", 1)).toBe(1);
   });
 
-  it("charges a predictor for its own weights", () => {
-    const shape = { width: 8, feedForwardWidth: 16 };
-    expect(methodDensity({ method: "predictiveGlu", kept: 0.25, predictorWeights: 96, shape })).toBe(0.5);
+  it("refuses what the dense matrices cost already", () => {
+    expect(() => keptForDensity("gluPruning", 0.6)).toThrow(/expected 2\/3 to 1, got 0.6/);
+    expect(() => keptForDensity("cats", 0.3)).toThrow(/expected 1\/3 to 1, got 0.3/);
+    expect(() => keptForDensity("upPruning", Number.NaN)).toThrow(OptionError);
   });
+});
 
-  it("refuses fractions outside [0, 1]", () => {
-    expect(() => dip(1.2, 0.5)).toThrow(/input density: out of range/);
-    expect(() => methodDensity({ method: "upPruning", kept: Number.NaN })).toThrow(OptionError);
-  });
+it("refuses fractions outside [0, 1]", () => {
+  expect(() => keptCount(1.2, 8)).toThrow(/density: out of range/);
 });

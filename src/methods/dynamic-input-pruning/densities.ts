@@ -80,55 +80,8 @@ export function realisedDensity(counts: DipCounts, shape: MlpShape): number {
 }
 
 /**
- * One method of the family and the fractions its masks keep.
- * - `gluPruning`: top k of |h| from exact h, so up and gate stay dense; `gluPruningOracle` assumes that mask known
- *   beforehand, a bound no causal method reaches;
- * - `gatePruning`, `upPruning`: top k of |act(gate)| or |up|, that matrix dense, the other and down masked;
- * - `cats`: |act(gate)| above a threshold; `kept` is the measured mean, it varies by token;
- * - `predictiveGlu`: top k of a predictor, whose parameters count as read;
- * - `dip`: top k of |x| for up and gate, top k of |h| for down; cache-aware masks keep the same counts.
- */
-export type ColumnMethod =
-  | { readonly method: "dense" }
-  | {
-      readonly method: "gluPruning" | "gluPruningOracle" | "gatePruning" | "upPruning" | "cats";
-      readonly kept: number;
-    }
-  | {
-      readonly method: "predictiveGlu";
-      readonly kept: number;
-      readonly predictorWeights: number;
-      readonly shape: MlpShape;
-    }
-  | { readonly method: "dip"; readonly densities: DipDensities };
-
-/** MLP density of a method. Throws OptionError for fractions outside [0, 1]. */
-export function methodDensity(method: ColumnMethod): number {
-  switch (method.method) {
-    case "dense":
-      return 1;
-    case "gluPruning":
-      return (2 + requireFraction("kept", method.kept)) / 3;
-    case "gluPruningOracle":
-      return requireFraction("kept", method.kept);
-    case "gatePruning":
-    case "upPruning":
-    case "cats":
-      return (1 + 2 * requireFraction("kept", method.kept)) / 3;
-    case "predictiveGlu": {
-      const { width, feedForwardWidth } = method.shape;
-      return requireFraction("kept", method.kept) + method.predictorWeights / (3 * width * feedForwardWidth);
-    }
-    case "dip": {
-      const { input, glu } = method.densities;
-      return (2 * requireFraction("input density", input) + requireFraction("GLU density", glu)) / 3;
-    }
-  }
-}
-
-/**
- * The share of neurons (gate and up pruning, CATS) or GLU columns (GLU pruning) that makes an MLP density; the inverse of
- * `methodDensity`. Throws OptionError below what the dense matrices already cost.
+ * The share of neurons (gate and up pruning, CATS) or GLU columns (GLU pruning) that makes an MLP density, where one or
+ * two of the three matrices stay dense. Throws OptionError below what these already cost.
  */
 export function keptForDensity(
   method: "gluPruning" | "gatePruning" | "upPruning" | "cats",

@@ -4,7 +4,7 @@
  * the one test covers all orders and both the shifting and the pre-shifted form.
  */
 
-export const ACCUMULATOR_LIMIT = 2 ** 31 - 1;
+const ACCUMULATOR_LIMIT = 2 ** 31 - 1;
 
 /** The bound of one output row; exact, as all terms are whole numbers far below 2^53. */
 export function accumulatorBound(

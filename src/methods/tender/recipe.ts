@@ -9,7 +9,7 @@ import type { Weight } from "../../program/program.ts";
 const count = z.int().min(1);
 
 /** Static ranges per row chunk and channel group, or one range per token. */
-export const activationsSchema = z.discriminatedUnion("kind", [
+const activationsSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("static"),
     bits: z.union([z.literal(4), z.literal(8)]),
@@ -23,7 +23,7 @@ export const activationsSchema = z.discriminatedUnion("kind", [
 ]);
 
 /** One activation and the linears that read it. */
-export const inputSchema = z.strictObject({
+const inputSchema = z.strictObject({
   /** Name of the first linear's weight in the program. */
   name: z.string().min(1),
   /** Names of weights in the program. */
@@ -35,7 +35,7 @@ export const inputSchema = z.strictObject({
 });
 
 /** Attention whose two products are made of integers. */
-export const attentionSchema = z.strictObject({
+const attentionSchema = z.strictObject({
   /** Name of the cache in the program. */
   cache: z.string().min(1),
   bits: z.union([z.literal(4), z.literal(8)]),

@@ -22,7 +22,7 @@ export interface NextChoice {
 }
 
 /** Name of a unit in reports: `3.mlp`, or `3` for a whole layer. */
-export function unitName({ layer, kind }: Pick<Unit, "layer" | "kind">): string {
+function unitName({ layer, kind }: Pick<Unit, "layer" | "kind">): string {
   return kind === "layer" ? String(layer) : sublayerName({ layer, kind });
 }
 

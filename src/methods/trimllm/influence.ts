@@ -1,6 +1,6 @@
 /**
- * Other measures of how much a layer does, for comparison: block influence (ShortGPT, Men et al., arXiv 2403.03853) and the
- * angular distance of Gromov et al. (arXiv 2403.17887). Both compare what goes into a layer with what comes out.
+ * Another measure of how much a layer does, for comparison: block influence (ShortGPT, Men et al., arXiv 2403.03853), which
+ * compares what goes into a layer with what comes out.
  */
 
 /** Cosine of each token's input x and output y [T, width], one value per token. */
@@ -19,9 +19,4 @@ export function cosines(x: Float32Array, y: Float32Array, width: number): Float6
 /** 1 - mean cosine: 0 for a layer that changes no direction. The lowest goes first. */
 export function blockInfluence(cosine: Float64Array): number {
   return 1 - cosine.reduce((sum, value) => sum + value, 0) / cosine.length;
-}
-
-/** arccos(cosine) / pi, in [0, 1]. */
-export function angularDistance(cosine: number): number {
-  return Math.acos(Math.max(-1, Math.min(1, cosine))) / Math.PI;
 }

@@ -20,14 +20,6 @@ export interface Candidate {
 
 export type TieBreaker = "activation" | "naive";
 
-/**
- * Sensitivity of a unit from the accuracy in percent without it: (100 - a) / ((1 + delta^2) + (1 + delta) a). Falls as a
- * grows for every delta > -1, so the lowest score is the highest accuracy whatever delta is.
- */
-export function sensitivityScore(accuracy: number, delta: number): number {
-  return (100 - accuracy) / (1 + delta ** 2 + (1 + delta) * accuracy);
-}
-
 /** 100 * smallest norm / norm: the unit of the largest norm scores lowest and goes first. */
 export function normScores(norms: readonly number[]): number[] {
   const smallest = Math.min(...norms);
@@ -64,23 +56,4 @@ export function chooseUnit<C extends Candidate>(
 export function trainableBlocks(sums: readonly number[], share: number): number[] {
   const order = [...sums.keys()].sort((a, b) => sums[a] - sums[b] || a - b);
   return order.slice(0, Math.round(share * sums.length)).sort((a, b) => a - b);
-}
-
-/** Blocks that the released code freezes: all not below the int(L * ratio)-th largest sum, with equals more than asked. */
-export function releasedFrozenBlocks(sums: readonly number[], ratio: number): number[] {
-  const rank = Math.floor(sums.length * ratio);
-  if (rank === 0) return [];
-  const threshold = [...sums].sort((a, b) => b - a)[rank - 1];
-  return [...sums.keys()].filter((i) => sums[i] >= threshold);
-}
-
-/** Deletions that scans make while `removed` of `units` go one by one, with or without a last scan that removes nothing. */
-export function deletionCount(units: number, removed: number, lastScan: boolean): number {
-  const scans = removed + (lastScan ? 1 : 0);
-  return Array.from({ length: scans }, (_, i) => units - i).reduce((sum, count) => sum + count, 0);
-}
-
-/** Units that `epochs` epochs remove at one per epoch; the first epoch trains the whole model. */
-export function removedUnits(epochs: number, budget: number): number {
-  return Math.min(epochs - 1, budget);
 }

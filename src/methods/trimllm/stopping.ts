@@ -16,7 +16,7 @@ const ALLOWED_ERRORS = 1;
 const ALLOWED_PERPLEXITY = 1.05;
 
 /** Whether a quality is what was asked for; where nothing was, whether it is within noise of the whole model's. */
-export function isGoodEnough(goal: TrimGoal, report: ChoiceReport, whole: ChoiceReport): boolean {
+function isGoodEnough(goal: TrimGoal, report: ChoiceReport, whole: ChoiceReport): boolean {
   const { leastAccuracy, mostPerplexity } = goal;
   const perplexity = Math.exp(report.meanNll);
   if (leastAccuracy !== undefined || mostPerplexity !== undefined) {

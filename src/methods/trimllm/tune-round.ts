@@ -100,7 +100,7 @@ async function measureSize(
 }
 
 /** Sublayers that are gone in the last round of `state`. */
-export function droppedSoFar({ rounds }: Pick<TrimState, "rounds">): SublayerId[] {
+function droppedSoFar({ rounds }: Pick<TrimState, "rounds">): SublayerId[] {
   return rounds.flatMap(({ dropped }) => dropped.map(parseSublayer));
 }
 

@@ -20,7 +20,7 @@ export interface ArrayHardware {
   readonly source: string;
 }
 
-export const HARDWARE_PRESETS: readonly ArrayHardware[] = [
+const HARDWARE_PRESETS: readonly ArrayHardware[] = [
   {
     name: "array-64",
     side: 64,

@@ -12,7 +12,7 @@ export interface MemoryDevice {
   readonly source: string;
 }
 
-export const MEMORY_DEVICES: readonly MemoryDevice[] = [
+const MEMORY_DEVICES: readonly MemoryDevice[] = [
   {
     name: "apple-a18",
     dramBytesPerSecond: 60e9,

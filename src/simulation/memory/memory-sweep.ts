@@ -14,7 +14,7 @@ import {
   type DipCounts,
   type DipDensities,
   keptCounts,
-  touchedWeights,
+  realisedDensity,
 } from "../../methods/dynamic-input-pruning/densities.ts";
 import { checkReplay, HookReplay, type ReplayCounts, type ReplayPolicy } from "./cache-replay.ts";
 import type { ColumnTrace } from "./column-trace.ts";
@@ -215,8 +215,7 @@ function totals(reads: readonly HookReads[][], hook: Hook): [selected: number, t
 }
 
 function touchedDensity({ setting: { shape } }: MemoryPlan, reads: readonly HookReads[][]): number {
-  const counts = { input: meanSelected(reads, "input"), glu: meanSelected(reads, "glu") };
-  return touchedWeights(counts, shape) / (3 * shape.width * shape.feedForwardWidth);
+  return realisedDensity({ input: meanSelected(reads, "input"), glu: meanSelected(reads, "glu") }, shape);
 }
 
 /** Lets the host's events (Ctrl-C) in between two hooks, which take milliseconds each. */

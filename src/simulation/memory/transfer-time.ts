@@ -26,7 +26,7 @@ export interface HookReads {
 }
 
 /** Seconds to read these bytes in one call. */
-export function transferSeconds(flashBytes: number, dramBytes: number, link: MemoryLink): number {
+function transferSeconds(flashBytes: number, dramBytes: number, link: MemoryLink): number {
   const flash = flashBytes / link.flashBytesPerSecond;
   const dram = dramBytes / link.dramBytesPerSecond;
   return link.timing === "concurrent" ? Math.max(flash, dram) : flash + dram;
