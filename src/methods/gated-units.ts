@@ -7,6 +7,7 @@ import { UnsupportedError } from "../errors.ts";
 import type { Selection } from "../program/column-ops.ts";
 import { buffersWritten } from "../program/dataflow.ts";
 import type { Activation, GluOp, LinearOp, Op, Program } from "../program/program.ts";
+import { layerOfPart } from "../program/weight-names.ts";
 
 /** Indices of a gated feed-forward's ops in the program. */
 export interface GatedUnit {
@@ -29,8 +30,8 @@ export function findGatedUnits({ ops }: Program): GatedUnit[] {
     const [gateOp, upOp] = [ops[gate], ops[up]];
     if (gateOp?.kind !== "linear" || upOp?.kind !== "linear" || down < 0) return [];
     if (gateOp.x.name !== upOp.x.name) return [];
-    const layer = /^layers\.(\d+)\.feedForward\.gate$/.exec(gateOp.weight.name)?.[1];
-    return layer === undefined ? [] : [{ layer: Number(layer), gate, up, glu, down }];
+    const layer = layerOfPart(gateOp.weight.name, "feedForward.gate");
+    return layer === undefined ? [] : [{ layer, gate, up, glu, down }];
   });
 }
 
@@ -68,11 +69,9 @@ export function findColumnUnits({ ops }: Program): ColumnUnit[] {
     const chosen = product.kind === "linearColumns";
     if (chosen ? isLive(product.selection) : !sources.includes("linearColumns")) return [];
     const weight = chosen ? product.parts[0].weight : product.weight;
-    const layer = /^layers\.(\d+)\.feedForward\.down$/.exec(weight.name)?.[1];
+    const layer = layerOfPart(weight.name, "feedForward.down");
     const choice = ops.findIndex((later, i) => reads(later, i) && later.kind === "selectColumns");
-    return layer === undefined
-      ? []
-      : [{ layer: Number(layer), glu, choice: chosen ? choice : undefined, down }];
+    return layer === undefined ? [] : [{ layer, glu, choice: chosen ? choice : undefined, down }];
   });
 }
 

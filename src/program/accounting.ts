@@ -7,6 +7,7 @@ import { selectedShare, type Selection } from "./column-ops.ts";
 import { choiceOps, programCaches, weightsOf } from "./dataflow.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
+import { layerWeight } from "./weight-names.ts";
 
 /** Bytes read per decoded token at a given context, by kind; the project's north star. */
 export interface ReadBytes {
@@ -80,7 +81,7 @@ export function weightKind(name: string): ReadKind {
   if (name === "head" || name.startsWith("head.")) {
     return "head";
   }
-  const part = /^layers\.\d+\.(attention|feedForward)\./.exec(name)?.[1];
+  const part = layerWeight(name)?.part.split(".")[0];
   return part === "attention" || part === "feedForward" ? part : "other";
 }
 

@@ -8,6 +8,7 @@ import { UnsupportedError } from "../../errors.ts";
 import type { ColumnPart, Selection, SelectionRule } from "../../program/column-ops.ts";
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
+import { layerOfPart, layerWeight } from "../../program/weight-names.ts";
 import { activationOf, canChoose, chooseNeurons, findGatedUnits, type GatedUnit } from "../gated-units.ts";
 import { keptCount } from "./densities.ts";
 import type { ColumnChoice, ColumnRecipe } from "./recipe.ts";
@@ -87,9 +88,9 @@ function linearsOfOneInput(ops: readonly Op[], first: number, recipe: ColumnReci
 /** The linear and where it stands, where a choice could apply to it. */
 export function siteOf(op: Op): { op: LinearOp; site: Site; layer: number } | undefined {
   if (op.kind !== "linear") return undefined;
-  const match = /^layers\.(\d+)\.(.+)$/.exec(op.weight.name);
-  const site = match === null ? undefined : SITES[match[2]];
-  return match === null || site === undefined ? undefined : { op, site, layer: Number(match[1]) };
+  const place = layerWeight(op.weight.name);
+  const site = place && SITES[place.part];
+  return place === undefined || site === undefined ? undefined : { op, site, layer: place.layer };
 }
 
 function chosenLinears({ site, layer, choice, linears }: Group): readonly Op[] {
@@ -113,9 +114,9 @@ function chosenLinears({ site, layer, choice, linears }: Group): readonly Op[] {
  */
 function chooseAmongLive(op: Op, { glu }: ColumnRecipe): readonly Op[] | undefined {
   if (op.kind !== "linearColumns" || glu === undefined || op.selection.rule.kind !== "gate") return undefined;
-  const layer = /^layers\.(\d+)\.feedForward\.down$/.exec(op.parts[0].weight.name)?.[1];
+  const layer = layerOfPart(op.parts[0].weight.name, "feedForward.down");
   if (layer === undefined) return undefined;
-  const own = selectionOf("glu", Number(layer), glu, op.x);
+  const own = selectionOf("glu", layer, glu, op.x);
   const selection: Selection = {
     ...own,
     name: `${op.selection.name}.${own.name}`,

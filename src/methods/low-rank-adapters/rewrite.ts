@@ -8,6 +8,7 @@ import { OptionError } from "../../errors.ts";
 import type { Selection } from "../../program/column-ops.ts";
 import type { Buffer, Op, Program, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
+import { layerWeight } from "../../program/weight-names.ts";
 
 /** Linears that can have adapters, by their names in a layer. */
 export const ADAPTER_TARGETS = [
@@ -108,10 +109,9 @@ function productsOf(op: Op): readonly Product[] {
 }
 
 function isTarget({ weight }: Product, { targets, layers }: AdapterOptions): boolean {
-  const [, layer, name] = /^layers\.(\d+)\.(.*)$/.exec(weight.name) ?? [];
-  return (
-    targets.some((target) => target === name) && (layers === undefined || layers.includes(Number(layer)))
-  );
+  const place = layerWeight(weight.name);
+  if (place === undefined || !targets.some((target) => target === place.part)) return false;
+  return layers === undefined || layers.includes(place.layer);
 }
 
 function adapterBeside({ weight, x, out, selection }: Product, { rank, alpha }: AdapterOptions): Op[] {

@@ -9,6 +9,7 @@ import { type ComputedTensor, overlayFile } from "../../formats/overlay-file.ts"
 import { readDecodedRows } from "../../models/decoded-rows.ts";
 import type { Program } from "../../program/program.ts";
 import { weightsOf } from "../../program/dataflow.ts";
+import { layerWeight } from "../../program/weight-names.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
@@ -60,7 +61,8 @@ function tensorsOfLayer(base: ModelFile, program: Program, layer: number): Map<s
   const tensors = new Map<string, string>();
   for (const { first, last } of sublayers) {
     for (const { name, tensor } of program.ops.slice(first, last + 1).flatMap(weightsOf)) {
-      if (![...tensors.values()].includes(tensor)) tensors.set(name.replace(/^layers\.\d+\./, ""), tensor);
+      const part = layerWeight(name)?.part ?? name;
+      if (![...tensors.values()].includes(tensor)) tensors.set(part, tensor);
     }
   }
   if (sublayers.length !== 2) {

@@ -6,6 +6,7 @@
 import { UnsupportedError } from "../../errors.ts";
 import { buffersRead, buffersWritten, weightsOf } from "../../program/dataflow.ts";
 import type { Op, Program } from "../../program/program.ts";
+import { layerWeight } from "../../program/weight-names.ts";
 import { type SublayerId, type SublayerKind, sublayerName } from "./recipe.ts";
 
 export interface Sublayer extends SublayerId {
@@ -58,9 +59,9 @@ export function isSame(a: SublayerId, b: SublayerId): boolean {
 /** The sublayer whose weights an op uses. */
 function sublayerOf(op: Op): SublayerId | undefined {
   for (const { name } of weightsOf(op)) {
-    const match = /^layers\.(\d+)\.([a-zA-Z]+)\./.exec(name);
-    const kind = match === null ? undefined : KINDS[match[2]];
-    if (match !== null && kind !== undefined) return { layer: Number(match[1]), kind };
+    const place = layerWeight(name);
+    const kind = place && KINDS[place.part.split(".")[0]];
+    if (place !== undefined && kind !== undefined) return { layer: place.layer, kind };
   }
   return undefined;
 }

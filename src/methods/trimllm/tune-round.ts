@@ -7,6 +7,7 @@ import { parameterCount } from "../../formats/tensor-layout.ts";
 import { countCost, keyValueBytes } from "../../program/accounting.ts";
 import { differentiate } from "../../program/differentiate.ts";
 import type { Program, Weight } from "../../program/program.ts";
+import { layerWeight } from "../../program/weight-names.ts";
 import { bitsPerWeight } from "../../quantization/weight-format.ts";
 import { loadParameters } from "../../training/load-parameters.ts";
 import { train } from "../../training/trainer.ts";
@@ -144,9 +145,9 @@ function isTrained(
   blocks: readonly number[],
   { trainTables, adapters }: TrimSettings,
 ): boolean {
-  const layer = /^layers\.(\d+)\./.exec(weight.name)?.[1];
+  const layer = layerWeight(weight.name)?.layer;
   if (layer === undefined) return trainTables;
-  return adapters === undefined ? blocks.includes(Number(layer)) : isAdapterWeight(weight);
+  return adapters === undefined ? blocks.includes(layer) : isAdapterWeight(weight);
 }
 
 async function startFrom(

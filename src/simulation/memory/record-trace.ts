@@ -7,6 +7,7 @@ import { UnsupportedError } from "../../errors.ts";
 import type { ReferenceExecutor } from "../../executors/reference/reference-executor.ts";
 import type { Op } from "../../program/program.ts";
 import type { ByteSink } from "../../platform/types.ts";
+import { layerOfPart } from "../../program/weight-names.ts";
 import type { TransformerShape } from "../model-shapes.ts";
 import { hookColumns } from "./column-trace.ts";
 import { HOOKS, type Hook } from "./memory-plan.ts";
@@ -21,8 +22,6 @@ export interface RecordOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (doneTokens: number, totalTokens: number) => void;
 }
-
-const GATE_WEIGHT = /^layers\.(\d+)\.feedForward\.gate$/;
 
 /** Writes the trace and completes the sink, or aborts it and rethrows what went wrong. */
 export async function recordTrace(
@@ -86,9 +85,9 @@ class StepRecorder {
   }
 
   readonly observe = (op: Op, read: (buffer: Extract<Op, { kind: "glu" }>["out"]) => Float32Array): void => {
-    const layer = op.kind === "linear" ? GATE_WEIGHT.exec(op.weight.name)?.[1] : undefined;
+    const layer = op.kind === "linear" ? layerOfPart(op.weight.name, "feedForward.gate") : undefined;
     if (op.kind === "linear" && layer !== undefined) {
-      this.#layer = Number(layer);
+      this.#layer = layer;
       this.#keep("input", read(op.x));
     } else if (op.kind === "glu") {
       this.#keep("glu", read(op.out));
