@@ -191,7 +191,9 @@ export function columnScratchBytes({ rows, columns }: Weight, parts: number): nu
   const rowsDecoded = Q4_COLUMN_UNIT_ROWS * Math.ceil(rows / Q4_COLUMN_UNIT_ROWS);
   // 4-bit columns also have an offset of 2 bytes per 32 rows, and inputs of a run of rows.
   const blockBytes = 2 * 16 * Math.ceil(rowsDecoded / 32 / 16) * parts + Q4_INPUT_BYTES;
-  const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * rowsDecoded + blockBytes;
+  // Inputs times scales of all chosen columns, read up to a whole vector and a half.
+  const products = 4 * parts * columns + 32;
+  const decoding = COLUMN_SCRATCH_BYTES + (2 + 4) * parts * rowsDecoded + blockBytes + products;
   const blocks = Math.ceil(columns / BLOCK_COLUMNS);
   const panel = Math.max(blocks * Q8_BLOCK_BYTES, 4 * PANEL_ROWS * columns);
   const inputs = 4 * TILE_TOKENS * blocks * BLOCK_COLUMNS;

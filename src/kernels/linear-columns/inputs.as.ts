@@ -1,13 +1,28 @@
-// The inputs of a chunk of chosen columns as 16-bit integers, in which 8-bit and 4-bit columns multiply alike.
+// The inputs of chosen columns, with the columns' scales in them: as f32 for all that are chosen, then chunk by chunk as the
+// 16-bit integers in which 8-bit and 4-bit columns multiply alike.
 import { GROUP } from "./layout.as";
 
-/** words [count], i16 = x * scale * inverse of the columns at `indices`, rounded; then zeros up to a whole group. */
-export function storeInputs(indices: usize, count: i32, x: usize, scales: usize, inverse: f32, words: usize): void {
-  for (const end = words + (<usize>count << 1); words < end; words += 2) {
+/** 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even, which the lower bits of the sum are. */
+const ROUNDING: f32 = 12582912;
+
+/** products [total] = x * scale of the columns at `indices`. */
+export function scaleInputs(indices: usize, total: i32, x: usize, scales: usize, products: usize): void {
+  for (const end = indices + (<usize>total << 2); indices < end; indices += 4) {
     const column = load<usize>(indices) << 2;
-    const value = f32x4.nearest(f32x4.splat(load<f32>(x + column) * load<f32>(scales + column) * inverse));
-    store<i16>(words, <i16>i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(value), 0));
-    indices += 4;
+    store<f32>(products, load<f32>(x + column) * load<f32>(scales + column));
+    products += 4;
   }
-  memory.fill(words, 0, <usize>GROUP << 1);
+}
+
+/** words [count], i16 = products * inverse, rounded; then zeros up to a whole group. Writes up to 7 words more, before them. */
+export function storeInputs(products: usize, count: i32, inverse: f32, words: usize): void {
+  const factor = f32x4.splat(inverse), rounding = f32x4.splat(ROUNDING);
+  const end = words + (<usize>count << 1);
+  for (let to = words; to < end; to += 16) {
+    const a = f32x4.add(f32x4.mul(v128.load(products), factor), rounding);
+    const b = f32x4.add(f32x4.mul(v128.load(products, 16), factor), rounding);
+    v128.store(to, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
+    products += 32;
+  }
+  memory.fill(end, 0, <usize>GROUP << 1);
 }

@@ -4,7 +4,7 @@
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
 import { nibbleMask } from "../lanes.as";
-import { storeInputs } from "./inputs.as";
+import { scaleInputs, storeInputs } from "./inputs.as";
 import {
   GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
 } from "./layout.as";
@@ -111,22 +111,23 @@ function spreadInputs(columns: usize, offset: usize, blocks: usize, words: usize
   }
 }
 
-/** The largest of a run of inputs times their column scales; NaN where one is. */
-function largestInput(indices: usize, count: i32, x: usize, scales: usize): f32 {
-  let largest: f32 = 0;
-  for (const end = indices + (<usize>count << 2); indices < end; indices += 4) {
-    const column = load<usize>(indices) << 2;
-    largest = max(largest, abs(load<f32>(x + column) * load<f32>(scales + column)));
+/** The largest magnitude of a run of products; NaN where one is. */
+function largestProduct(products: usize, count: i32): f32 {
+  let most = f32x4.splat(0);
+  const end = products + (<usize>count << 2);
+  for (const whole = products + (<usize>(count & ~3) << 2); products < whole; products += 16) {
+    most = f32x4.max(most, f32x4.abs(v128.load(products)));
   }
+  let largest: f32 = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
+  for (; products < end; products += 4) largest = max(largest, abs(load<f32>(products)));
   return largest;
 }
 
-/** Inputs of a chunk times their column scales, as i16 at `words`, zeros up to a whole group; returns the bits it is finer by. */
-function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, largest: f32, most: i32, words: usize): i32 {
+/** A chunk's products as i16 at `words`, zeros up to a whole group; returns the bits they are finer by. */
+function quantizeChunk(products: usize, count: i32, largest: f32, most: i32, words: usize): i32 {
   let shift = 0;
-  for (let own = largestInput(indices, count, x, scales) * 2; shift < most && own <= largest; own *= 2) shift++;
-  const inverse: f32 = largest == 0 ? 0 : (INPUT_LIMIT / largest) * <f32>(1 << shift);
-  storeInputs(indices, count, x, scales, inverse, words);
+  for (let own = largestProduct(products, count) * 2; shift < most && own <= largest; own *= 2) shift++;
+  storeInputs(products, count, largest == 0 ? 0 : (INPUT_LIMIT / largest) * <f32>(1 << shift), words);
   return shift;
 }
 
@@ -159,8 +160,10 @@ export function linear_columns_q4_i8(
   const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts;
   const offsets = totals + (rows << 2) * parts, inputs = offsets + (shareBytes << 1) * parts;
   const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(Q4_CHUNK_COLUMNS + GROUP) << 1;
+  const products = inputs + 5 * PAIR_INPUTS, productBytes = <usize>total << 2;
   for (let part: usize = 0; part < parts; part++) {
-    const largest = largestInput(selection + 16, total, x, scales + part * (width << 2));
+    scaleInputs(selection + 16, total, x, scales + part * (width << 2), products + part * productBytes);
+    const largest = largestProduct(products + part * productBytes, total);
     store<f32>(scratch + (part << 2), largest / INPUT_LIMIT * 32768 / <f32>(1 << most));
     store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
   }
@@ -177,7 +180,8 @@ export function linear_columns_q4_i8(
     }
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
-      const shift = quantizeChunk(indices, count, x, scales + part * (width << 2), largest, most, words + part * wordBytes);
+      const own = products + part * productBytes + (<usize>chunk << 2);
+      const shift = quantizeChunk(own, count, largest, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = from; i < to; i += GROUP) {

@@ -3,7 +3,7 @@
 // half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
-import { storeInputs } from "./inputs.as";
+import { scaleInputs, storeInputs } from "./inputs.as";
 import {
   CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
@@ -83,31 +83,33 @@ function addUnits(columns: usize, offset: usize, rows: usize, x: usize, sums: us
   }
 }
 
-/** Sum of the magnitudes of a chunk's inputs times their column scales. */
-function chunkMagnitude(indices: usize, count: i32, x: usize, scales: usize): f32 {
-  let sum: f32 = 0;
-  for (const end = indices + (<usize>count << 2); indices < end; indices += 4) {
-    const column = load<usize>(indices) << 2;
-    sum += abs(load<f32>(x + column) * load<f32>(scales + column));
+/** Sum of the magnitudes of a chunk's products. */
+function chunkMagnitude(products: usize, count: i32): f32 {
+  let sums = f32x4.splat(0);
+  const end = products + (<usize>count << 2);
+  for (const whole = products + (<usize>(count & ~3) << 2); products < whole; products += 16) {
+    sums = f32x4.add(sums, f32x4.abs(v128.load(products)));
   }
+  let sum: f32 = f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1) + f32x4.extract_lane(sums, 2) + f32x4.extract_lane(sums, 3);
+  for (; products < end; products += 4) sum += abs(load<f32>(products));
   return sum;
 }
 
 /** The largest of all chunks' magnitudes; NaN where one is. */
-function largestChunk(indices: usize, total: i32, x: usize, scales: usize): f32 {
+function largestChunk(products: usize, total: i32): f32 {
   let largest: f32 = 0;
-  for (let done = 0; done < total; done += CHUNK_COLUMNS) {
-    largest = max(largest, chunkMagnitude(indices + (<usize>done << 2), min(CHUNK_COLUMNS, total - done), x, scales));
+  for (let left = total; left > 0; left -= CHUNK_COLUMNS) {
+    largest = max(largest, chunkMagnitude(products, min(CHUNK_COLUMNS, left)));
+    products += <usize>CHUNK_COLUMNS << 2;
   }
   return largest;
 }
 
-/** Inputs of a chunk times their column scales, as i16 at `words`, zeros up to a whole group; returns the bits it is finer by. */
-function quantizeChunk(indices: usize, count: i32, x: usize, scales: usize, largest: f32, most: i32, words: usize): i32 {
+/** A chunk's products as i16 at `words`, zeros up to a whole group; returns the bits they are finer by. */
+function quantizeChunk(products: usize, count: i32, largest: f32, most: i32, words: usize): i32 {
   let shift = 0;
-  for (let sum = chunkMagnitude(indices, count, x, scales) * 2; shift < most && sum <= largest; sum *= 2) shift++;
-  const inverse: f32 = largest == 0 ? 0 : (MOST_SUM / largest) * <f32>(1 << shift);
-  storeInputs(indices, count, x, scales, inverse, words);
+  for (let sum = chunkMagnitude(products, count) * 2; shift < most && sum <= largest; sum *= 2) shift++;
+  storeInputs(products, count, largest == 0 ? 0 : (MOST_SUM / largest) * <f32>(1 << shift), words);
   return shift;
 }
 
@@ -137,8 +139,10 @@ export function linear_columns_q8_i16(
   const total = load<i32>(selection), most = mostShift(total, CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
   const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts, columnBytes = rows * parts;
   const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(CHUNK_COLUMNS + GROUP) << 1;
+  const products = totals + (rows << 2) * parts, productBytes = <usize>total << 2;
   for (let part: usize = 0; part < parts; part++) {
-    const largest = largestChunk(selection + 16, total, x, scales + part * (width << 2));
+    scaleInputs(selection + 16, total, x, scales + part * (width << 2), products + part * productBytes);
+    const largest = largestChunk(products + part * productBytes, total);
     store<f32>(scratch + (part << 2), largest / MOST_SUM * 128 / <f32>(1 << most));
     store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
   }
@@ -155,7 +159,8 @@ export function linear_columns_q8_i16(
     }
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
-      const shift = quantizeChunk(indices, count, x, scales + part * (width << 2), largest, most, words + part * wordBytes);
+      const own = products + part * productBytes + (<usize>chunk << 2);
+      const shift = quantizeChunk(own, count, largest, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = from; i < to; i += GROUP) {

@@ -40,12 +40,32 @@ function between(low: u32, high: u32, reachLow: i32, reachHigh: i32, count: i32)
   return min(max(guess, low + 1), high - 1);
 }
 
+/** For the 16 sets of lanes of a vector, the bytes that move those lanes to the front. */
+const PACKED: usize = memory.data<u8>([
+  0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
+  4, 5, 6, 7, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 0, 1, 2, 3,
+  8, 9, 10, 11, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 0, 1, 2, 3,
+  4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3,
+  12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3,
+  4, 5, 6, 7, 12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, 0, 1, 2, 3,
+  8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3,
+  4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+], 16);
+
 /** Writes the indices of all magnitudes of at least `least`; with `ties`, of all above `tie` and the first `ties` that equal it. */
 function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: usize): void {
   let p = target + 16;
   if (ties == 0) {
-    for (let i = 0; i < width; i++) {
-      // Read first: the indices may take the place of the values.
+    // Read first: the indices may take the place of the values.
+    const mask = i32x4.splat(0x7fffffff), below = i32x4.splat(least - 1), four = i32x4.splat(4);
+    let i = 0, indices = i32x4(0, 1, 2, 3);
+    for (; i < (width & ~3); i += 4) {
+      const taken = i32x4.bitmask(i32x4.gt_s(v128.and(v128.load(x + (<usize>i << 2)), mask), below));
+      v128.store(p, v128.swizzle(indices, v128.load(PACKED + (<usize>taken << 4))));
+      p += <usize>popcnt(taken) << 2;
+      indices = i32x4.add(indices, four);
+    }
+    for (; i < width; i++) {
       const taken = <usize>(magnitude(x + (<usize>i << 2)) >= least) << 2;
       store<i32>(p, i);
       p += taken;
