@@ -20,7 +20,7 @@ interface BenchFlags extends ColumnFlags {
 const EXAMPLES = `
 Examples:
   $ skim bench --model llama.gguf --threads 2
-  $ skim bench --model llama.gguf --depth 0,1024,4096      decode speed behind a filled context
+  $ skim bench --model llama.gguf --depth 0,1024,4096      # decode speed behind a filled context
   $ skim synth --shape tinyllama-1.1b --format q8_0 --out t.gguf && skim bench --model t.gguf --json
 
 pp is prompt processing, tg token generation, "@ d1024" behind 1024 filled positions. The roofline is the memory

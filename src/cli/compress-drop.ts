@@ -120,6 +120,6 @@ async function report(
   printNote(
     terminal,
     `wrote ${flags.out} without ${summary.dropped.join(", ")}: ${formatSize(tensorBytes.before)} of tensors became ` +
-      `${formatSize(tensorBytes.after)}, keys and values ${cache.before} bytes per position ${cache.after}`,
+      `${formatSize(tensorBytes.after)}, keys and values of a position ${cache.before} bytes became ${cache.after}`,
   );
 }

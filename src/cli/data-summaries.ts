@@ -5,6 +5,7 @@ import { parseJsonLine } from "../formats/json-lines.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { writeCompletely } from "../formats/tensor-source.ts";
 import { type Split, splitOf } from "../methods/attention-span/arithmetic.ts";
+import { statedHeaders } from "../methods/attention-span/control-tokens.ts";
 import {
   MOST_SENTENCES,
   MOST_TOKENS,
@@ -123,7 +124,8 @@ function annotate(
   }
   const split = splitOf(article);
   totals.examples[split]++;
-  for (const [, spec] of example.answer.matchAll(/<\|span\|>\d+:(.*?)<\|work\|>/g)) {
+  for (const header of statedHeaders(example.answer)) {
+    const spec = header.slice(header.indexOf(":") + 1);
     totals.statements++;
     if (spec === "*") totals.everything++;
     else totals.references += spec.split(",").length;

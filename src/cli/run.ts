@@ -32,7 +32,7 @@ const EXAMPLES = `
 Examples:
   $ skim run --model llama.gguf --prompt "Why is the sky blue?"
   $ skim run --model story.gguf --raw --prompt "Once upon a time" --temperature 0 --max-tokens 200
-  $ skim run --model llama.gguf --density 0.5 --gamma 0.2 --prompt "Once"       choose what a cache would hold
+  $ skim run --model llama.gguf --density 0.5 --gamma 0.2 --prompt "Once"   # choose what a cache would hold
   $ skim run --model llama.gguf --columns llama.columns --memory-budget 2GB --density 0.5 --prompt "Once"
   $ cat letter.txt | skim run --model ./Qwen3-0.6B --system "Summarize in one sentence." --json
 

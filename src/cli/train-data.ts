@@ -3,7 +3,7 @@ import { UnsupportedError } from "../errors.ts";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { CONTROL_TOKENS } from "../methods/attention-span/control-tokens.ts";
+import { CONTROL_TOKENS, splitAtControls } from "../methods/attention-span/control-tokens.ts";
 import type { AttentionSpanRecipe } from "../methods/attention-span/recipe.ts";
 import type { Platform } from "../platform/types.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -67,7 +67,7 @@ async function trainTokenizer(
   if (holdsExamples(flags.data)) {
     for (const { instruction, prompt, answer } of parseExamples(flags.data, text)) {
       counter.add(`${instruction ?? ""}${prompt}`);
-      for (const part of answer.split(/<\|(?:span|work|end|sent)\|>/)) counter.add(part);
+      for (const part of splitAtControls(answer).filter((_, i) => i % 2 === 0)) counter.add(part);
     }
   } else {
     for (const document of text.split(END_OF_TEXT)) counter.add(document);

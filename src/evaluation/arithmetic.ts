@@ -4,6 +4,7 @@
  * (specification of skim for Self-Selected Attention Span, sections 4 and 9). Greedy.
  */
 import { visibleBlocks } from "../methods/attention-span/blocks.ts";
+import { statedHeaders } from "../methods/attention-span/control-tokens.ts";
 import { trackSequence } from "../methods/attention-span/span-tracker.ts";
 import { countPositions, type Interval } from "../program/intervals.ts";
 import type { Model } from "../session/model.ts";
@@ -144,8 +145,7 @@ function countBody(sums: Sums, seen: readonly Interval[], t: number): void {
 
 /** Line by line beside the worked solution. */
 function compareReferences(headers: readonly string[], { answer }: ArithmeticProblem, sums: Sums): void {
-  const solution = Array.from(answer.matchAll(/<\|span\|>(.*?)<\|work\|>/g), ([, header]) => header);
-  solution.forEach((header, i) => {
+  statedHeaders(answer).forEach((header, i) => {
     const needed = referencesOf(header);
     const named = referencesOf(headers[i] ?? "");
     sums.needed += needed.size;

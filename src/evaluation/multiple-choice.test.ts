@@ -92,9 +92,9 @@ describe("multiple choice", () => {
 
   it.each([
     ["{", /line 1: is not JSON/],
-    ['{"prompt":"a","options":["b"],"answer":0}', /line 1: expected/],
+    ['{"prompt":"a","options":["b"],"answer":0}', /line 1: options: .*expected \{"prompt"/],
     ['{"prompt":"a","options":["b","c"],"answer":2}', /line 1: expected/],
-    ['\n{"prompt":"a","answer":""}', /line 2: expected/],
+    ['\n{"prompt":"a","answer":""}', /line 2: answer: .*expected \{"prompt"/],
   ])("refuses %s", (line, message) => {
     expect(() => parseQuestions("file", line)).toThrow(message);
   });

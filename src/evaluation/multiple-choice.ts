@@ -6,12 +6,10 @@
  */
 import { OptionError } from "../errors.ts";
 import { logProbability } from "../session/logits.ts";
-import { extend, prefill } from "../session/sequence-steps.ts";
+import { prefill } from "../session/sequence-steps.ts";
 import type { Sequence } from "../session/sequences.ts";
 import type { StepQueue } from "../session/step-queue.ts";
-
-/** Rows whose logits are wanted at once. */
-const MAX_OUTPUT_ROWS = 128;
+import { scoreTokens } from "./window-score.ts";
 
 export interface ChoiceQuestion {
   /** Token ids, at least one. */
@@ -87,19 +85,9 @@ export async function scoreOptions(
   const likelihoods = await prefill(queue, sequence, prompt, stepTokens, signal, (logits) =>
     options.map((option) => logProbability(logits, option[0])),
   );
-  const pieceLength = Math.min(stepTokens, MAX_OUTPUT_ROWS);
   for (const [i, option] of options.entries()) {
     sequence.tokens.length = prompt.length;
-    for (let first = 0; first < option.length - 1; first += pieceLength) {
-      const piece = option.slice(first, Math.min(first + pieceLength, option.length - 1));
-      likelihoods[i] += await extend(queue, sequence, piece, [...piece.keys()], signal, (logits) => {
-        const width = logits.length / piece.length;
-        return piece.reduce((sum, _, row) => {
-          const rowLogits = logits.subarray(row * width, (row + 1) * width);
-          return sum + logProbability(rowLogits, option[first + row + 1]);
-        }, 0);
-      });
-    }
+    likelihoods[i] -= (await scoreTokens(sequence, queue, stepTokens, option, 1, signal)).nll;
   }
   return likelihoods;
 }

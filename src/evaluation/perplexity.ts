@@ -13,6 +13,7 @@
  * tokens to `hf` and `gptq`, whose tokenizers parse them.
  */
 import { ContextOverflowError, OptionError } from "../errors.ts";
+import { sha256 } from "../platform/digest.ts";
 import { selectsColumns } from "../program/dataflow.ts";
 import type { Model } from "../session/model.ts";
 import { scoreWindow, type WindowScore } from "./window-score.ts";
@@ -177,9 +178,4 @@ function checkLength(tokens: readonly number[], least: number, reason: string): 
       `perplexity: text has ${tokens.length} tokens, expected at least ${least} (${reason}) - use a longer text or a smaller --context`,
     );
   }
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

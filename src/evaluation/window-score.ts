@@ -8,7 +8,7 @@ import type { StepQueue } from "../session/step-queue.ts";
 import { logProbability } from "../session/logits.ts";
 
 /** Rows whose logits are wanted at once: 128 rows of a 128k vocabulary are 64 MiB. */
-const MAX_OUTPUT_ROWS = 128;
+export const MAX_OUTPUT_ROWS = 128;
 
 /** Sum of -ln p in nats, and how many tokens it covers. */
 export interface WindowScore {
@@ -28,11 +28,23 @@ export async function scoreWindow(
   firstTarget: number,
   signal: AbortSignal | undefined,
 ): Promise<WindowScore> {
+  sequence.tokens.length = 0;
+  return scoreTokens(sequence, queue, stepTokens, tokens, firstTarget, signal);
+}
+
+/** Scores tokens[firstTarget..], firstTarget at least 1, behind what the sequence holds already and the tokens before. */
+export async function scoreTokens(
+  sequence: Sequence,
+  queue: StepQueue,
+  stepTokens: number,
+  tokens: readonly number[],
+  firstTarget: number,
+  signal: AbortSignal | undefined,
+): Promise<WindowScore> {
   const pieceLength = Math.min(stepTokens, MAX_OUTPUT_ROWS);
   let nll = 0;
   let count = 0;
-  sequence.tokens.length = 0;
-  // The last token is only a target; its own prediction is not part of the window.
+  // The last token is only a target; what it predicts is not asked for.
   for (let first = 0; first < tokens.length - 1; first += pieceLength) {
     const piece = tokens.slice(first, Math.min(first + pieceLength, tokens.length - 1));
     const skipped = Math.min(piece.length, Math.max(0, firstTarget - 1 - first));

@@ -140,14 +140,19 @@ export function packSequences(sequences: readonly Sequence[]): TrainingBatch {
   };
 }
 
-/** 0 to count - 1 in random order (Fisher and Yates). */
+/** 0 to count - 1 in random order. */
 export function shuffled(count: number, random: RandomSource): Int32Array {
   const order = Int32Array.from({ length: count }, (_, i) => i);
-  for (let i = count - 1; i > 0; i--) {
-    const j = Math.floor(random.nextUnit() * (i + 1));
-    [order[i], order[j]] = [order[j], order[i]];
-  }
+  shuffle(order, random);
   return order;
+}
+
+/** Brings the values into random order (Fisher and Yates). */
+export function shuffle(values: Int32Array | Uint32Array, random: RandomSource): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = Math.floor(random.nextUnit() * (i + 1));
+    [values[i], values[j]] = [values[j], values[i]];
+  }
 }
 
 export function epochSeed(seed: number, epoch: number): number {

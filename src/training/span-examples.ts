@@ -4,7 +4,11 @@
  * attention, which is what mistakes fall back to.
  */
 import { FormatError } from "../errors.ts";
-import { CONTROL_TOKENS, findControlTokens } from "../methods/attention-span/control-tokens.ts";
+import {
+  CONTROL_TOKENS,
+  findControlTokens,
+  splitAtControls,
+} from "../methods/attention-span/control-tokens.ts";
 import type { AttentionSpanRecipe } from "../methods/attention-span/recipe.ts";
 import { type SpanRules, trackSequence } from "../methods/attention-span/span-tracker.ts";
 import type { Interval } from "../program/intervals.ts";
@@ -60,7 +64,7 @@ export class SpanExampleEncoder {
 
   /** Text with control tokens written out. */
   #pieces(text: string): number[] {
-    return text.split(/(<\|(?:span|work|end|sent)\|>)/).flatMap((piece) => {
+    return splitAtControls(text).flatMap((piece) => {
       const control = this.#controls.get(piece);
       return control === undefined ? this.#encoder.encode(piece) : [control];
     });

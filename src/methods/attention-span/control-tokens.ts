@@ -6,6 +6,21 @@ import type { ControlTokens } from "./span-tracker.ts";
 /** In the order in which skim's own vocabularies hold them. */
 export const CONTROL_TOKENS = ["<|span|>", "<|work|>", "<|end|>", "<|sent|>"] as const;
 
+const SPELLED = new RegExp(`(${CONTROL_TOKENS.map((token) => token.replaceAll("|", "\\|")).join("|")})`);
+
+/** Pieces of a text in which control tokens are spelled: the text between them at even places, they at odd ones. */
+export function splitAtControls(text: string): string[] {
+  return text.split(SPELLED);
+}
+
+const [SPAN, WORK] = CONTROL_TOKENS;
+
+/** What the lines of a worked answer state, in order: the text between <|span|> and <|work|>. */
+export function statedHeaders(answer: string): string[] {
+  const pieces = splitAtControls(answer);
+  return pieces.filter((_, i) => pieces[i - 1] === SPAN && pieces[i + 1] === WORK);
+}
+
 /** Ids of the control tokens. UnsupportedError when the vocabulary lacks one of those that every task needs. */
 export function findControlTokens(tokenizer: Tokenizer): ControlTokens {
   const find = (text: string) => {

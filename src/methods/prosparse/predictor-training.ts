@@ -9,6 +9,7 @@ import { readWeightRows } from "../../models/decoded-rows.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { LinearOp, Program, Weight } from "../../program/program.ts";
 import { RandomSource } from "../../session/random.ts";
+import { shuffle } from "../../training/batches.ts";
 import { requireGatedUnits } from "../gated-units.ts";
 import {
   countPredictions,
@@ -224,9 +225,3 @@ function gather<Values extends Float32Array | Uint8Array>(
 }
 
 /** Fisher and Yates. */
-function shuffle(values: Uint32Array, random: RandomSource): void {
-  for (let i = values.length - 1; i > 0; i--) {
-    const j = Math.floor(random.nextUnit() * (i + 1));
-    [values[i], values[j]] = [values[j], values[i]];
-  }
-}

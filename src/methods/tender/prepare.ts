@@ -4,6 +4,7 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
+import { sha256 } from "../../platform/digest.ts";
 import type { Platform } from "../../platform/types.ts";
 import type { Program } from "../../program/program.ts";
 import { createSegmentExecutor, readSegments, type Segment } from "../calibration-segments.ts";
@@ -73,9 +74,4 @@ export async function prepareTender(
   } finally {
     await executor.dispose();
   }
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

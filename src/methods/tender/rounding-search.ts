@@ -4,6 +4,7 @@
  * Invariant: both candidates come from the same calibration and see the same tokens.
  */
 import { OptionError } from "../../errors.ts";
+import { MAX_OUTPUT_ROWS } from "../../evaluation/window-score.ts";
 import { createWasmExecutor } from "../../executors/wasm/wasm-executor.ts";
 import type { Executor } from "../../executors/executor.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -14,9 +15,6 @@ import type { Prepared } from "./prepare.ts";
 import { type Segment, segmentStep } from "../calibration-segments.ts";
 
 const ROUNDINGS = ["up", "down"] as const;
-
-/** Rows whose logits are wanted at once: 128 rows of a 128k vocabulary are 64 MiB. */
-const STEP_TOKENS = 128;
 
 export interface RoundingSearch {
   readonly result: TenderResult;
@@ -44,7 +42,7 @@ export async function searchRounding(
     const result = await compressTender(base, program, inputs, calibration, { ...options, rounding });
     const executor = await createWasmExecutor(platform, result.program, result.file, {
       threads,
-      limits: { contextLength: firstSegment.tokens.length, slots: 1, stepTokens: STEP_TOKENS },
+      limits: { contextLength: firstSegment.tokens.length, slots: 1, stepTokens: MAX_OUTPUT_ROWS },
       keyValueFormat: "f32",
       weightFormat: "auto",
       simd: "auto",
@@ -70,8 +68,8 @@ async function meanLoss(
   const width = executor.program.vocabularySize;
   let sum = 0;
   const { tokens } = segment;
-  for (let first = 0; first < tokens.length - 1; first += STEP_TOKENS) {
-    const step = segmentStep(segment, first, Math.min(first + STEP_TOKENS, tokens.length - 1));
+  for (let first = 0; first < tokens.length - 1; first += MAX_OUTPUT_ROWS) {
+    const step = segmentStep(segment, first, Math.min(first + MAX_OUTPUT_ROWS, tokens.length - 1));
     const rows = step.tokens.length;
     const logits = await executor.step({ ...step, outputs: Int32Array.from(step.tokens.keys()) }, signal);
     for (let row = 0; row < rows; row++) {

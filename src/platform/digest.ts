@@ -1,0 +1,7 @@
+/** Fingerprints of texts, by Web Crypto, which Node and browsers have. */
+
+/** SHA-256 of the UTF-8 bytes in hexadecimal. */
+export async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
