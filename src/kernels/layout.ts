@@ -124,8 +124,6 @@ export const OP_ADD = 10;
 export const OP_SCALE = 11;
 export const OP_SELECT_OUTPUTS = 12;
 export const OP_READ_MEMORY = 13;
-export const OP_TENDER_ACTIVATIONS = 40;
-export const OP_TENDER_LINEAR = 41;
 export const OP_SELECT_COLUMNS = 30;
 export const OP_LINEAR_COLUMNS = 31;
 export const OP_COLUMN_ACTIVATIONS = 32;
@@ -135,6 +133,8 @@ export const OP_FETCH_COLUMNS = 35;
 export const OP_LINEAR_ROWS = 36;
 export const OP_LINEAR_ROWS_TILE = 37;
 export const OP_CHOOSE_CACHED = 38;
+export const OP_TENDER_ACTIVATIONS = 40;
+export const OP_TENDER_LINEAR = 41;
 
 // Rules of selection.
 export const SELECT_TOP = 0;

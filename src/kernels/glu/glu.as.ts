@@ -1,5 +1,6 @@
 // Gated linear unit on columns of one row: out = activation(gate) * up. Counts are whole vectors: rows are padded.
 import { exp4 } from "../lanes.as";
+import { GATE_FATRELU, GATE_GELU, GATE_GELU_TANH, GATE_RELU } from "../layout";
 
 // @ts-ignore: decorator
 @inline export function sigmoid(x: v128): v128 {
@@ -21,7 +22,7 @@ import { exp4 } from "../lanes.as";
 }
 
 /** x * sigmoid(x) */
-export function glu_silu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
+function glu_silu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 16) {
     const g = v128.load(gate + i);
     v128.store(out + i, f32x4.mul(f32x4.mul(g, sigmoid(g)), v128.load(up + i)));
@@ -29,7 +30,7 @@ export function glu_silu_f32(gate: usize, up: usize, out: usize, bytes: usize): 
 }
 
 /** x * (1 + erf(x / sqrt 2)) / 2 */
-export function glu_gelu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
+function glu_gelu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 16) {
     const g = v128.load(gate + i);
     const phi = f32x4.mul(f32x4.splat(0.5), f32x4.add(f32x4.splat(1), erf4(f32x4.mul(g, f32x4.splat(0.70710678118654752)))));
@@ -38,7 +39,7 @@ export function glu_gelu_f32(gate: usize, up: usize, out: usize, bytes: usize): 
 }
 
 /** x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, written as x * sigmoid of twice the argument. */
-export function glu_gelu_tanh_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
+function glu_gelu_tanh_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 16) {
     const g = v128.load(gate + i);
     const cubic = f32x4.mul(g, f32x4.add(f32x4.splat(1), f32x4.mul(f32x4.splat(0.044715), f32x4.mul(g, g))));
@@ -47,7 +48,7 @@ export function glu_gelu_tanh_f32(gate: usize, up: usize, out: usize, bytes: usi
 }
 
 /** x unless x <= 0; NaN stays visible. */
-export function glu_relu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
+function glu_relu_f32(gate: usize, up: usize, out: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 16) {
     const g = v128.load(gate + i);
     v128.store(out + i, f32x4.mul(v128.andnot(g, f32x4.le(g, f32x4.splat(0))), v128.load(up + i)));
@@ -55,9 +56,18 @@ export function glu_relu_f32(gate: usize, up: usize, out: usize, bytes: usize): 
 }
 
 /** x unless x < threshold; NaN stays visible. */
-export function glu_fatrelu_f32(gate: usize, up: usize, out: usize, bytes: usize, threshold: f32): void {
+function glu_fatrelu_f32(gate: usize, up: usize, out: usize, bytes: usize, threshold: f32): void {
   for (let i: usize = 0; i < bytes; i += 16) {
     const g = v128.load(gate + i);
     v128.store(out + i, f32x4.mul(v128.andnot(g, f32x4.lt(g, f32x4.splat(threshold))), v128.load(up + i)));
   }
+}
+
+/** One row; `kind` is one of the GATE constants, and `threshold` that of fatrelu. */
+export function glu_f32(kind: i32, threshold: f32, gate: usize, up: usize, out: usize, bytes: usize): void {
+  if (kind == GATE_RELU) glu_relu_f32(gate, up, out, bytes);
+  else if (kind == GATE_FATRELU) glu_fatrelu_f32(gate, up, out, bytes, threshold);
+  else if (kind == GATE_GELU) glu_gelu_f32(gate, up, out, bytes);
+  else if (kind == GATE_GELU_TANH) glu_gelu_tanh_f32(gate, up, out, bytes);
+  else glu_silu_f32(gate, up, out, bytes);
 }

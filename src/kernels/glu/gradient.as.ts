@@ -58,7 +58,7 @@ function rectified(
   }
 }
 
-/** One row; `kind` is one of the GATE constants. */
+/** One row; `kind` and `threshold` as in `glu_f32`. */
 export function glu_gradient_f32(
   kind: i32, threshold: f32, gate: usize, up: usize, dy: usize, dGate: usize, dUp: usize, bytes: usize,
 ): void {

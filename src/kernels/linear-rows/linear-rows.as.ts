@@ -2,8 +2,8 @@
 // lie one after the other in the file's own format, so that a chosen row is one run of memory. Four rows go together, one
 // per lane, and every output is the same chain of operations as in the panel kernels (linear-q8.as.ts, linear-float.as.ts):
 // a chosen output has the bits that the dense product gives it.
-import { halfMask, HALF_SCALE, madd, widenHalf } from "../lanes.as";
-import { finish } from "../linear/linear-float.as";
+import { halfMask, HALF_SCALE, madd } from "../lanes.as";
+import { finish, widen } from "../linear/linear-float.as";
 
 /** Sums of four vectors' lanes, one per lane of the result. */
 // @ts-ignore: decorator
@@ -62,14 +62,6 @@ export function linear_rows_q8_i16(
   }
 }
 
-/** Four columns of a row as f32: W is f32, u16 (f16) or i16 (bf16). */
-// @ts-ignore: decorator
-@inline function widen<W>(p: usize, mask: v128): v128 {
-  if (isFloat<W>()) return v128.load(p);
-  if (isSigned<W>()) return i32x4.shl(v128.load16x4_u(p), 16);
-  return widenHalf(p, 0, mask);
-}
-
 /** One element of a row in all lanes, as `widen` has it. */
 // @ts-ignore: decorator
 @inline function widenOne<W>(p: usize, mask: v128): v128 {
@@ -87,7 +79,7 @@ export function linear_rows_q8_i16(
     let f = f32x4.splat(0);
     for (let k: usize = 0; k < whole; k += 4) {
       const at = k * sizeof<W>(), xp = x + (k << 2);
-      const a = widen<W>(p0 + at, mask), b = widen<W>(p1 + at, mask), c = widen<W>(p2 + at, mask), d = widen<W>(p3 + at, mask);
+      const a = widen<W>(p0 + at, 0, mask), b = widen<W>(p1 + at, 0, mask), c = widen<W>(p2 + at, 0, mask), d = widen<W>(p3 + at, 0, mask);
       const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
       f = madd(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.load32_splat(xp), f);
       f = madd(v128.shuffle<i32>(ab, cd, 2, 3, 6, 7), v128.load32_splat(xp, 4), f);

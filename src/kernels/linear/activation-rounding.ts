@@ -2,6 +2,7 @@
  * What the activation formats of the quantized linear kernels keep of a row, value by value; the reference beside
  * activations.as.ts. All arithmetic is rounded to f32 where the kernels' is, so that both choose the same integers.
  */
+import { roundHalfEven } from "../../quantization/half-even.ts";
 import { BLOCK_COLUMNS } from "../layout.ts";
 
 /** What i16 activations keep: multiples of the row's largest magnitude / 32767. */
@@ -23,13 +24,5 @@ function roundToScale(values: Float32Array, limit: number): Float32Array {
   if (largest === 0) return new Float32Array(values.length);
   const scale = Math.fround(largest / limit);
   const inverse = Math.fround(limit / largest);
-  return values.map((value) => nearestEven(Math.fround(value * inverse)) * scale);
-}
-
-/** Nearest whole number, ties to even, as `f32x4.nearest`. */
-function nearestEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest === 0.5) return below + (below % 2 === 0 ? 0 : 1);
-  return rest < 0.5 ? below : below + 1;
+  return values.map((value) => roundHalfEven(Math.fround(value * inverse)) * scale);
 }

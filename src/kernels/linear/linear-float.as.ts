@@ -3,6 +3,7 @@
 // f16 weights are used times 2^-112 (lanes.as.ts), the activations times 2^60 and the sums times 2^52: all exact, and
 // activations up to 2^67 do not overflow as they would when multiplied by 2^112 at once.
 import { halfMask, madd, widenHalf } from "../lanes.as";
+import { WEIGHT_F16, WEIGHT_F32 } from "../layout";
 import { PANEL_ROWS, TILE } from "./layout.as";
 
 const HALF_SUM_SCALE: f32 = 4503599627370496.0;
@@ -14,9 +15,9 @@ const HALF_SUM_SCALE: f32 = 4503599627370496.0;
   return f32x4.add(f32x4.mul(sum, f32x4.splat(HALF_SUM_SCALE)), bias);
 }
 
-/** Four rows' weights of one column as f32: W is f32, u16 (f16) or i16 (bf16). */
+/** Four weights as f32, f16 ones times 2^-112: W is f32, u16 (f16) or i16 (bf16). */
 // @ts-ignore: decorator
-@inline function widen<W>(p: usize, offset: u32, mask: v128): v128 {
+@inline export function widen<W>(p: usize, offset: u32, mask: v128): v128 {
   if (isFloat<W>()) return v128.load(p + offset);
   if (isSigned<W>()) return i32x4.shl(v128.load16x4_u(p + offset), 16);
   return widenHalf(p, offset, mask);
@@ -112,32 +113,52 @@ const HALF_SUM_SCALE: f32 = 4503599627370496.0;
   }
 }
 
-export function linear_f32_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
+function linear_f32_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
   row<f32>(weights, first, last, columns, x, out, bias);
 }
 
-export function linear_f32_f32_tile(
+function linear_f32_f32_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, bias: usize,
 ): void {
   tile<f32>(weights, first, last, columns, x, tiles, out, outStride, bias);
 }
 
-export function linear_f16_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
+function linear_f16_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
   row<u16>(weights, first, last, columns, x, out, bias);
 }
 
-export function linear_f16_f32_tile(
+function linear_f16_f32_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, bias: usize,
 ): void {
   tile<u16>(weights, first, last, columns, x, tiles, out, outStride, bias);
 }
 
-export function linear_bf16_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
+function linear_bf16_f32_row(weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize): void {
   row<i16>(weights, first, last, columns, x, out, bias);
 }
 
-export function linear_bf16_f32_tile(
+function linear_bf16_f32_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, bias: usize,
 ): void {
   tile<i16>(weights, first, last, columns, x, tiles, out, outStride, bias);
+}
+
+/** Panels [first, last) times one token; `format` is one of the float formats of weights. */
+// @ts-ignore: decorator
+@inline export function linearFloatRow(
+  format: i32, weights: usize, first: i32, last: i32, columns: i32, x: usize, out: usize, bias: usize,
+): void {
+  if (format == WEIGHT_F32) linear_f32_f32_row(weights, first, last, columns, x, out, bias);
+  else if (format == WEIGHT_F16) linear_f16_f32_row(weights, first, last, columns, x, out, bias);
+  else linear_bf16_f32_row(weights, first, last, columns, x, out, bias);
+}
+
+/** The same for tiles of tokens. */
+// @ts-ignore: decorator
+@inline export function linearFloatTile(
+  format: i32, weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, bias: usize,
+): void {
+  if (format == WEIGHT_F32) linear_f32_f32_tile(weights, first, last, columns, x, tiles, out, outStride, bias);
+  else if (format == WEIGHT_F16) linear_f16_f32_tile(weights, first, last, columns, x, tiles, out, outStride, bias);
+  else linear_bf16_f32_tile(weights, first, last, columns, x, tiles, out, outStride, bias);
 }

@@ -1,18 +1,7 @@
 // Gradients of rmsNorm. The weight's gradient sums over rows: the inverse root mean squares are computed once per row
 // and group, then every thread walks all rows in order for its own columns.
 import { sumLanes } from "../lanes.as";
-
-// @ts-ignore: decorator
-@inline function inverseRms(x: usize, bytes: usize, epsilon: f32): f32 {
-  const wide = bytes & ~15;
-  let sums = f32x4.splat(0), tail: f32 = 0;
-  for (let i: usize = 0; i < wide; i += 16) {
-    const v = v128.load(x + i);
-    sums = f32x4.add(sums, f32x4.mul(v, v));
-  }
-  for (let i = wide; i < bytes; i += 4) tail += load<f32>(x + i) * load<f32>(x + i);
-  return <f32>1 / sqrt<f32>((sumLanes(sums) + tail) / <f32>(bytes >> 2) + epsilon);
-}
+import { inverseRms } from "./rms-norm.as";
 
 /** dx (+)= r (w dy) - x r^3 mean(x w dy) for each group of one row. */
 export function rms_norm_input_gradient_f32(

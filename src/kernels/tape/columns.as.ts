@@ -10,7 +10,7 @@ import { Q4_UNIT_ROWS, q4ShareBytes, UNIT_ROWS } from "../linear-columns/layout.
 import { column_activations_i16_tile, gather_panel_float, gather_panel_q4, gather_panel_q8 } from "../linear-columns/panels.as";
 import { activations_f32_tile } from "../linear/activations.as";
 import { BLOCK } from "../linear/layout.as";
-import { linear_bf16_f32_tile, linear_f16_f32_tile, linear_f32_f32_tile } from "../linear/linear-float.as";
+import { linearFloatTile } from "../linear/linear-float.as";
 import { linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { CONTROL_POSITIONS, SELECT_GATES, SELECT_TOP, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q4, WEIGHT_Q8 } from "../layout";
 import { choose_cached_f32 } from "../select-columns/choose-cached.as";
@@ -22,8 +22,9 @@ import { address, real, shareOf, word } from "./words.as";
 // @ts-ignore: decorator
 @inline function elementBytes(format: i32): usize { return format == WEIGHT_F32 ? 4 : format == WEIGHT_Q8 ? 1 : 2; }
 
+/** Rows of `units` units, those that pad the last one included. */
 // @ts-ignore: decorator
-@inline function rowCount(format: i32, units: i32): usize { return <usize>(units * (format == WEIGHT_Q4 ? Q4_UNIT_ROWS : UNIT_ROWS)); }
+@inline function storedRows(format: i32, units: i32): usize { return <usize>(units * (format == WEIGHT_Q4 ? Q4_UNIT_ROWS : UNIT_ROWS)); }
 
 /** rule, x, xThreadStride, width, count or threshold, target, targetThreadStride, earlier choice or 0, its thread stride */
 export function runSelectColumns(p: usize, thread: i32): void {
@@ -51,12 +52,12 @@ export function runChooseCached(p: usize, control: usize, thread: i32): void {
 }
 
 /**
- * format, parts, weights, units, stored rows, width, x, xThreadStride, selection, selectionThreadStride, scales, out0,
+ * format, parts, weights, units, rows to write, width, x, xThreadStride, selection, selectionThreadStride, scales, out0,
  * bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order)
  */
 export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const format = word(p, 2), parts = address(p, 3), weights = address(p, 4), units = word(p, 5), width = address(p, 7);
-  const total = rowCount(format, units), counter = address(p, 19) + <usize>(thread << 6);
+  const total = storedRows(format, units), counter = address(p, 19) + <usize>(thread << 6);
   const x = address(p, 8) + <usize>thread * address(p, 9), selection = address(p, 10) + <usize>thread * address(p, 11);
   const scratch = address(p, 17) + <usize>thread * address(p, 18);
   if (format == WEIGHT_Q8) {
@@ -86,7 +87,7 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
 
 /** format, parts, units, panels, out0, bias0, out1, bias1, scratch, scratchStride: adds up what the threads summed. */
 export function runColumnSums(p: usize, thread: i32, threads: i32): void {
-  const parts = address(p, 3), rows = rowCount(word(p, 2), word(p, 4)), panels = word(p, 5), stride = address(p, 11);
+  const parts = address(p, 3), rows = storedRows(word(p, 2), word(p, 4)), panels = word(p, 5), stride = address(p, 11);
   const first = <usize>shareOf(panels, thread, threads) << 3, count = (<usize>shareOf(panels, thread + 1, threads) << 3) - first;
   const scratch = address(p, 10), own = scratch + <usize>thread * stride;
   for (let part: usize = 0; part < parts; part++) {
@@ -111,7 +112,7 @@ export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens
 /** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride, bytes from column to column, scales: panels [first, last) */
 export function runLinearColumnsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
   const format = word(p, 2), columns = address(p, 8), x = address(p, 9);
-  const bytes = elementBytes(format), total = rowCount(format, word(p, 6)), stride = address(p, 15);
+  const bytes = elementBytes(format), total = storedRows(format, word(p, 6)), stride = address(p, 15);
   const weights = address(p, 5) + address(p, 4) * total * bytes;
   const panel = address(p, 13) + <usize>thread * address(p, 14), tiles = (tokens + TILE_TOKENS - 1) / TILE_TOKENS;
   const blocked = <i32>((columns + BLOCK - 1) & ~(BLOCK - 1));
@@ -126,12 +127,10 @@ export function runLinearColumnsTile(p: usize, thread: i32, tokens: i32, first: 
       const shares = address(p, 5) + address(p, 4) * q4ShareBytes(total) + (row >> 5);
       const nibbles = address(p, 5) + address(p, 3) * q4ShareBytes(total) + address(p, 4) * (total >> 1) + ((row >> 5) << 4) + (row & 8);
       gather_panel_q4(shares, nibbles, (row & 16) != 0, stride, columns, address(p, 16), panel);
-      linear_f32_f32_tile(panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
+      linearFloatTile(WEIGHT_F32, panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
       continue;
     }
     gather_panel_float(weights + row * bytes, stride, columns, bytes << 3, panel);
-    if (format == WEIGHT_F32) linear_f32_f32_tile(panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
-    else if (format == WEIGHT_F16) linear_f16_f32_tile(panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
-    else linear_bf16_f32_tile(panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
+    linearFloatTile(format, panel, 0, 1, <i32>columns, x, tiles, out, address(p, 11), bias);
   }
 }

@@ -1,12 +1,12 @@
 // Tape instructions of linearRows: chosen rows for one token, shared among threads by their number; for several tokens all
 // rows, which are packed into panels as they pass (kernels/linear/pack.as.ts) and multiplied by the dense kernels.
-import { linear_bf16_f32_row, linear_bf16_f32_tile, linear_f16_f32_row, linear_f16_f32_tile, linear_f32_f32_row, linear_f32_f32_tile } from "../linear/linear-float.as";
+import { linearFloatRow, linearFloatTile } from "../linear/linear-float.as";
 import { linear_q8_i16_row, linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { pack_16, pack_32, pack_q8 } from "../linear/pack.as";
 import {
   linear_rows_bf16_f32, linear_rows_f16_f32, linear_rows_f32_f32, linear_rows_q8_i16,
 } from "../linear-rows/linear-rows.as";
-import { PANEL_ROWS, TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
+import { PANEL_ROWS, TILE_TOKENS, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8 } from "../layout";
 import { address, shareOf, word } from "./words.as";
 
 /** format, weights, rowBytes, columns, x, xThreadStride, selection, selectionThreadStride, out, counters */
@@ -36,14 +36,10 @@ export function runLinearRowsTile(p: usize, thread: i32, tokens: i32, first: i32
     else pack_16(rows, rowBytes, PANEL_ROWS, columns, panel);
     if (tokens == 1) {
       if (format == WEIGHT_Q8) linear_q8_i16_row(panel, 0, 1, columns, x, out, bias);
-      else if (format == WEIGHT_F32) linear_f32_f32_row(panel, 0, 1, columns, x, out, bias);
-      else if (format == WEIGHT_F16) linear_f16_f32_row(panel, 0, 1, columns, x, out, bias);
-      else linear_bf16_f32_row(panel, 0, 1, columns, x, out, bias);
+      else linearFloatRow(format, panel, 0, 1, columns, x, out, bias);
     } else {
       if (format == WEIGHT_Q8) linear_q8_i16_tile(panel, 0, 1, columns, x, tiles, out, stride, bias);
-      else if (format == WEIGHT_F32) linear_f32_f32_tile(panel, 0, 1, columns, x, tiles, out, stride, bias);
-      else if (format == WEIGHT_F16) linear_f16_f32_tile(panel, 0, 1, columns, x, tiles, out, stride, bias);
-      else linear_bf16_f32_tile(panel, 0, 1, columns, x, tiles, out, stride, bias);
+      else linearFloatTile(format, panel, 0, 1, columns, x, tiles, out, stride, bias);
     }
   }
 }

@@ -5,24 +5,21 @@ import { add_f32 } from "../add/add.as";
 import { tender_attention_f16, tender_attention_f32 } from "../tender-attention/tender-attention.as";
 import { attention_f16_f32, attention_f32_f32 } from "../attention/attention.as";
 import { embed_bf16, embed_f16, embed_f32, embed_q4, embed_q8 } from "../embed/embed.as";
-import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_silu_f32 } from "../glu/glu.as";
+import { glu_f32 } from "../glu/glu.as";
 import {
-  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS,
-  CONTROL_POSITIONS, CONTROL_SLOTS, CONTROL_SPANS, CONTROL_STEP, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
-  GATE_GELU_TANH, GATE_RELU, OP_ACTIVATIONS, OP_ADD, OP_ATTENTION, OP_BARRIER, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END, OP_GLU, OP_LINEAR,
-  OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_LINEAR_ROWS, OP_LINEAR_ROWS_TILE, OP_CHOOSE_CACHED, OP_SELECT_COLUMNS,
-  OP_FETCH_COLUMNS, OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE, OP_TENDER_ACTIVATIONS,
-  OP_TENDER_LINEAR, ROWS_TOKENS, SPLIT_NONE,
-  TILE_TOKENS, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32, WEIGHT_Q8, SPAN_ROW_BYTES,
+  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS,
+  CONTROL_SLOTS, CONTROL_SPANS, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, OP_ACTIVATIONS,
+  OP_ADD, OP_ATTENTION, OP_BARRIER, OP_CHOOSE_CACHED, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END,
+  OP_FETCH_COLUMNS, OP_GLU, OP_LINEAR, OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_LINEAR_ROWS, OP_LINEAR_ROWS_TILE,
+  OP_READ_MEMORY, OP_RMS_NORM, OP_ROPE, OP_SCALE, OP_SELECT_COLUMNS, OP_SELECT_OUTPUTS, OP_STORE_KEY_VALUE,
+  OP_TENDER_ACTIVATIONS, OP_TENDER_LINEAR, ROWS_TOKENS, SPAN_ROW_BYTES, SPLIT_NONE, TILE_TOKENS, WEIGHT_BF16,
+  WEIGHT_F16, WEIGHT_F32, WEIGHT_Q4, WEIGHT_Q8,
 } from "../layout";
 import {
   activations_f32_row, activations_f32_tile, activations_i16_row, activations_i16_tile, activations_i8_row,
   activations_i8_tile,
 } from "../linear/activations.as";
-import {
-  linear_bf16_f32_row, linear_bf16_f32_tile, linear_f16_f32_row, linear_f16_f32_tile, linear_f32_f32_row,
-  linear_f32_f32_tile,
-} from "../linear/linear-float.as";
+import { linearFloatRow, linearFloatTile } from "../linear/linear-float.as";
 import { linear_q4_i8_row, linear_q4_i8_tile } from "../linear/linear-q4.as";
 import { linear_q8_i16_row, linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { rms_norm_f32 } from "../rms-norm/rms-norm.as";
@@ -123,21 +120,17 @@ function runLinear(p: usize): void {
   const first = share(panels, thread), last = share(panels, thread + 1);
   if (rows == 0 || first == last) return;
   if (rows == 1) {
-    if (format == WEIGHT_F32) linear_f32_f32_row(weights, first, last, columns, x, out, bias);
-    else if (format == WEIGHT_F16) linear_f16_f32_row(weights, first, last, columns, x, out, bias);
-    else if (format == WEIGHT_BF16) linear_bf16_f32_row(weights, first, last, columns, x, out, bias);
-    else if (format == WEIGHT_Q8) linear_q8_i16_row(weights, first, last, columns, x, out, bias);
-    else linear_q4_i8_row(weights, first, last, columns, x, out, bias);
+    if (format == WEIGHT_Q8) linear_q8_i16_row(weights, first, last, columns, x, out, bias);
+    else if (format == WEIGHT_Q4) linear_q4_i8_row(weights, first, last, columns, x, out, bias);
+    else linearFloatRow(format, weights, first, last, columns, x, out, bias);
     return;
   }
   const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
   for (let from = first; from < last && !stopping(); from += PANELS_PER_LOOK) {
     const to = min(last, from + PANELS_PER_LOOK);
-    if (format == WEIGHT_F32) linear_f32_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
-    else if (format == WEIGHT_F16) linear_f16_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
-    else if (format == WEIGHT_BF16) linear_bf16_f32_tile(weights, from, to, columns, x, tiles, out, stride, bias);
-    else if (format == WEIGHT_Q8) linear_q8_i16_tile(weights, from, to, columns, x, tiles, out, stride, bias);
-    else linear_q4_i8_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    if (format == WEIGHT_Q8) linear_q8_i16_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else if (format == WEIGHT_Q4) linear_q4_i8_tile(weights, from, to, columns, x, tiles, out, stride, bias);
+    else linearFloatTile(format, weights, from, to, columns, x, tiles, out, stride, bias);
   }
 }
 
@@ -216,16 +209,11 @@ function runAttention(p: usize): void {
 
 /** rows, activation, threshold, gate, gateStride, up, upStride, out, outStride, panels */
 function runGlu(p: usize): void {
-  const rows = rowCount(word(p, 2)), kind = word(p, 3), panels = word(p, 11);
+  const rows = rowCount(word(p, 2)), panels = word(p, 11);
   const first = <usize>share(panels, thread) << 5, bytes = (<usize>share(panels, thread + 1) << 5) - first;
   for (let row: usize = 0; row < <usize>rows; row++) {
     const gate = address(p, 5) + row * address(p, 6) + first, up = address(p, 7) + row * address(p, 8) + first;
-    const out = address(p, 9) + row * address(p, 10) + first;
-    if (kind == GATE_RELU) glu_relu_f32(gate, up, out, bytes);
-    else if (kind == GATE_FATRELU) glu_fatrelu_f32(gate, up, out, bytes, real(p, 4));
-    else if (kind == GATE_GELU) glu_gelu_f32(gate, up, out, bytes);
-    else if (kind == GATE_GELU_TANH) glu_gelu_tanh_f32(gate, up, out, bytes);
-    else glu_silu_f32(gate, up, out, bytes);
+    glu_f32(word(p, 3), real(p, 4), gate, up, address(p, 9) + row * address(p, 10) + first, bytes);
   }
 }
 

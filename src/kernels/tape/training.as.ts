@@ -5,12 +5,9 @@ import { add_f32 } from "../add/add.as";
 import { attention_gradient_f32 } from "../attention/gradient.as";
 import { sequence_attention_f32 } from "../attention/sequence.as";
 import { add_scaled_f32 } from "../embed/gradient.as";
-import { glu_fatrelu_f32, glu_gelu_f32, glu_gelu_tanh_f32, glu_relu_f32, glu_silu_f32 } from "../glu/glu.as";
+import { glu_f32 } from "../glu/glu.as";
 import { glu_gradient_f32 } from "../glu/gradient.as";
-import {
-  CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, GATE_FATRELU, GATE_GELU,
-  GATE_GELU_TANH, GATE_RELU,
-} from "../layout";
+import { CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, CONTROL_TOKENS, CONTROL_TOKEN_IDS } from "../layout";
 import { cross_entropy_f32, distillation_f32, l1_gradient_f32 } from "../loss/loss.as";
 import { multiply_f32, pack_columns_f32 } from "../matrix/multiply.as";
 import { adamw_f32, square_sum_f32 } from "../optimizer/optimizer.as";
@@ -26,7 +23,7 @@ import {
   OP_CROSS_ENTROPY, OP_DISTILLATION, OP_EMBED_GRADIENT, OP_EMBED_ROWS, OP_FILL_ROWS, OP_GATHER_ROWS, OP_GLU_GRADIENT,
   OP_GLU_ROWS, OP_KEEP_COLUMNS, OP_L1_GRADIENT, OP_MULTIPLY, OP_NORM_INPUT_GRADIENT, OP_NORM_INVERSES, OP_NORM_ROWS,
   OP_NORM_WEIGHT_GRADIENT, OP_PACK_COLUMNS, OP_ROTATE, OP_SCALE_ROWS, OP_SCATTER_ROWS, OP_SEQUENCE_ATTENTION,
-  OP_SQUARE_SUMS, SCALAR_L1_WEIGHT, SCALAR_SEQUENCES, SCALAR_TARGET_WEIGHT, SCALAR_TEACHER_WEIGHT,
+  OP_SQUARE_SUMS, SCALAR_L1_WEIGHT, SCALAR_TARGET_WEIGHT, SCALAR_TEACHER_WEIGHT,
 } from "../training-layout";
 import { address, real, shareOf, word } from "./words.as";
 
@@ -100,19 +97,11 @@ function normRows(p: usize): void {
   }
 }
 
-function gluRow(kind: i32, threshold: f32, gate: usize, up: usize, out: usize, bytes: usize): void {
-  if (kind == GATE_RELU) glu_relu_f32(gate, up, out, bytes);
-  else if (kind == GATE_FATRELU) glu_fatrelu_f32(gate, up, out, bytes, threshold);
-  else if (kind == GATE_GELU) glu_gelu_f32(gate, up, out, bytes);
-  else if (kind == GATE_GELU_TANH) glu_gelu_tanh_f32(gate, up, out, bytes);
-  else glu_silu_f32(gate, up, out, bytes);
-}
-
 /** rows (2), kind, threshold, gate, gateStride, up, upStride, out, outStride, bytes */
 function gluRows(p: usize): void {
   const rows = extent(p, 2), bytes = address(p, 12);
   for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
-    gluRow(word(p, 4), real(p, 5), rowAt(p, 6, row), rowAt(p, 8, row), rowAt(p, 10, row), bytes);
+    glu_f32(word(p, 4), real(p, 5), rowAt(p, 6, row), rowAt(p, 8, row), rowAt(p, 10, row), bytes);
   }
 }
 
@@ -121,7 +110,7 @@ function activateRows(p: usize): void {
   const rows = extent(p, 2), bytes = address(p, 10), ones = address(p, 11) + <usize>thread * address(p, 12);
   for (let i: usize = 0; i < bytes; i += 4) store<f32>(ones + i, 1);
   for (let row = firstOf(rows), last = lastOf(rows); row < last; row++) {
-    gluRow(word(p, 4), real(p, 5), rowAt(p, 6, row), ones, rowAt(p, 8, row), bytes);
+    glu_f32(word(p, 4), real(p, 5), rowAt(p, 6, row), ones, rowAt(p, 8, row), bytes);
   }
 }
 
