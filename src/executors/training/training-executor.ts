@@ -80,20 +80,33 @@ export function checkBatch(batch: TrainingBatch, program: TrainingProgram, limit
   const { tokens, positions, bounds, outputs, targets, teacher } = batch;
   const rows = tokens.length;
   const fail = (what: string) => {
-    throw new OptionError(`training batch: ${what}`);
+    throw new OptionError(`training batch: ${what} - correct the batch or raise the limits`);
   };
   if (rows < 1 || rows > limits.rows) fail(`expected 1 to ${limits.rows} tokens, got ${rows}`);
   if (positions.length !== rows) fail(`expected ${rows} positions, got ${positions.length}`);
   if (targets.length !== outputs.length) fail(`expected ${outputs.length} targets, got ${targets.length}`);
-  if (bounds[0] !== 0 || bounds[bounds.length - 1] !== rows) fail(`bounds must run from 0 to ${rows}`);
+  if (bounds[0] !== 0 || bounds[bounds.length - 1] !== rows)
+    fail(`expected bounds from 0 to ${rows}, got ${bounds[0]} to ${bounds[bounds.length - 1]}`);
   for (let i = 1; i < bounds.length; i++) {
     const length = bounds[i] - bounds[i - 1];
     if (length < 1 || length > limits.sequenceLength)
       fail(`expected sequences of 1 to ${limits.sequenceLength} tokens, got ${length}`);
+    for (let row = bounds[i - 1]; row < bounds[i]; row++) {
+      const position = row - bounds[i - 1];
+      if (positions[row] !== position)
+        fail(`expected position ${position} in row ${row}, got ${positions[row]}`);
+    }
   }
-  for (const id of tokens) if (id < 0 || id >= program.vocabularySize) fail(`unknown token ${id}`);
-  for (const id of targets) if (id < 0 || id >= program.vocabularySize) fail(`unknown target ${id}`);
-  for (const row of outputs) if (row < 0 || row >= rows) fail(`output row ${row} of ${rows}`);
+  for (const id of tokens)
+    if (id < 0 || id >= program.vocabularySize)
+      fail(`expected tokens below ${program.vocabularySize}, got ${id}`);
+  for (const id of targets)
+    if (id < 0 || id >= program.vocabularySize)
+      fail(`expected targets below ${program.vocabularySize}, got ${id}`);
+  outputs.forEach((row, i) => {
+    if (row < 0 || row >= rows || (i > 0 && row <= outputs[i - 1]))
+      fail(`expected ascending output rows below ${rows}, got ${row}`);
+  });
   checkVisible(batch, fail);
   const expected = program.teacher === undefined ? undefined : outputs.length * program.vocabularySize;
   if (teacher?.length !== expected)

@@ -131,7 +131,9 @@ export class WasmTraining implements TrainingExecutor {
   write(tensor: string, part: ParameterPart, values: Float32Array): void {
     const target = this.#parameter(tensor, part);
     if (values.length !== target.length) {
-      throw new OptionError(`parameter ${tensor}: expected ${target.length} values, got ${values.length}`);
+      throw new OptionError(
+        `parameter ${tensor}: expected ${target.length} values, got ${values.length} - pass the whole tensor`,
+      );
     }
     target.set(values);
   }
@@ -202,7 +204,7 @@ export class WasmTraining implements TrainingExecutor {
   }
 
   async #run(tape: TrainingTape): Promise<void> {
-    if (this.#disposed) throw new ResourceError("wasm training: used after dispose");
+    if (this.#disposed) throw new ResourceError("wasm training: used after dispose - make another executor");
     this.#set(layout.CONTROL_TAPE, this.#tapes[tape]);
     await this.#engine.request({ kind: "step" });
   }
