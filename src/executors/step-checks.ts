@@ -12,7 +12,9 @@ import type { ExecutorLimits, ExecutorOptions, Step } from "./executor.ts";
 export function checkLimits(limits: ExecutorLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isSafeInteger(value) || value < 1) {
-      throw new OptionError(`executor limit ${name}: expected a whole number above 0, got ${value}`);
+      throw new OptionError(
+        `executor limit ${name}: expected a whole number above 0, got ${value} - correct the limit`,
+      );
     }
   }
 }
@@ -49,7 +51,7 @@ export function checkStep(step: Step, limits: ExecutorLimits, knownTokens: numbe
   }
   if (positions.length !== count || slots.length !== count) {
     throw new OptionError(
-      `step: expected ${count} positions and slots, as many as tokens, got ${positions.length} and ${slots.length}`,
+      `step: expected ${count} positions and slots, as many as tokens, got ${positions.length} and ${slots.length} - pass one of each per token`,
     );
   }
   checkRange("token", tokens, knownTokens, "use the tokenizer of this model");
@@ -59,7 +61,7 @@ export function checkStep(step: Step, limits: ExecutorLimits, knownTokens: numbe
   for (let r = 0; r < outputs.length; r++) {
     if (outputs[r] < 0 || outputs[r] >= count || (r > 0 && outputs[r] <= outputs[r - 1])) {
       throw new OptionError(
-        `step: output row ${r}, expected ascending rows from 0 to ${count - 1}, got ${outputs[r]}`,
+        `step: output row ${r}, expected ascending rows from 0 to ${count - 1}, got ${outputs[r]} - pass every row once`,
       );
     }
   }
@@ -68,7 +70,7 @@ export function checkStep(step: Step, limits: ExecutorLimits, knownTokens: numbe
 function checkVisible(visible: NonNullable<Step["visible"]>, positions: Int32Array): void {
   if (visible.length !== positions.length) {
     throw new OptionError(
-      `step: expected visible positions of ${positions.length} rows, got ${visible.length}`,
+      `step: expected visible positions of ${positions.length} rows, got ${visible.length} - pass one entry per row`,
     );
   }
   visible.forEach((intervals, row) => {
@@ -83,7 +85,7 @@ function checkVisible(visible: NonNullable<Step["visible"]>, positions: Int32Arr
     );
     if (!ascends || intervals[0]?.start < 0 || intervals.at(-1)?.end !== positions[row] + 1) {
       throw new OptionError(
-        `step: visible positions of row ${row}, expected ascending intervals that end with position ${positions[row]}`,
+        `step: visible positions of row ${row}, expected ascending intervals that end with position ${positions[row]} - correct them or leave the row out`,
       );
     }
   });

@@ -12,6 +12,7 @@ import { formatBytes } from "../quantization/weight-format.ts";
 import { typedMetadata } from "./gguf-metadata.ts";
 import { writeGguf } from "./gguf-writer.ts";
 import { GGUF_METADATA_FILE } from "./huggingface-folder.ts";
+import { writeTextFile } from "./json-file.ts";
 import type { Json, JsonObject, ModelFile, TensorInfo } from "./model-file.ts";
 import { storedAs } from "./safetensors-dtypes.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
@@ -32,7 +33,7 @@ export async function writeModelFolder(
   open: (fileName: string) => Promise<ByteSink>,
   options: FolderWriteOptions = {},
 ): Promise<void> {
-  for (const [name, content] of await textFiles(file)) await writeText(await open(name), content);
+  for (const [name, content] of await textFiles(file)) await writeTextFile(await open(name), content);
   if (file.container === "gguf") {
     await writeGguf(await open(GGUF_METADATA_FILE), typedMetadata(file.metadata), []);
   }
@@ -71,16 +72,6 @@ async function textFiles(file: ModelFile): Promise<[name: string, content: strin
   return files.filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
-async function writeText(sink: ByteSink, content: string): Promise<void> {
-  try {
-    await sink.write(new TextEncoder().encode(content));
-    await sink.finish();
-  } catch (error) {
-    await sink.abort();
-    throw error;
-  }
-}
-
 function sourceOf(file: ModelFile, info: TensorInfo): TensorSource {
   const { name, shape } = info;
   const kept = storedAs(info.format, shape) !== undefined;
@@ -104,7 +95,10 @@ function sourceOf(file: ModelFile, info: TensorInfo): TensorSource {
 }
 
 function converted(info: TensorInfo, format: typeof f16, bytes: Uint8Array, count: number): Uint8Array {
-  if (format.encode === undefined) throw new UnsupportedError(`tensor "${info.name}": cannot be stored`);
+  if (format.encode === undefined)
+    throw new UnsupportedError(
+      `tensor "${info.name}": cannot be stored - convert it to another format first`,
+    );
   const values = new Float32Array(count);
   info.format.decode(bytes, values);
   const result = new Uint8Array(formatBytes(format, count));

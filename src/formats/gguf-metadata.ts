@@ -24,7 +24,9 @@ type Scalar = string | number | bigint | boolean;
 function typedField(key: string, value: GgufValue): GgufField {
   if (!isArray(value)) return { type: scalarType([value]), value };
   if (value.some(isArray)) {
-    throw new UnsupportedError(`metadata ${key}: is an array of arrays, expected scalars or arrays of them`);
+    throw new UnsupportedError(
+      `metadata ${key}: is an array of arrays, expected scalars or arrays of them - convert the model again`,
+    );
   }
   const values = value.filter((element): element is Scalar => !isArray(element));
   return { type: "array", elementType: scalarType(values), values };

@@ -52,7 +52,9 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   const cursor = new HeaderCursor(source);
   await cursor.fill(24, "the GGUF header");
   if (cursor.takeUint32() !== GGUF_MAGIC)
-    throw new FormatError(`${source.name}: not a GGUF file, expected it to start with "GGUF"`);
+    throw new FormatError(
+      `${source.name}: not a GGUF file, expected it to start with "GGUF" - download it again or pass another file`,
+    );
   const version = cursor.takeUint32();
   checkVersion(source.name, version);
   const tensorCount = cursor.takeCount();

@@ -62,10 +62,13 @@ function checkedSize(name: string, tensor: TensorSource): number {
     shape.some((size) => !Number.isSafeInteger(size) || size < 1)
   ) {
     throw new FormatError(
-      `${what} has shape [${shape.join(", ")}], expected 1 to ${MAX_DIMENSIONS} positive dimensions`,
+      `${what} has shape [${shape.join(", ")}], expected 1 to ${MAX_DIMENSIONS} positive dimensions - write it in another shape`,
     );
   }
-  if (format.ggmlType === undefined) throw new FormatError(`${what}: GGUF cannot hold ${format.name}`);
+  if (format.ggmlType === undefined)
+    throw new FormatError(
+      `${what}: GGUF cannot hold ${format.name} - write a safetensors file or convert the tensor first`,
+    );
   return tensorByteSize(what, shape, format);
 }
 
@@ -77,7 +80,7 @@ function buildHeader(
 ): Uint8Array {
   if (metadata.has("general.alignment")) {
     throw new FormatError(
-      `${name}: general.alignment must be left out, it is always ${DEFAULT_ALIGNMENT} here`,
+      `${name}: general.alignment must be left out, it is always ${DEFAULT_ALIGNMENT} here - remove it`,
     );
   }
   const out = new ByteBuilder();
@@ -119,7 +122,10 @@ function putScalar(out: ByteBuilder, what: string, type: GgufScalarType, value: 
   else if (type === "float32" && typeof value === "number") out.putFloat32(value);
   else if (type === "float64" && typeof value === "number") out.putFloat64(value);
   else if (isInteger(type, value)) putInteger(out, type, value);
-  else throw new FormatError(`${what}: cannot be ${type}, got ${typeof value} ${String(value).slice(0, 40)}`);
+  else
+    throw new FormatError(
+      `${what}: cannot be ${type}, got ${typeof value} ${String(value).slice(0, 40)} - correct the type or the value`,
+    );
 }
 
 function isInteger(type: GgufScalarType, value: unknown): value is number | bigint {

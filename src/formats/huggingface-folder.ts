@@ -153,7 +153,7 @@ async function openWeights(
   }
   if (file !== "model.safetensors" && candidates.length > 1) {
     throw new FormatError(
-      `${folder.name}: has ${candidates.length} safetensors files, expected model.safetensors or ${INDEX_FILE} to say which belong together`,
+      `${folder.name}: has ${candidates.length} safetensors files, expected model.safetensors or ${INDEX_FILE} to say which belong together - download the index as well`,
     );
   }
   return openShard(folder, file, opened);

@@ -62,7 +62,7 @@ function describeOtherFile(source: ByteSource, signature: Uint8Array): Error {
     return new FormatError(`${source.name}: is JSON, ${expected} - pass the folder that holds it`);
   }
   return new FormatError(
-    `${source.name}: is not a model, ${expected}, got a file of ${source.size} bytes of another kind`,
+    `${source.name}: is not a model, ${expected}, got a file of ${source.size} bytes of another kind - check the path`,
   );
 }
 

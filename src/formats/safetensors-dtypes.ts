@@ -59,7 +59,7 @@ export function safetensorsFormat(dtype: string, what: string): { format: Weight
   const size = Object.hasOwn(LISTED_DTYPES, dtype) ? LISTED_DTYPES[dtype] : undefined;
   if (size === undefined) {
     throw new UnsupportedError(
-      `${what}: dtype ${dtype.slice(0, 40)} is unknown, expected ${[...WEIGHT_DTYPES.keys()].join(", ")}`,
+      `${what}: dtype ${dtype.slice(0, 40)} is unknown, expected ${[...WEIGHT_DTYPES.keys()].join(", ")} - convert the checkpoint`,
     );
   }
   return { format: listedFormat(dtype, size[0], size[1]), readable: false };

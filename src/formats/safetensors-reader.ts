@@ -68,7 +68,9 @@ function nameInt4(
   const known = new Set(tensors.map(({ info }) => info.name));
   const stray = [...names].find((candidate) => !known.has(candidate));
   if (stray !== undefined) {
-    throw new FormatError(`${name}: ${INT4_METADATA_KEY} names "${stray}", which is not in the file`);
+    throw new FormatError(
+      `${name}: ${INT4_METADATA_KEY} names "${stray}", which is not in the file - write the file again`,
+    );
   }
   return tensors.map((tensor) => {
     const { info, source, offset } = tensor;

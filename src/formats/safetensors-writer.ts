@@ -46,11 +46,11 @@ function buildHeader(
     const stored = storedAs(format, shape);
     if (stored === undefined) {
       throw new FormatError(
-        `${name}: tensor "${tensorName}" is ${format.name}, safetensors can hold ${[...WEIGHT_DTYPES.keys(), i4.name].join(", ")}`,
+        `${name}: tensor "${tensorName}" is ${format.name}, safetensors can hold ${[...WEIGHT_DTYPES.keys(), i4.name].join(", ")} - convert it to one of them first`,
       );
     }
     if (tensorName === "__metadata__")
-      throw new FormatError(`${name}: "__metadata__" cannot be the name of a tensor`);
+      throw new FormatError(`${name}: "__metadata__" cannot be the name of a tensor - rename it`);
     header.set(tensorName, { ...stored, data_offsets: [begin, begin + sizes[i]] });
     begin += sizes[i];
   }

@@ -37,7 +37,7 @@ export function tensorByteSize(what: string, shape: readonly number[], format: W
   const columns = shape.at(-1) ?? 1;
   if (columns % format.blockSize !== 0) {
     throw new FormatError(
-      `${what}: a row of ${columns} weights cannot be ${format.name}, expected a multiple of ${format.blockSize}`,
+      `${what}: a row of ${columns} weights cannot be ${format.name}, expected a multiple of ${format.blockSize} - choose a format with smaller blocks`,
     );
   }
   let count = 1;
@@ -108,7 +108,10 @@ export class TensorTable {
    */
   async readRows(tensor: string, firstRow: number, rowCount: number, target: Uint8Array): Promise<void> {
     const stored = this.#stored.get(tensor);
-    if (stored === undefined) throw new FormatError(`${this.#name}: there is no tensor "${tensor}"`);
+    if (stored === undefined)
+      throw new FormatError(
+        `${this.#name}: there is no tensor "${tensor}" - download or convert the model again`,
+      );
     if (stored.refusal !== undefined) throw new UnsupportedError(`${this.#name}: ${stored.refusal}`);
     const { shape, format } = stored.info;
     const rows = elementCount(shape.slice(0, -1));

@@ -31,7 +31,9 @@ export function tensorFromValues(
     format,
     *data() {
       if (format.encode === undefined)
-        throw new UnsupportedError(`tensor "${name}": skim cannot write ${format.name}`);
+        throw new UnsupportedError(
+          `tensor "${name}": skim cannot write ${format.name} - choose another format`,
+        );
       const bytes = new Uint8Array(tensorByteSize(`tensor "${name}"`, shape, format));
       if (formatBytes(format, values.length) !== bytes.length) {
         throw new FormatError(
@@ -49,7 +51,9 @@ export function checkUniqueNames(file: string, tensors: readonly TensorSource[])
   const seen = new Set<string>();
   for (const { name } of tensors) {
     if (seen.has(name))
-      throw new FormatError(`${file}: tensor "${name}" is to be written twice, expected unique names`);
+      throw new FormatError(
+        `${file}: tensor "${name}" is to be written twice, expected unique names - rename one`,
+      );
     seen.add(name);
   }
 }

@@ -28,7 +28,7 @@ export function parseActivation(source: string, name: string, parameter: number 
   const activation = ACTIVATIONS.get(name);
   if (activation === undefined) {
     throw new UnsupportedError(
-      `${source}: hidden_act, expected one of ${[...ACTIVATIONS.keys(), "fatrelu"].join(", ")}, got ${JSON.stringify(name)}`,
+      `${source}: hidden_act, expected one of ${[...ACTIVATIONS.keys(), "fatrelu"].join(", ")}, got ${JSON.stringify(name)} - use a model with one of them`,
     );
   }
   return activation;

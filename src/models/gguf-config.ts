@@ -97,7 +97,7 @@ export async function readGgufParameters(
   const keys = new GgufKeys(file);
   if ((keys.optionalInteger("expert_count", 0, MAX_WIDTH) ?? 0) > 0) {
     throw new UnsupportedError(
-      `${file.name}: mixture-of-experts models are not supported, expected ${file.architecture}.expert_count 0`,
+      `${file.name}: mixture-of-experts models are not supported, expected ${file.architecture}.expert_count 0 - use a dense model`,
     );
   }
   const width = keys.integer("embedding_length", MAX_WIDTH);
@@ -140,7 +140,7 @@ function readHeadWidth(file: GgufModelFile, keys: GgufKeys, width: number, heads
   const valueWidth = keys.optionalInteger("attention.value_length", 1, MAX_HEAD_WIDTH) ?? headWidth;
   if (valueWidth !== headWidth) {
     throw new UnsupportedError(
-      `${file.name}: heads with keys of ${headWidth} and values of ${valueWidth}, expected equal widths`,
+      `${file.name}: heads with keys of ${headWidth} and values of ${valueWidth}, expected equal widths - use a model of another architecture`,
     );
   }
   return headWidth;
@@ -184,7 +184,7 @@ function readScaling(file: GgufModelFile, keys: GgufKeys, contextLength: number)
       };
     default:
       throw new UnsupportedError(
-        `${file.name}: rope scaling ${JSON.stringify(type)}, expected none, linear, yarn or longrope`,
+        `${file.name}: rope scaling ${JSON.stringify(type)}, expected none, linear, yarn or longrope - use a model with one of them`,
       );
   }
 }

@@ -98,7 +98,7 @@ export function readHuggingFaceRotary(source: string, context: RotaryContext): R
       };
     default:
       throw new UnsupportedError(
-        `${source}: rope type ${JSON.stringify(type)}, expected default, linear, llama3, yarn or longrope`,
+        `${source}: rope type ${JSON.stringify(type)}, expected default, linear, llama3, yarn or longrope - use a model with one of them`,
       );
   }
 }

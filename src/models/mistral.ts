@@ -38,7 +38,7 @@ export const mistral: ModelFamily = {
   async load(file, contextLength): Promise<LoadedModel> {
     if (file.container !== "huggingface") {
       throw new UnsupportedError(
-        `${file.name}: architecture mistral, expected llama in a GGUF file of Mistral`,
+        `${file.name}: architecture mistral, expected llama in a GGUF file of Mistral - convert the model again`,
       );
     }
     const parameters = readParameters(file, contextLength);

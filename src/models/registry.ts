@@ -31,12 +31,14 @@ export interface ProgramOptions {
 export async function loadProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
   const { contextLength } = options;
   if (contextLength !== undefined && (!Number.isInteger(contextLength) || contextLength < 1)) {
-    throw new OptionError(`context length: expected a whole number of tokens above 0, got ${contextLength}`);
+    throw new OptionError(
+      `context length: expected a whole number of tokens above 0, got ${contextLength} - leave it out for all that the model states`,
+    );
   }
   const loaded = await findFamily(file).load(file, contextLength);
   if (contextLength !== undefined && contextLength > loaded.program.contextLength) {
     throw new OptionError(
-      `context length: expected at most the ${loaded.program.contextLength} tokens that ${file.name} states, got ${contextLength}`,
+      `context length: expected at most the ${loaded.program.contextLength} tokens that ${file.name} states, got ${contextLength} - choose a shorter one`,
     );
   }
   validateProgram(loaded.program);
@@ -55,7 +57,7 @@ function findFamily(file: ModelFile): ModelFamily {
   if (family === undefined) {
     const known = FAMILIES.flatMap(names).join(", ");
     throw new UnsupportedError(
-      `${file.name}: unknown architecture ${JSON.stringify(file.architecture)}, expected one of ${known}`,
+      `${file.name}: unknown architecture ${JSON.stringify(file.architecture)}, expected one of ${known} - use a model of one of these architectures`,
     );
   }
   return family;

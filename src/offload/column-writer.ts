@@ -114,7 +114,7 @@ async function packPart(
     !largest.every((most) => most === 0 || (Number.isFinite(Math.fround(limit / most)) && most < Infinity))
   ) {
     throw new FormatError(
-      `${model.name}: tensor ${weight.tensor} holds values that are not finite or too small`,
+      `${model.name}: tensor ${weight.tensor} holds values that are not finite or too small - download or convert the model again`,
     );
   }
   let row = 0;

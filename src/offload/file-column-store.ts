@@ -53,7 +53,8 @@ export async function openColumnStore(
 ): Promise<FileColumnStore> {
   checkOptions(options);
   const opened = await platform.open(path);
-  if (!("file" in opened)) throw new FormatError(`${path}: expected a column file, got a folder`);
+  if (!("file" in opened))
+    throw new FormatError(`${path}: expected a column file, got a folder - pass the file`);
   try {
     return new FileColumnStore(opened.file, await readColumnHeader(opened.file), options);
   } catch (error) {
@@ -171,7 +172,9 @@ class WorkerReaders implements ColumnReaders {
             worker.onMessage((reply) => resolve(reply as ReaderReply));
             worker.onFailure((error) => {
               failRequests(this.#block, report, `column reader: ${error.message}`);
-              reject(new ResourceError(`column reader: ${error.message}`, { cause: error }));
+              reject(
+                new ResourceError(`column reader: ${error.message} - load the model again`, { cause: error }),
+              );
             });
             worker.postMessage({ ...this.#message, reader });
           }),
@@ -215,11 +218,17 @@ class WorkerReaders implements ColumnReaders {
 
 function checkOptions({ budgetBytes, gamma = 1, readers = DEFAULT_READERS }: ColumnStoreOptions): void {
   if (!Number.isSafeInteger(budgetBytes) || budgetBytes < 1) {
-    throw new OptionError(`memory budget: expected a number of bytes above 0, got ${budgetBytes}`);
+    throw new OptionError(
+      `memory budget: expected a number of bytes above 0, got ${budgetBytes} - pass what the columns may take`,
+    );
   }
   if (!(gamma >= 0 && gamma <= 1))
-    throw new OptionError(`gamma: expected a number from 0 to 1, got ${gamma}`);
+    throw new OptionError(
+      `gamma: expected a number from 0 to 1, got ${gamma} - 1 chooses as without a cache`,
+    );
   if (!Number.isInteger(readers) || readers < 1 || readers > 64) {
-    throw new OptionError(`readers: expected a whole number from 1 to 64, got ${readers}`);
+    throw new OptionError(
+      `readers: expected a whole number from 1 to 64, got ${readers} - leave it out for the default`,
+    );
   }
 }

@@ -31,7 +31,8 @@ export function memoryFolder(name: string, files: ReadonlyMap<string, Uint8Array
     },
     async open(fileName) {
       const bytes = files.get(fileName);
-      if (bytes === undefined) throw new ResourceError(`${name}/${fileName}: no such file`);
+      if (bytes === undefined)
+        throw new ResourceError(`${name}/${fileName}: no such file - use one of the files in the folder`);
       return memorySource(`${name}/${fileName}`, bytes);
     },
   };

@@ -50,7 +50,8 @@ async function openPath(target: string): Promise<{ file: ByteSource } | { folder
     throw resourceError(target, "cannot be opened", error);
   });
   if (info.isDirectory()) return { folder: folderAt(target) };
-  if (!info.isFile()) throw new ResourceError(`${target}: expected a file or a folder, got neither`);
+  if (!info.isFile())
+    throw new ResourceError(`${target}: expected a file or a folder, got neither - check the path`);
   return { file: await openFile(target) };
 }
 
@@ -67,7 +68,9 @@ function folderAt(folder: string): Folder {
     async open(fileName) {
       const target = path.join(folder, fileName);
       if (path.basename(fileName) !== fileName || fileName === "..") {
-        throw new ResourceError(`${target}: expected the name of a file directly inside ${folder}`);
+        throw new ResourceError(
+          `${target}: expected the name of a file directly inside ${folder} - leave out other folders`,
+        );
       }
       return openFile(target);
     },
@@ -161,7 +164,7 @@ function startWorker(role: WorkerRole): WorkerHandle {
       worker.on("error", report);
       worker.on("messageerror", report);
       worker.on("exit", (code) =>
-        report(new ResourceError(`${role} worker: exited early with code ${code}`)),
+        report(new ResourceError(`${role} worker: exited early with code ${code} - load the model again`)),
       );
     },
     async terminate() {

@@ -74,7 +74,7 @@ const byGgmlType: ReadonlyMap<number | undefined, WeightFormat> = new Map(
   weightFormats.map((f) => [f.ggmlType, f]),
 );
 
-/** Names of all formats, for messages and `--help`. */
+/** Names of the formats of weights, for messages. */
 export function formatNames(): string[] {
   return weightFormats.map((f) => f.name);
 }
@@ -83,7 +83,9 @@ export function formatNames(): string[] {
 export function formatByName(name: string): WeightFormat {
   const format = byName.get(name.toUpperCase());
   if (format !== undefined) return format;
-  throw new UnsupportedError(`weight format: unknown "${name}", expected one of ${formatNames().join(", ")}`);
+  throw new UnsupportedError(
+    `weight format: unknown "${name}", expected one of ${formatNames().join(", ")} - choose one of them`,
+  );
 }
 
 /** Format of a GGUF tensor type number; `what` names the tensor in the UnsupportedError. */

@@ -5,7 +5,7 @@
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import { fromByteCharacters, toByteCharacters } from "./byte-level-alphabet.ts";
-import { type GgufVocabulary, TOKEN_TYPE } from "./gguf-vocabulary.ts";
+import { type GgufVocabulary, textIds, TOKEN_TYPE } from "./gguf-vocabulary.ts";
 import { mergeSymbols } from "./merge-symbols.ts";
 import { findPreTokenizer, type PreTokenizer, splitWords } from "./pre-tokenizers.ts";
 import type { SubwordModel } from "./subword-model.ts";
@@ -24,7 +24,7 @@ export class ByteLevelBpe implements SubwordModel {
   private readonly unknownId: number | undefined;
   private readonly preTokenizer: PreTokenizer;
   /** Token in the byte-level alphabet to id; control tokens are not text. */
-  private readonly ids = new Map<string, number>();
+  private readonly ids: ReadonlyMap<string, number>;
   /** `left right` to rank, as the file writes merges. */
   private readonly ranks = new Map<string, number>();
   private readonly cache = new WordCache();
@@ -47,11 +47,7 @@ export class ByteLevelBpe implements SubwordModel {
     const { unknownId } = vocabulary;
     this.unknownId =
       unknownId !== undefined && vocabulary.types[unknownId] === TOKEN_TYPE.unknown ? unknownId : undefined;
-    vocabulary.tokens.forEach((token, id) => {
-      const type = vocabulary.types[id];
-      if (type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || this.ids.has(token)) return;
-      this.ids.set(token, id);
-    });
+    this.ids = textIds(vocabulary);
     vocabulary.merges.forEach((merge, rank) => {
       if (!this.ranks.has(merge)) this.ranks.set(merge, rank);
     });

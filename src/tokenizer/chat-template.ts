@@ -44,7 +44,10 @@ export class ChatTemplate {
   /** @throws UnsupportedError when the Jinja in it cannot be parsed */
   constructor(modelName: string, sources: TemplateSources, specialTokens: TemplateTokens) {
     const source = sources.get(DEFAULT_NAME) ?? [...sources.values()][0];
-    if (source === undefined) throw new FormatError(`${modelName}: chat template list is empty`);
+    if (source === undefined)
+      throw new FormatError(
+        `${modelName}: chat_template, expected a template or a list of them, got an empty list - fix tokenizer_config.json`,
+      );
     this.source = source;
     this.modelName = modelName;
     this.specialTokens = specialTokens;

@@ -87,6 +87,17 @@ export function readGgufVocabulary(file: GgufModelFile): GgufVocabulary {
   };
 }
 
+/** Text to id, the first of equal tokens: control and unknown tokens are not text, nor are those of the `other` type. */
+export function textIds({ tokens, types }: GgufVocabulary, other?: number): ReadonlyMap<string, number> {
+  const ids = new Map<string, number>();
+  tokens.forEach((token, id) => {
+    const isText =
+      types[id] !== TOKEN_TYPE.control && types[id] !== TOKEN_TYPE.unknown && types[id] !== other;
+    if (isText && !ids.has(token)) ids.set(token, id);
+  });
+  return ids;
+}
+
 function readTypes(
   fields: MetadataFields,
   count: number,

@@ -28,8 +28,10 @@ const CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d";
 const CONTRACTIONS_ANY_CASE = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]";
 
 /** Radford et al. 2019. */
-const GPT_2 = `${CONTRACTIONS}| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`;
-const PUNCTUATION_RUN = "[\\p{P}$+<=>^~|`]+";
+export const GPT_2 = `${CONTRACTIONS}| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`;
+/** Unicode punctuation and the ASCII symbols, which Rust's is_ascii_punctuation includes. */
+export const PUNCTUATION = "[\\p{P}$+<=>^~|`]";
+const PUNCTUATION_RUN = `${PUNCTUATION}+`;
 const THREE_DIGITS = "[0-9][0-9][0-9]";
 const SPACES_AND_LINES = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 

@@ -6,15 +6,13 @@
  * whole text at once.
  */
 import { FormatError } from "../errors.ts";
-import { type GgufVocabulary, TOKEN_TYPE } from "./gguf-vocabulary.ts";
+import { type GgufVocabulary, textIds, TOKEN_TYPE } from "./gguf-vocabulary.ts";
 import { mergeSymbols } from "./merge-symbols.ts";
-import { SPACE_SYMBOL, type SubwordModel } from "./subword-model.ts";
+import { byteOfToken, SPACED_WORD, SPACE_INSIDE, SPACE_SYMBOL, type SubwordModel } from "./subword-model.ts";
 import { WordCache } from "./word-cache.ts";
 
 const BYTE_COUNT = 256;
-const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
-const WORDS = /\u2581*[^\u2581]+|\u2581+/g;
-const SPACE_INSIDE = /[^\u2581]\u2581/;
+const WORDS = new RegExp(SPACED_WORD, "g");
 const SPACE_BYTE = 0x20;
 
 export class SentencePiece implements SubwordModel {
@@ -26,7 +24,7 @@ export class SentencePiece implements SubwordModel {
   private readonly tokens: readonly string[];
   private readonly scores: readonly number[];
   /** Text to id; control, unknown and byte tokens are not text. */
-  private readonly ids = new Map<string, number>();
+  private readonly ids: ReadonlyMap<string, number>;
   /** [byte] id of the byte token, or of the unknown token */
   private readonly byteIds: readonly number[];
   /** Id of a byte token to its byte. */
@@ -47,18 +45,12 @@ export class SentencePiece implements SubwordModel {
     this.tokens = vocabulary.tokens;
     this.closingId = vocabulary.eosId;
     this.addSpacePrefix = vocabulary.addSpacePrefix ?? true;
-    let independent = true;
+    this.ids = textIds(vocabulary, TOKEN_TYPE.byte);
+    this.wordsAreIndependent = ![...this.ids.keys()].some((token) => SPACE_INSIDE.test(token));
     vocabulary.tokens.forEach((token, id) => {
-      const type = vocabulary.types[id];
-      if (type === TOKEN_TYPE.byte) {
-        const byte = BYTE_TOKEN.exec(token);
-        if (byte !== null) this.byteOfId.set(id, Number.parseInt(byte[1], 16));
-      } else if (type !== TOKEN_TYPE.control && type !== TOKEN_TYPE.unknown && !this.ids.has(token)) {
-        this.ids.set(token, id);
-        if (SPACE_INSIDE.test(token)) independent = false;
-      }
+      const byte = vocabulary.types[id] === TOKEN_TYPE.byte ? byteOfToken(token) : undefined;
+      if (byte !== undefined) this.byteOfId.set(id, byte);
     });
-    this.wordsAreIndependent = independent;
     this.byteIds = this.collectByteIds(vocabulary);
   }
 

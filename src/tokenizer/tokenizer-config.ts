@@ -4,13 +4,11 @@
  * Invariant: absent is undefined; present but of the wrong type is a FormatError.
  */
 import { FormatError } from "../errors.ts";
+import { isJsonObject } from "../formats/json-file.ts";
 import type { HuggingFaceModelFile, Json, JsonObject } from "../formats/model-file.ts";
 
 /** Names under which tokenizer_config.json gives a special token. */
 export type SpecialTokenName = "bos_token" | "eos_token" | "unk_token" | "pad_token";
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The text of a special token: given as a string or as an added-token object with `content`. */
 export function readSpecialTokenText(
@@ -20,7 +18,7 @@ export function readSpecialTokenText(
   const value = config?.[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string") return value;
-  if (isObject(value) && typeof value.content === "string") return value.content;
+  if (isJsonObject(value) && typeof value.content === "string") return value.content;
   throw new FormatError(
     `tokenizer_config.json: bad ${name}, expected a string or an object with content, got ` +
       `${JSON.stringify(value).slice(0, 60)} - fix the file`,
@@ -32,7 +30,7 @@ export function readAdditionalSpecialTokens(config: JsonObject | undefined): rea
   const value = config?.additional_special_tokens;
   if (value === undefined || value === null) return [];
   const texts = (Array.isArray(value) ? value : [value]).map((token) =>
-    isObject(token) ? token.content : token,
+    isJsonObject(token) ? token.content : token,
   );
   if (texts.every((text) => typeof text === "string")) return texts;
   throw new FormatError(

@@ -6,9 +6,10 @@
  * tokens become one U+FFFD per maximal ill-formed subsequence, where the library gives one per byte of the run.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
+import { isJsonObject } from "../formats/json-file.ts";
 import type { Json, JsonObject } from "../formats/model-file.ts";
 import { fromByteCharacters } from "./byte-level-alphabet.ts";
-import { SPACE_SYMBOL } from "./subword-model.ts";
+import { byteOfToken, SPACE_SYMBOL } from "./subword-model.ts";
 
 /** UTF-8 bytes of a token; `atStart` tells that no token came before it. */
 export type TokenDecoder = (token: string, atStart: boolean) => Uint8Array;
@@ -17,7 +18,6 @@ export type TokenDecoder = (token: string, atStart: boolean) => Uint8Array;
 type Step = (text: string, atStart: boolean) => string | Uint8Array;
 
 const SUPPORTED = "ByteLevel, Metaspace, WordPiece, Replace, ByteFallback, Fuse, Strip, Sequence";
-const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /**
  * Compiles a decoder.
@@ -45,10 +45,8 @@ function flatten(fileName: string, config: JsonObject): JsonObject[] {
   if (config.type !== "Sequence") return [config];
   if (!Array.isArray(config.decoders)) throw malformed(fileName, "Sequence", "a list of decoders");
   return (config.decoders as readonly Json[]).flatMap((part) => {
-    if (part === null || typeof part !== "object" || Array.isArray(part)) {
-      throw malformed(fileName, "Sequence", "decoder objects");
-    }
-    return flatten(fileName, part as JsonObject);
+    if (!isJsonObject(part)) throw malformed(fileName, "Sequence", "decoder objects");
+    return flatten(fileName, part);
   });
 }
 
@@ -73,8 +71,8 @@ function compileStep(fileName: string, part: JsonObject): Step {
       return (text) => fromByteCharacters(text) ?? text;
     case "ByteFallback":
       return (text) => {
-        const byte = BYTE_TOKEN.exec(text);
-        return byte === null ? text : Uint8Array.of(Number.parseInt(byte[1], 16));
+        const byte = byteOfToken(text);
+        return byte === undefined ? text : Uint8Array.of(byte);
       };
     case "Metaspace":
       return compileMetaspace(part);
@@ -118,8 +116,8 @@ function closeUpPunctuation(text: string): string {
 
 function compileReplace(fileName: string, part: JsonObject): Step {
   const { pattern, content } = part;
-  if (typeof content === "string" && pattern !== null && typeof pattern === "object") {
-    const { String: literal, Regex: regex } = pattern as JsonObject;
+  if (typeof content === "string" && isJsonObject(pattern)) {
+    const { String: literal, Regex: regex } = pattern;
     if (typeof literal === "string") return (text) => text.replaceAll(literal, () => content);
     if (typeof regex === "string") {
       const compiled = compileRegex(fileName, regex);

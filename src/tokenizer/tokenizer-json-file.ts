@@ -4,6 +4,7 @@
  * Invariant: the parsed file is never changed; variants share what they do not replace.
  */
 import { FormatError } from "../errors.ts";
+import { isJsonObject } from "../formats/json-file.ts";
 import type { Json, JsonObject } from "../formats/model-file.ts";
 import { rewritePreTokenizer, splitIndependentWords } from "./tokenizer-json-pipeline.ts";
 
@@ -28,9 +29,6 @@ export interface TokenizerJson {
 /** Cannot come out of any text: stands in where an entry must keep its place but never match. */
 const UNMATCHABLE = "\uFFFF\uFFFE";
 
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** @throws FormatError when a section that skim reads is missing or malformed */
 export function parseTokenizerJson(folderName: string, json: JsonObject): TokenizerJson {
   const fail = (section: string, expected: string): FormatError =>
@@ -40,11 +38,11 @@ export function parseTokenizerJson(folderName: string, json: JsonObject): Tokeni
     );
   const section = (name: string): JsonObject | null => {
     const value = json[name] ?? null;
-    if (value === null || isObject(value)) return value;
+    if (value === null || isJsonObject(value)) return value;
     throw fail(name, "an object or null");
   };
   const model = section("model");
-  if (model === null || !(isObject(model.vocab) || Array.isArray(model.vocab))) {
+  if (model === null || !(isJsonObject(model.vocab) || Array.isArray(model.vocab))) {
     throw fail("model", "an object with a vocab");
   }
   const addedTokens = parseAddedTokens(json.added_tokens ?? [], fail);
@@ -108,7 +106,7 @@ function parseAddedTokens(
 ): AddedToken[] {
   if (!Array.isArray(value)) throw fail("added_tokens", "a list");
   return (value as readonly Json[]).map((entry) => {
-    if (!isObject(entry)) throw fail("added_tokens", "objects");
+    if (!isJsonObject(entry)) throw fail("added_tokens", "objects");
     const { id, content, special } = entry;
     const hasId = typeof id === "number" && Number.isInteger(id) && id >= 0;
     if (!hasId || typeof content !== "string") throw fail("added_tokens", "an id and content in each");
@@ -122,7 +120,7 @@ function vocabularyId(model: JsonObject, token: string): number | undefined {
     const id = vocab.findIndex((entry: Json) => Array.isArray(entry) && entry[0] === token);
     return id < 0 ? undefined : id;
   }
-  const id = isObject(vocab) && Object.hasOwn(vocab, token) ? vocab[token] : undefined;
+  const id = isJsonObject(vocab) && Object.hasOwn(vocab, token) ? vocab[token] : undefined;
   return typeof id === "number" ? id : undefined;
 }
 

@@ -6,18 +6,10 @@
  * `add_prefix_space`; \s is JavaScript's.
  * Invariant: a rewritten pipeline cuts the same text into the same words.
  */
+import { isJsonObject } from "../formats/json-file.ts";
 import type { Json, JsonObject } from "../formats/model-file.ts";
-import { SPACE_SYMBOL } from "./subword-model.ts";
-
-const GPT_2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-/** Unicode punctuation and the ASCII symbols, which Rust's is_ascii_punctuation includes. */
-const PUNCTUATION = "[\\p{P}$+<=>^`|~]";
-/** A run of spaces with the word after it: see `SentencePiece` for when words are independent. */
-const SPACED_WORDS = `${SPACE_SYMBOL}*[^${SPACE_SYMBOL}]+|${SPACE_SYMBOL}+`;
-const SPACE_INSIDE = new RegExp(`[^${SPACE_SYMBOL}]${SPACE_SYMBOL}`);
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+import { GPT_2, PUNCTUATION } from "./pre-tokenizers.ts";
+import { SPACED_WORD, SPACE_INSIDE, SPACE_SYMBOL } from "./subword-model.ts";
 
 const isolate = (regex: string): JsonObject => ({
   type: "Split",
@@ -36,7 +28,7 @@ export function rewritePreTokenizer(config: JsonObject | null): JsonObject | nul
         ? {
             ...config,
             pretokenizers: config.pretokenizers.map((part: Json) =>
-              isObject(part) ? rewritePreTokenizer(part) : part,
+              isJsonObject(part) ? rewritePreTokenizer(part) : part,
             ),
           }
         : config;
@@ -84,7 +76,7 @@ function rewriteSplit(config: JsonObject): JsonObject {
 }
 
 function patternSource(pattern: Json | undefined): string | undefined {
-  if (!isObject(pattern)) return undefined;
+  if (!isJsonObject(pattern)) return undefined;
   if (typeof pattern.Regex === "string") return `(?:${pattern.Regex})`;
   if (typeof pattern.String === "string")
     return `(?:${pattern.String.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")})`;
@@ -110,10 +102,10 @@ export function splitIndependentWords(preTokenizer: JsonObject | null, model: Js
   const seesWholeText =
     preTokenizer === null || (preTokenizer.type === "Metaspace" && preTokenizer.split === false);
   const { vocab, merges } = model;
-  if (!seesWholeText || !Array.isArray(merges) || !isObject(vocab)) return preTokenizer;
+  if (!seesWholeText || !Array.isArray(merges) || !isJsonObject(vocab)) return preTokenizer;
   const tokens = Object.keys(vocab);
   const usesSpaceSymbol = tokens.some((token) => token.startsWith(SPACE_SYMBOL));
   if (!usesSpaceSymbol || tokens.some((token) => SPACE_INSIDE.test(token))) return preTokenizer;
-  const words = isolate(SPACED_WORDS);
+  const words = isolate(SPACED_WORD);
   return preTokenizer === null ? words : sequence(preTokenizer, words);
 }

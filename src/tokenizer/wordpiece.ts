@@ -5,7 +5,7 @@
  * vocab.txt has `##`. Invariant: a word that cannot be covered is one unknown token.
  */
 import { FormatError } from "../errors.ts";
-import { type GgufVocabulary, TOKEN_TYPE } from "./gguf-vocabulary.ts";
+import { type GgufVocabulary, textIds } from "./gguf-vocabulary.ts";
 import { SPACE_SYMBOL, type SubwordModel } from "./subword-model.ts";
 import { WordCache } from "./word-cache.ts";
 
@@ -30,7 +30,7 @@ export class WordPiece implements SubwordModel {
   readonly addSpacePrefix = false;
   private readonly tokens: readonly string[];
   private readonly unknownId: number;
-  private readonly ids = new Map<string, number>();
+  private readonly ids: ReadonlyMap<string, number>;
   private readonly longestToken: number;
   private readonly cache = new WordCache();
   private readonly utf8 = new TextEncoder();
@@ -46,14 +46,8 @@ export class WordPiece implements SubwordModel {
     this.unknownId = vocabulary.unknownId;
     this.closingId = vocabulary.separatorId ?? vocabulary.eosId;
     this.tokens = vocabulary.tokens;
-    let longest = 0;
-    vocabulary.tokens.forEach((token, id) => {
-      const type = vocabulary.types[id];
-      if (type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || this.ids.has(token)) return;
-      this.ids.set(token, id);
-      longest = Math.max(longest, token.length);
-    });
-    this.longestToken = longest;
+    this.ids = textIds(vocabulary);
+    this.longestToken = [...this.ids.keys()].reduce((most, token) => Math.max(most, token.length), 0);
   }
 
   encode(text: string, ids: number[]): void {

@@ -3,10 +3,11 @@
  * weights, each file complete before it gets its name.
  */
 import type { TrainingExecutor } from "../executors/training/training-executor.ts";
+import { writeTextFile } from "../formats/json-file.ts";
 import type { HuggingFaceModelFile, JsonObject, TensorInfo } from "../formats/model-file.ts";
 import { writeSafetensors } from "../formats/safetensors-writer.ts";
 import { elementCount } from "../formats/tensor-layout.ts";
-import { type TensorSource, tensorFromValues, writeCompletely } from "../formats/tensor-source.ts";
+import { type TensorSource, tensorFromValues } from "../formats/tensor-source.ts";
 import type { ByteSink } from "../platform/types.ts";
 import type { WeightFormat } from "../quantization/weight-format.ts";
 
@@ -36,9 +37,10 @@ export async function saveModelDescription(
     ["tokenizer_config.json", file.tokenizerConfig],
   ];
   for (const [name, json] of files) {
-    if (json !== undefined) await writeText(await open(name), `${JSON.stringify(json, undefined, 2)}\n`);
+    if (json !== undefined) await writeTextFile(await open(name), `${JSON.stringify(json, undefined, 2)}\n`);
   }
-  if (file.chatTemplate !== undefined) await writeText(await open("chat_template.jinja"), file.chatTemplate);
+  if (file.chatTemplate !== undefined)
+    await writeTextFile(await open("chat_template.jinja"), file.chatTemplate);
 }
 
 /** Where trained values come from: an executor, or one whose adapters are merged. */
@@ -74,8 +76,4 @@ function unchanged(file: HuggingFaceModelFile, { name, shape, format, bytes }: T
       yield all;
     },
   };
-}
-
-async function writeText(sink: ByteSink, text: string): Promise<void> {
-  await writeCompletely(sink, () => sink.write(new TextEncoder().encode(text)));
 }

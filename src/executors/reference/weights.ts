@@ -65,7 +65,9 @@ async function loadWeight(
 ): Promise<Float32Array> {
   const tensor = file.tensors.get(weight.tensor);
   if (tensor === undefined) {
-    throw new FormatError(`${file.name}: tensor ${weight.tensor}, expected in the file, got no such tensor`);
+    throw new FormatError(
+      `${file.name}: tensor ${weight.tensor}, expected in the file, got no such tensor - download or convert the model again`,
+    );
   }
   const array = allocate(weight.rows * weight.columns, `weight ${weight.name}`);
   const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / weight.columns));

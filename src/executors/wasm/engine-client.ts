@@ -61,7 +61,7 @@ export class EngineClient {
   }
 
   async stop(): Promise<void> {
-    this.#fail(new ResourceError("engine: stopped while a request was running"));
+    this.#fail(new ResourceError("engine: stopped while a request was running - load the model again"));
     Atomics.store(this.#words, CONTROL_EXIT / 4, 1);
     Atomics.add(this.#words, CONTROL_STEP / 4, 1);
     Atomics.notify(this.#words, CONTROL_STEP / 4);
@@ -85,7 +85,7 @@ export class EngineClient {
     this.#failure ??=
       cause instanceof ResourceError
         ? cause
-        : new ResourceError(`engine worker: ${cause.message}`, { cause });
+        : new ResourceError(`engine worker: ${cause.message} - load the model again`, { cause });
     for (const pending of this.#pending.splice(0)) pending.reject(this.#failure);
   }
 }

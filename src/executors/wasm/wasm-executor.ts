@@ -310,7 +310,7 @@ export class WasmExecutor implements Executor {
   }
 
   #own(): { plan: MemoryPlan } {
-    if (this.#disposed) throw new ResourceError("wasm executor: used after dispose");
+    if (this.#disposed) throw new ResourceError("wasm executor: used after dispose - make another executor");
     if (this.#running) throw new Error("wasm executor: a step is already running");
     this.#throwIfReadersFailed();
     return { plan: this.#plan };

@@ -7,6 +7,7 @@ import type { GgufField } from "../../formats/gguf-values.ts";
 import { openGgufFile } from "../../formats/gguf-file.ts";
 import { writeGguf } from "../../formats/gguf-writer.ts";
 import { openHuggingFaceFolder } from "../../formats/huggingface-folder.ts";
+import { writeTextFile } from "../../formats/json-file.ts";
 import type { GgufModelFile, HuggingFaceModelFile, JsonObject } from "../../formats/model-file.ts";
 import { writeSafetensors } from "../../formats/safetensors-writer.ts";
 import { type TensorSource, tensorFromValues } from "../../formats/tensor-source.ts";
@@ -71,9 +72,7 @@ export async function writeSyntheticFolder(
     ["tokenizer_config.json", tokenizerConfigJson()],
   ];
   for (const [fileName, content] of texts) {
-    const sink = await open(fileName);
-    await sink.write(new TextEncoder().encode(`${JSON.stringify(content, undefined, 2)}\n`));
-    await sink.finish();
+    await writeTextFile(await open(fileName), `${JSON.stringify(content, undefined, 2)}\n`);
   }
   const sources = checkpoint.folderTensors.map(sourceIn(format));
   await writeSafetensors(await open("model.safetensors"), sources, { format: "pt" });
