@@ -19,6 +19,15 @@ export function checkLimits(limits: ExecutorLimits): void {
   }
 }
 
+/** Throws OptionError for anything but a whole number above 0. */
+export function checkThreads(threads: number): void {
+  if (!Number.isSafeInteger(threads) || threads < 1) {
+    throw new OptionError(
+      `threads: expected a whole number above 0, got ${threads} - use the number of cores`,
+    );
+  }
+}
+
 /** Throws where column caches are asked for and cannot be: see `cachedChoices`; sequences would share them. */
 export function checkColumnCache(
   program: Program,

@@ -1,6 +1,7 @@
 /**
  * Reads rows of a tensor or a weight and decodes them to f32, whatever format they are stored in.
  */
+import { FormatError } from "../errors.ts";
 import type { ModelFile, TensorInfo } from "../formats/model-file.ts";
 import type { Weight } from "../program/program.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
@@ -22,6 +23,15 @@ export async function readDecodedRows(
   tensor.format.decode(bytes, values);
 }
 
+/** The tensor that a program's weight is rows of. FormatError when the program is of another file. */
+export function storedTensor(file: ModelFile, { tensor }: Weight): TensorInfo {
+  const info = file.tensors.get(tensor);
+  if (info !== undefined) return info;
+  throw new FormatError(
+    `${file.name}: tensor ${tensor}, expected in the file, got no such tensor - download or convert the model again`,
+  );
+}
+
 /** Rows [firstRow, firstRow + rowCount) of a program's weight as f32 [rowCount, columns]. Errors as readDecodedRows. */
 export async function readWeightRows(
   file: ModelFile,
@@ -29,9 +39,7 @@ export async function readWeightRows(
   firstRow: number,
   rowCount: number,
 ): Promise<Float32Array> {
-  const info = file.tensors.get(weight.tensor);
-  if (info === undefined) throw new Error(`weight: program names unknown tensor ${weight.tensor}`);
   const values = new Float32Array(rowCount * weight.columns);
-  await readDecodedRows(file, info, weight.firstRow + firstRow, rowCount, values);
+  await readDecodedRows(file, storedTensor(file, weight), weight.firstRow + firstRow, rowCount, values);
   return values;
 }

@@ -14,6 +14,7 @@ import { FormatError } from "../errors.ts";
 import { COLUMN_ALIGNMENT, type StoredColumns } from "../executors/column-store.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { columnPartBytes, STORED_COLUMNS } from "../executors/wasm/column-layout.ts";
+import { storedTensor } from "../models/decoded-rows.ts";
 import type { ByteSource } from "../platform/types.ts";
 import type { Weight } from "../program/program.ts";
 import { formatBytes } from "../quantization/weight-format.ts";
@@ -126,15 +127,15 @@ export async function readColumnHeader(source: ByteSource): Promise<ColumnFileHe
  */
 export async function modelDigest(model: ModelFile, weights: readonly Weight[]): Promise<string> {
   const pieces: Uint8Array[] = [];
-  for (const { name, tensor: tensorName, rows, columns, firstRow } of weights) {
-    const tensor = model.tensors.get(tensorName);
-    if (tensor === undefined) throw new Error(`column file: program names unknown tensor ${tensorName}`);
+  for (const weight of weights) {
+    const { name, rows, columns, firstRow } = weight;
+    const tensor = storedTensor(model, weight);
     pieces.push(
       new TextEncoder().encode(JSON.stringify([name, rows, columns, firstRow, tensor.format.name])),
     );
     for (const row of [0, rows >> 1, rows - 1]) {
       const bytes = new Uint8Array(formatBytes(tensor.format, columns));
-      await model.readRows(tensorName, firstRow + row, 1, bytes);
+      await model.readRows(tensor.name, firstRow + row, 1, bytes);
       pieces.push(bytes);
     }
   }

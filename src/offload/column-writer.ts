@@ -10,8 +10,9 @@ import { columnPartBytes, STORED_COLUMNS, unitCount, unitPlaceQ4 } from "../exec
 import { Q4_COLUMN_UNIT_ROWS } from "../kernels/layout.ts";
 import { freeRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
-import { readDecodedRows } from "../models/decoded-rows.ts";
+import { readDecodedRows, storedTensor } from "../models/decoded-rows.ts";
 import type { ByteSink } from "../platform/types.ts";
+import { linearColumnsOps } from "../program/column-ops.ts";
 import type { Program, Weight } from "../program/program.ts";
 import { type ColumnStorage, modelDigest, planColumnFile } from "./column-file.ts";
 
@@ -29,7 +30,7 @@ const Q4_BLOCK_ROWS = 32;
 const Q4_LIMIT = 7 * 255;
 /** Rows whose nibbles are the low ones of a block's bytes. */
 const HALF_BLOCK = Q4_BLOCK_ROWS / 2;
-/** Adding and subtracting it rounds a double to a whole number, ties to even, as the kernels do. */
+/** Adding and subtracting it rounds a double to a whole number, ties to even, and is quicker than roundHalfEven. */
 const ROUNDER = 1.5 * 2 ** 52;
 
 /**
@@ -37,12 +38,9 @@ const ROUNDER = 1.5 * 2 ** 52;
  * columns a recipe chooses already has such ops, and perhaps others.
  */
 export function fileOps(program: Program): readonly (readonly Weight[])[] {
-  const chosen = columnOps(program);
-  return chosen.length > 0 ? chosen : columnOps(rewriteColumns(program, freeRecipe(1, 1)));
-}
-
-function columnOps({ ops }: Program): readonly (readonly Weight[])[] {
-  return ops.flatMap((op) => (op.kind === "linearColumns" ? [op.parts.map(({ weight }) => weight)] : []));
+  const chosen = linearColumnsOps(program);
+  const ops = chosen.length > 0 ? chosen : linearColumnsOps(rewriteColumns(program, freeRecipe(1, 1)));
+  return ops.map(({ parts }) => parts.map(({ weight }) => weight));
 }
 
 /**
@@ -200,11 +198,11 @@ function raiseMaxima(values: Float32Array, rows: number, largest: Float32Array):
 
 async function* decodedChunks(
   model: ModelFile,
-  { tensor: name, firstRow, rows, columns }: Weight,
+  weight: Weight,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ values: Float32Array; count: number }> {
-  const tensor = model.tensors.get(name);
-  if (tensor === undefined) throw new Error(`column writer: program names unknown tensor ${name}`);
+  const { firstRow, rows, columns } = weight;
+  const tensor = storedTensor(model, weight);
   const values = new Float32Array(CHUNK_ROWS * columns);
   for (let row = 0; row < rows; row += CHUNK_ROWS) {
     signal?.throwIfAborted();

@@ -8,7 +8,7 @@
  * every column, and their selections are never computed. Both read the same stored weights.
  */
 import { shapedBuffer, shapedWeight, shortNumber } from "./op-text.ts";
-import type { Buffer, Weight } from "./program.ts";
+import type { Buffer, Program, Weight } from "./program.ts";
 import { expectEqual, type Fail } from "./shape-checks.ts";
 
 export type SelectionRule =
@@ -78,6 +78,11 @@ export type ColumnOp = SelectColumnsOp | LinearColumnsOp | LinearRowsOp;
 export function selectedShare({ rule, width, among }: Selection): number {
   const own = rule.kind === "topK" ? rule.count / width : (rule.share ?? 1);
   return among === undefined ? own : Math.min(own, selectedShare(among));
+}
+
+/** The ops of a program that read chosen columns. */
+export function linearColumnsOps({ ops }: Pick<Program, "ops">): readonly LinearColumnsOp[] {
+  return ops.filter((op) => op.kind === "linearColumns");
 }
 
 export function columnWeights(op: ColumnOp): readonly Weight[] {

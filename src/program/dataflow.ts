@@ -5,7 +5,8 @@
 import { attentionWeights } from "./tender-attention.ts";
 import { tenderWeights } from "./tender-linear.ts";
 import { columnWeights } from "./column-ops.ts";
-import type { Buffer, KeyValueCache, Op, Program, Weight } from "./program.ts";
+import type { Buffer, KeyValueCache, Op, Program, RotaryTable, Weight } from "./program.ts";
+import type { TrainingProgram } from "./training-ops.ts";
 
 /** Buffers an op reads, in its own order; an in-place op lists its buffer here and in `buffersWritten`. */
 export function buffersRead(op: Op): readonly Buffer[] {
@@ -77,22 +78,27 @@ export function cacheOf(op: Op): KeyValueCache | undefined {
 
 /** All distinct weights in order of first use. */
 export function programWeights(program: Program): readonly Weight[] {
-  return [...new Map(program.ops.flatMap(weightsOf).map((weight) => [weight.name, weight])).values()];
+  return distinct(program.ops.flatMap(weightsOf));
 }
 
 /** All distinct buffers in order of first use. */
 export function programBuffers(program: Program): readonly Buffer[] {
-  const buffers = new Map<string, Buffer>();
-  for (const op of program.ops) {
-    for (const buffer of [...buffersRead(op), ...buffersWritten(op)]) buffers.set(buffer.name, buffer);
-  }
-  return [...buffers.values()];
+  return distinct(program.ops.flatMap((op) => [...buffersRead(op), ...buffersWritten(op)]));
 }
 
 /** All distinct key/value caches in order of first use. */
 export function programCaches(program: Program): readonly KeyValueCache[] {
-  const caches = program.ops.map(cacheOf).filter((cache) => cache !== undefined);
-  return [...new Map(caches.map((cache) => [cache.name, cache])).values()];
+  return distinct(program.ops.map(cacheOf).filter((cache) => cache !== undefined));
+}
+
+/** All distinct rotary tables in order of first use, of a program or of one that trains. */
+export function programRotaryTables({ ops }: Pick<Program | TrainingProgram, "ops">): readonly RotaryTable[] {
+  return distinct(ops.flatMap((op) => (op.kind === "rope" || op.kind === "rotate" ? [op.table] : [])));
+}
+
+/** The last of each name, in order of first use. */
+function distinct<Named extends { readonly name: string }>(items: readonly Named[]): readonly Named[] {
+  return [...new Map(items.map((item) => [item.name, item])).values()];
 }
 
 /**

@@ -7,16 +7,12 @@
 import type { ExecutorOptions } from "../../src/executors/executor.ts";
 import type { ColumnOrders } from "../../src/executors/wasm/column-order.ts";
 import type { ColumnAreas } from "../../src/executors/wasm/column-plan.ts";
-import {
-  type MemoryPlan,
-  planMemory,
-  rotaryTables,
-  STAGING_BYTES,
-} from "../../src/executors/wasm/memory-plan.ts";
+import { type MemoryPlan, planMemory, STAGING_BYTES } from "../../src/executors/wasm/memory-plan.ts";
 import { opColumns, tenderActivations } from "../../src/executors/wasm/tender-layout.ts";
 import type { ActivationLayout } from "../../src/executors/wasm/weight-layout.ts";
 import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";
 import type { CaseStep, KernelCase } from "../../src/kernels/kernel-case.ts";
+import { programRotaryTables } from "../../src/program/dataflow.ts";
 import { programBuffers, programCaches } from "../../src/program/dataflow.ts";
 import { caseFile } from "../../src/executors/case-runner.ts";
 
@@ -105,7 +101,7 @@ export class MemoryGuard {
     for (const array of [plan.tokens, plan.positions, plan.slots]) yield [array, 4 * tokens];
     yield [plan.outputs, 4 * outputs];
     if (step.visible !== undefined) yield [plan.spans, SPAN_ROW_BYTES * tokens];
-    for (const table of rotaryTables(this.#case.program)) {
+    for (const table of programRotaryTables(this.#case.program)) {
       yield [found(plan.angles, table.name), 8 * table.inverseFrequencies.length * tokens];
     }
     for (const buffer of programBuffers(this.#case.program)) {

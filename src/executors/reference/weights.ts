@@ -2,9 +2,9 @@
  * Loads a program's weights as f32 arrays: exactly what the file decodes to, or, for a forced storage, what that storage
  * would keep of it (encode, decode). Weights that share rows of a tensor (tied heads) share one array.
  */
-import { FormatError, ResourceError } from "../../errors.ts";
+import { ResourceError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
-import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { readDecodedRows, storedTensor } from "../../models/decoded-rows.ts";
 import { programWeights } from "../../program/dataflow.ts";
 import type { Program, Weight } from "../../program/program.ts";
 import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
@@ -63,12 +63,7 @@ async function loadWeight(
   file: ModelFile,
   weightFormat: ExecutorOptions["weightFormat"],
 ): Promise<Float32Array> {
-  const tensor = file.tensors.get(weight.tensor);
-  if (tensor === undefined) {
-    throw new FormatError(
-      `${file.name}: tensor ${weight.tensor}, expected in the file, got no such tensor - download or convert the model again`,
-    );
-  }
+  const tensor = storedTensor(file, weight);
   const array = allocate(weight.rows * weight.columns, `weight ${weight.name}`);
   const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / weight.columns));
   for (let row = 0; row < weight.rows; row += rowsPerChunk) {

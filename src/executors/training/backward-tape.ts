@@ -10,6 +10,7 @@ import type {
   RmsNormInputGradientOp,
   RmsNormWeightGradientOp,
 } from "../../program/training-ops.ts";
+import { floatWord, gateWords } from "../wasm/tape-codes.ts";
 import { fixed, rowsOf, type TapeWords } from "./tape-words.ts";
 import { rowStride } from "./training-memory.ts";
 
@@ -43,12 +44,12 @@ export function appendGradient(tape: TapeWords, op: GradientOp): void {
       return;
     case "gluGradient": {
       const buffers = tape.places(op.gate, op.up, op.gradient, op.gateGradient, op.upGradient);
-      const facts = [...rowsOf(op.gate), ...tape.activation(op.activation)];
+      const facts = [...rowsOf(op.gate), ...gateWords(op.activation)];
       tape.emit(training.OP_GLU_GRADIENT, [...facts, ...buffers, rowStride(op.gate)]);
       return;
     }
     case "embedGradient": {
-      const target = [tape.gradient(op.table), op.table.columns, tape.float(op.factor)];
+      const target = [tape.gradient(op.table), op.table.columns, floatWord(op.factor)];
       tape.emit(training.OP_EMBED_GRADIENT, [...tape.places(op.gradient), ...target]);
       return;
     }
@@ -97,7 +98,7 @@ function appendLinearWeight(tape: TapeWords, { gradient, weight, x }: LinearWeig
 
 function appendNormInput(tape: TapeWords, op: RmsNormInputGradientOp): void {
   const input = [...rowsOf(op.x), ...tape.places(op.x), tape.value(op.weight)];
-  const facts = [op.x.width, op.groups, tape.float(op.epsilon), op.accumulate ? 1 : 0];
+  const facts = [op.x.width, op.groups, floatWord(op.epsilon), op.accumulate ? 1 : 0];
   tape.emit(training.OP_NORM_INPUT_GRADIENT, [...input, ...tape.places(op.gradient, op.out), ...facts]);
 }
 
@@ -105,7 +106,7 @@ function appendNormWeight(tape: TapeWords, op: RmsNormWeightGradientOp): void {
   const { inverses } = tape.memory;
   const input = [...rowsOf(op.x), ...tape.places(op.x)];
   const facts = [op.x.width, op.groups];
-  tape.emit(training.OP_NORM_INVERSES, [...input, inverses, ...facts, tape.float(op.epsilon)]);
+  tape.emit(training.OP_NORM_INVERSES, [...input, inverses, ...facts, floatWord(op.epsilon)]);
   const target = tape.gradient(op.weight);
   const words = [...input, ...tape.places(op.gradient), inverses, target, ...facts];
   tape.emit(training.OP_NORM_WEIGHT_GRADIENT, words);

@@ -1,32 +1,25 @@
 /**
  * Instructions of forward ops and losses (kernels/tape/training.as.ts lists their arguments).
  */
-import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";
-import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Buffer, LinearOp } from "../../program/program.ts";
 import type { ForwardOp, KeepColumnsOp, LossOp, RotateOp } from "../../program/training-ops.ts";
+import { floatWord, gateWords, limitWord, SELECTIONS } from "../wasm/tape-codes.ts";
 import { fixed, rowsOf, type TapeWords } from "./tape-words.ts";
 import { rowStride } from "./training-memory.ts";
-
-const RULES: Readonly<Record<SelectionRule["kind"], number>> = {
-  topK: layout.SELECT_TOP,
-  threshold: layout.SELECT_ABOVE,
-  gate: layout.SELECT_GATES,
-};
 
 export function appendForward(tape: TapeWords, op: ForwardOp): void {
   const places = (...buffers: readonly Buffer[]) => tape.places(...buffers);
   switch (op.kind) {
     case "embed": {
       const { columns } = op.table;
-      const words = [tape.value(op.table), 4 * columns, tape.float(op.factor), ...places(op.out)];
+      const words = [tape.value(op.table), 4 * columns, floatWord(op.factor), ...places(op.out)];
       tape.emit(training.OP_EMBED_ROWS, words);
       return;
     }
     case "rmsNorm": {
       const input = [...rowsOf(op.x), ...places(op.x), tape.value(op.weight)];
-      const facts = [op.x.width, op.groups, tape.float(op.epsilon)];
+      const facts = [op.x.width, op.groups, floatWord(op.epsilon)];
       tape.emit(training.OP_NORM_ROWS, [...input, ...places(op.out), ...facts]);
       return;
     }
@@ -34,23 +27,23 @@ export function appendForward(tape: TapeWords, op: ForwardOp): void {
       appendLinear(tape, op);
       return;
     case "glu": {
-      const facts = [...rowsOf(op.out), ...tape.activation(op.activation)];
+      const facts = [...rowsOf(op.out), ...gateWords(op.activation)];
       const words = [...facts, ...places(op.gate, op.up, op.out), rowStride(op.out)];
       tape.emit(training.OP_GLU_ROWS, words);
       return;
     }
     case "activate": {
-      const words = [...rowsOf(op.out), ...tape.activation(op.activation), ...places(op.x, op.out)];
+      const words = [...rowsOf(op.out), ...gateWords(op.activation), ...places(op.x, op.out)];
       tape.emit(training.OP_ACTIVATE_ROWS, [...words, rowStride(op.out), ...tape.scratch()]);
       return;
     }
     case "add": {
-      const facts = [rowStride(op.out), tape.float(op.factor)];
+      const facts = [rowStride(op.out), floatWord(op.factor)];
       tape.emit(training.OP_ADD_ROWS, [...rowsOf(op.out), ...places(op.a, op.b, op.out), ...facts]);
       return;
     }
     case "scale": {
-      const facts = [rowStride(op.out), tape.float(op.factor)];
+      const facts = [rowStride(op.out), floatWord(op.factor)];
       tape.emit(training.OP_SCALE_ROWS, [...rowsOf(op.out), ...places(op.x, op.out), ...facts]);
       return;
     }
@@ -79,7 +72,7 @@ export function appendLoss(tape: TapeWords, op: LossOp): void {
     tape.emit(training.OP_CROSS_ENTROPY, [...buffers, targets, width, scalars]);
   } else {
     const buffers = tape.places(op.logits, op.teacher, op.gradient, op.losses);
-    const facts = [width, tape.float(op.temperature), scalars];
+    const facts = [width, floatWord(op.temperature), scalars];
     tape.emit(training.OP_DISTILLATION, [...buffers, ...facts, ...tape.scratch()]);
   }
 }
@@ -105,8 +98,7 @@ function appendLinear(tape: TapeWords, { x, out, weight, bias }: LinearOp): void
 }
 
 function appendKeep(tape: TapeWords, { x, by, out, rule }: KeepColumnsOp): void {
-  const limit = rule.kind === "topK" ? rule.count : tape.float(rule.threshold);
-  const facts = [out.width, RULES[rule.kind], limit, ...tape.scratch()];
+  const facts = [out.width, SELECTIONS[rule.kind].code, limitWord(rule), ...tape.scratch()];
   tape.emit(training.OP_KEEP_COLUMNS, [...rowsOf(out), ...tape.places(by, x, out), ...facts]);
 }
 

@@ -10,6 +10,7 @@ import {
   type BatchLosses,
   checkBatch,
   type LossWeights,
+  NO_GRADIENT,
   type ParameterPart,
   type TrainingBatch,
   type TrainingExecutor,
@@ -17,8 +18,6 @@ import {
 } from "./training-executor.ts";
 
 type Parts = Record<ParameterPart, Float64Array>;
-
-const NO_GRADIENT: LossWeights = { target: 0, teacher: 0, l1: 0 };
 
 export class ReferenceTraining implements TrainingExecutor {
   readonly program: TrainingProgram;

@@ -1,20 +1,13 @@
 /**
- * The words of a training tape: addresses of buffers and weights, floats as bits, extents, and the two instructions every
+ * The words of a training tape: addresses of buffers and weights, extents, and the two instructions every
  * matrix product is made of. Every instruction is followed by a barrier: they take milliseconds, barriers microseconds.
  */
 import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";
-import type { Activation, Buffer, Weight } from "../../program/program.ts";
+import type { Buffer, Weight } from "../../program/program.ts";
 import type { AttentionFacts } from "../../program/training-ops.ts";
+import { floatWord } from "../wasm/tape-codes.ts";
 import { type PlacedParameter, type TrainingMemory, weightOffset } from "./training-memory.ts";
-
-const GATES: Readonly<Record<Activation["kind"], number>> = {
-  silu: layout.GATE_SILU,
-  gelu: layout.GATE_GELU,
-  geluTanh: layout.GATE_GELU_TANH,
-  relu: layout.GATE_RELU,
-  fatrelu: layout.GATE_FATRELU,
-};
 
 /** C (+)= A B, as kernels/matrix/multiply.as.ts has it. */
 export interface Product {
@@ -36,7 +29,6 @@ export interface Product {
 export class TapeWords {
   readonly memory: TrainingMemory;
   readonly #words: number[] = [];
-  readonly #floats = new DataView(new ArrayBuffer(4));
 
   constructor(memory: TrainingMemory) {
     this.memory = memory;
@@ -98,20 +90,10 @@ export class TapeWords {
     return gradients + 4 * weightOffset(weight);
   }
 
-  float(value: number): number {
-    this.#floats.setFloat32(0, value);
-    return this.#floats.getUint32(0);
-  }
-
-  activation(activation: Activation): number[] {
-    const threshold = activation.kind === "fatrelu" ? activation.threshold : 0;
-    return [GATES[activation.kind], this.float(threshold)];
-  }
-
   attention({ heads, kvHeads, headWidth, scale, window }: AttentionFacts): number[] {
     const { bounds, maskPlaces, scalars } = this.memory;
     const sequences = [bounds, maskPlaces, scalars];
-    return [heads, kvHeads, headWidth, this.float(scale), window ?? 0, ...sequences, ...this.scratch()];
+    return [heads, kvHeads, headWidth, floatWord(scale), window ?? 0, ...sequences, ...this.scratch()];
   }
 
   scratch(): number[] {

@@ -37,6 +37,8 @@ export interface LossWeights {
   readonly l1: number;
 }
 
+export const NO_GRADIENT: LossWeights = { target: 0, teacher: 0, l1: 0 };
+
 export interface BatchLosses {
   /** Sum over rows of -ln p(target), in nats. */
   readonly target: number;

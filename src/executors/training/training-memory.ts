@@ -1,6 +1,6 @@
 /**
  * The training executor's one shared memory: control block, the step's arrays, parameters with gradients and moments as
- * plain row-major f32 that the optimizer updates in place, activations, scratch. All addresses are multiples of 64.
+ * plain row-major f32 that the optimizer updates in place, activations, scratch.
  * Invariant: matrix kernels may read some rows past a parameter; what follows is memory of this plan.
  */
 import { ResourceError } from "../../errors.ts";
@@ -12,16 +12,13 @@ import {
   ROW_BLOCK,
   SCALAR_COUNT,
 } from "../../kernels/training-layout.ts";
-import type { Buffer, RotaryTable, Weight } from "../../program/program.ts";
+import type { Buffer, Weight } from "../../program/program.ts";
 import type { TrainingOp, TrainingProgram } from "../../program/training-ops.ts";
+import { programRotaryTables } from "../../program/dataflow.ts";
+import { Layouter, MAX_BYTES, PAGE_BYTES, roundUp } from "../wasm/shared-memory.ts";
 import { maskBytes } from "./attention-masks.ts";
 import { planBuffers } from "./buffer-plan.ts";
 import type { ParameterPart, TrainingLimits } from "./training-executor.ts";
-
-const PAGE_BYTES = 65536;
-const MAX_BYTES = 65536 * PAGE_BYTES;
-/** Static data of the compiled kernels lies below. */
-const FIRST_ADDRESS = PAGE_BYTES;
 
 export type PlacedParameter = Readonly<Partial<Record<ParameterPart, number>>> & {
   readonly weights: number;
@@ -65,13 +62,9 @@ export function planTrainingMemory(
   limits: TrainingLimits,
   threads: number,
 ): TrainingMemory {
-  let next = FIRST_ADDRESS;
-  const take = (bytes: number) => {
-    const address = next;
-    next += ceil(bytes, 64);
-    return address;
-  };
-  const rows = ceil(limits.rows, 4);
+  const space = new Layouter();
+  const take = (bytes: number) => space.take(bytes);
+  const rows = roundUp(limits.rows, 4);
   const control = take(CONTROL_BYTES);
   const [tokens, positions, outputs, targets] = [0, 1, 2, 3].map(() => take(4 * rows));
   const bounds = take(4 * (rows + 1));
@@ -81,7 +74,7 @@ export function planTrainingMemory(
   const { parameters, gradients } = placeParameters(program, take);
   const squareSums = take(4 * Math.ceil(gradients.bytes / 4 / NORM_CHUNK));
   const angles = new Map(
-    rotaryTables(program).map((table) => {
+    programRotaryTables(program).map((table) => {
       const bytes = 8 * table.inverseFrequencies.length * limits.sequenceLength;
       return [table.name, { forward: take(bytes), inverse: take(bytes) }];
     }),
@@ -89,13 +82,12 @@ export function planTrainingMemory(
   const { buffers, bytes: activationBytes } = placeBuffers(program, rows, take);
   const packed = take(4 * Math.max(...program.ops.map((op) => packedValues(op, rows))));
   const inverses = take(4 * rows * Math.max(1, ...program.ops.map(groupsOf)));
-  const scratchStride = ceil(scratchBytes(program, limits), 64);
-  const scratch = take(scratchStride * threads);
+  const scratch = space.takePerThread(scratchBytes(program, limits), threads);
   const tapeBytes = 4 * 2 * (64 * program.ops.length + 16 * program.parameters.length + 64);
   const tape = take(tapeBytes);
-  if (next > MAX_BYTES) throw tooLarge(program.name, next, activationBytes);
+  if (space.end > MAX_BYTES) throw tooLarge(program.name, space.end, activationBytes);
   return {
-    pages: Math.ceil(next / PAGE_BYTES),
+    pages: Math.ceil(space.end / PAGE_BYTES),
     control,
     tokens,
     positions,
@@ -113,8 +105,8 @@ export function planTrainingMemory(
     activationBytes,
     packed,
     inverses,
-    scratch,
-    scratchStride,
+    scratch: scratch.address,
+    scratchStride: scratch.threadStride,
     tape,
     tapeBytes,
   };
@@ -122,17 +114,12 @@ export function planTrainingMemory(
 
 /** Bytes from one row of a buffer to the next. */
 export function rowStride(buffer: Buffer): number {
-  return 4 * ceil(buffer.width, PANEL_ROWS);
+  return 4 * roundUp(buffer.width, PANEL_ROWS);
 }
 
 /** First value of a weight inside its parameter. */
 export function weightOffset({ firstRow, columns }: Weight): number {
   return firstRow * columns;
-}
-
-export function rotaryTables(program: TrainingProgram): readonly RotaryTable[] {
-  const tables = program.ops.flatMap((op) => (op.kind === "rotate" ? [op.table] : []));
-  return [...new Map(tables.map((table) => [table.name, table])).values()];
 }
 
 type Take = (bytes: number) => number;
@@ -170,7 +157,7 @@ function placeBuffers(
   const strides = new Map<string, number>();
   const { offsets, bytes } = planBuffers(program.ops, pinned, (buffer) => {
     strides.set(buffer.name, rowStride(buffer));
-    return ceil(rowStride(buffer) * rows, 64);
+    return roundUp(rowStride(buffer) * rows, 64);
   });
   const start = take(bytes);
   const buffers = new Map(
@@ -183,11 +170,11 @@ function placeBuffers(
 function packedValues(op: TrainingOp, rows: number): number {
   switch (op.kind) {
     case "linear":
-      return op.weight.columns * ceil(op.weight.rows, 8);
+      return op.weight.columns * roundUp(op.weight.rows, 8);
     case "linearInputGradient":
-      return op.weight.rows * ceil(op.weight.columns, 8);
+      return op.weight.rows * roundUp(op.weight.columns, 8);
     case "linearWeightGradient":
-      return rows * ceil(op.weight.columns, 8);
+      return rows * roundUp(op.weight.columns, 8);
     default:
       return 0;
   }
@@ -199,24 +186,20 @@ function groupsOf(op: TrainingOp): number {
 
 /** Most that one thread needs for a product, a selection, an attention or a teacher's row. */
 function scratchBytes(program: TrainingProgram, limits: TrainingLimits): number {
-  const tall = ceil(limits.sequenceLength, 8);
+  const tall = roundUp(limits.sequenceLength, 8);
   const product = ROW_BLOCK * REDUCTION_BLOCK + 48;
   const byOp = program.ops.map((op) => {
     if (op.kind === "keepColumns") return op.by.width + 5; // a selection
-    if (op.kind === "activate") return ceil(op.out.width, PANEL_ROWS); // a row of ones
+    if (op.kind === "activate") return roundUp(op.out.width, PANEL_ROWS); // a row of ones
     if (op.kind !== "sequenceAttention" && op.kind !== "attentionGradient") return 0;
-    const wide = ceil(op.facts.headWidth, 8);
+    const wide = roundUp(op.facts.headWidth, 8);
     const block = wide * QUERY_BLOCK;
     return op.kind === "sequenceAttention"
       ? 2 * wide * tall + 16 * wide + 16 + 8 * (tall + 8)
       : 5 * wide * tall + 4 * block + 8 * wide + 4 * QUERY_BLOCK + 16 + 2 * QUERY_BLOCK * (tall + 8);
   });
-  const teacher = program.teacher === undefined ? 0 : ceil(program.vocabularySize, 8);
+  const teacher = program.teacher === undefined ? 0 : roundUp(program.vocabularySize, 8);
   return 4 * Math.max(product, teacher, ...byOp);
-}
-
-function ceil(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }
 
 function tooLarge(name: string, bytes: number, activationBytes: number): ResourceError {

@@ -7,33 +7,34 @@ import { OptionError, ResourceError } from "../../errors.ts";
 import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";
 import type { Platform } from "../../platform/types.ts";
+import { programRotaryTables } from "../../program/dataflow.ts";
 import type { Buffer } from "../../program/program.ts";
 import type { TrainingProgram } from "../../program/training-ops.ts";
 import { EngineClient } from "../wasm/engine-client.ts";
 import { compileKernels, type SimdVariant } from "../wasm/kernel-module.ts";
+import { checkThreads } from "../step-checks.ts";
 import { writeAngles } from "../wasm/rotary.ts";
+import { allocateMemory, placeTapes } from "../wasm/shared-memory.ts";
 import { maskBytes, writeMasks } from "./attention-masks.ts";
 import {
   type AdamWSettings,
   type BatchLosses,
   checkBatch,
   type LossWeights,
+  NO_GRADIENT,
   type ParameterPart,
   type TrainingBatch,
   type TrainingExecutor,
   type TrainingLimits,
 } from "./training-executor.ts";
-import { planTrainingMemory, rotaryTables, type TrainingMemory } from "./training-memory.ts";
+import { planTrainingMemory, type TrainingMemory } from "./training-memory.ts";
 import { buildTrainingTapes, type TrainingTape } from "./training-tape.ts";
-import { allocateMemory } from "../wasm/shared-memory.ts";
 
 export interface WasmTrainingOptions {
   readonly threads: number;
   readonly limits: TrainingLimits;
   readonly simd: "auto" | SimdVariant;
 }
-
-const NO_GRADIENT: LossWeights = { target: 0, teacher: 0, l1: 0 };
 
 /** All parameters are zero until they are written. Throws ResourceError, OptionError and UnsupportedError (SIMD). */
 export async function createWasmTraining(
@@ -42,9 +43,7 @@ export async function createWasmTraining(
   options: WasmTrainingOptions,
 ): Promise<WasmTraining> {
   const { threads, limits, simd } = options;
-  if (!Number.isSafeInteger(threads) || threads < 1) {
-    throw new OptionError(`threads: expected a whole number above 0, got ${threads}`);
-  }
+  checkThreads(threads);
   const plan = planTrainingMemory(program, limits, threads);
   const { module } = await compileKernels(platform, simd);
   const memory = allocateMemory(
@@ -85,7 +84,7 @@ export class WasmTraining implements TrainingExecutor {
     this.#engine = engine;
     this.#control = this.#integers(plan.control, layout.CONTROL_BYTES / 4);
     this.#scalars = this.#floats(plan.scalars, training.SCALAR_COUNT);
-    this.#tapes = this.#placeTapes();
+    this.#tapes = placeTapes(memory, plan, buildTrainingTapes(program, plan));
     this.#writeAngles();
     this.#set(layout.CONTROL_TOKEN_IDS, plan.tokens);
     this.#set(layout.CONTROL_POSITIONS, plan.positions);
@@ -209,30 +208,11 @@ export class WasmTraining implements TrainingExecutor {
     await this.#engine.request({ kind: "step" });
   }
 
-  #placeTapes(): Record<TrainingTape, number> {
-    const { tape, tapeBytes } = this.#plan;
-    const tapes = buildTrainingTapes(this.program, this.#plan);
-    let address = tape;
-    const place = (words: Uint32Array) => {
-      if (address + words.byteLength > tape + tapeBytes)
-        throw new Error("wasm training: tape area too small");
-      new Uint32Array(this.#memory.buffer, address, words.length).set(words);
-      address += words.byteLength;
-      return address - words.byteLength;
-    };
-    return {
-      losses: place(tapes.losses),
-      gradients: place(tapes.gradients),
-      norm: place(tapes.norm),
-      update: place(tapes.update),
-    };
-  }
-
   #writeAngles(): void {
     const { sequenceLength } = this.limits;
     const forward = Int32Array.from({ length: sequenceLength }, (_, position) => position);
     const inverse = forward.map((position) => -position);
-    for (const table of rotaryTables(this.program)) {
+    for (const table of programRotaryTables(this.program)) {
       const angles = this.#plan.angles.get(table.name);
       if (angles === undefined) throw new Error(`wasm training: no angles for ${table.name}`);
       const length = 2 * table.inverseFrequencies.length * sequenceLength;

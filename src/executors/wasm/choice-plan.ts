@@ -21,7 +21,7 @@ import {
 import type { SelectColumnsOp } from "../../program/column-ops.ts";
 import type { Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
-import { type ThreadArea, takePerThread } from "./column-plan.ts";
+import type { Layouter, ThreadArea } from "./shared-memory.ts";
 
 export interface PlacedChoice {
   readonly cache: ThreadArea;
@@ -42,18 +42,18 @@ export interface ChoicePlan {
 export function placeChoices(
   program: Program,
   { columnCache, threads }: ExecutorOptions,
-  space: { take(bytes: number): number },
+  space: Layouter,
 ): ChoicePlan | undefined {
   if (columnCache === undefined) return undefined;
   const choices = cachedChoices(program, columnCache);
   const byOp = new Map(
     choices.map((op): [SelectColumnsOp, PlacedChoice] => {
       const { width } = op.out;
-      const cache = takePerThread(space, CHOICE_HEADER_BYTES + 8 * width, threads);
+      const cache = space.takePerThread(CHOICE_HEADER_BYTES + 8 * width, threads);
       return [op, { cache, slots: cacheSlots(columnCache, width), count: keptColumns(op) }];
     }),
   );
-  const scratch = takePerThread(space, 8 * Math.max(...choices.map(({ out }) => out.width)), threads);
+  const scratch = space.takePerThread(8 * Math.max(...choices.map(({ out }) => out.width)), threads);
   const policy = columnCache.policy === "lfu" ? POLICY_LFU : POLICY_LRU;
   return { byOp, scratch, gamma: columnCache.gamma, policy };
 }

@@ -5,6 +5,7 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
+import { storedTensor } from "../../models/decoded-rows.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
 import type { PlacedColumns } from "./column-layout.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -43,8 +44,7 @@ async function passOver(
   { memory, engine, staging, conversion }: ColumnTarget,
 ): Promise<void> {
   const { columns, rows, firstRow, tensor: name } = placed.weights[part];
-  const tensor = file.tensors.get(name);
-  if (tensor === undefined) throw new Error(`column loader: unknown tensor ${name}`);
+  const tensor = storedTensor(file, placed.weights[part]);
   const rowBytes = formatBytes(tensor.format, columns);
   const { unitRows } = placed.layout;
   const chunkRows = Math.floor(STAGING_BYTES / rowBytes / unitRows) * unitRows;

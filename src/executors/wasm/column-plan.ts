@@ -3,7 +3,8 @@
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import { TILE_TOKENS } from "../../kernels/layout.ts";
-import type { LinearColumnsOp } from "../../program/column-ops.ts";
+import { storedTensor } from "../../models/decoded-rows.ts";
+import { type LinearColumnsOp, linearColumnsOps } from "../../program/column-ops.ts";
 import type { Program } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
@@ -17,21 +18,7 @@ import {
   STORED_COLUMNS,
   unitCount,
 } from "./column-layout.ts";
-
-/** One area per thread. */
-export interface ThreadArea {
-  readonly address: number;
-  readonly threadStride: number;
-}
-
-export function takePerThread(
-  space: { take(bytes: number): number },
-  bytes: number,
-  threads: number,
-): ThreadArea {
-  const threadStride = 64 * Math.ceil(bytes / 64);
-  return { address: space.take(threadStride * threads), threadStride };
-}
+import type { Layouter, ThreadArea } from "./shared-memory.ts";
 
 /** Everything but the weights, which lie with the other weights. */
 export interface ColumnAreas {
@@ -43,17 +30,9 @@ export interface ColumnAreas {
   readonly counters: number;
 }
 
-interface Space {
-  take(bytes: number): number;
-}
-
-export function columnOps(program: Program): readonly LinearColumnsOp[] {
-  return program.ops.filter((op) => op.kind === "linearColumns");
-}
-
 /** Names of matrices that are read by columns. */
 export function columnWeightNames(program: Program): ReadonlySet<string> {
-  return new Set(columnOps(program).flatMap(({ parts }) => parts.map(({ weight }) => weight.name)));
+  return new Set(linearColumnsOps(program).flatMap(({ parts }) => parts.map(({ weight }) => weight.name)));
 }
 
 /** Areas of a program; undefined when it has no column ops. `rows` is the most tokens of a step in whole tiles. */
@@ -62,11 +41,11 @@ export function placeColumnAreas(
   file: ModelFile,
   options: ExecutorOptions,
   rows: number,
-  space: Space,
+  space: Layouter,
 ): ColumnAreas | undefined {
-  const ops = columnOps(program);
+  const ops = linearColumnsOps(program);
   if (ops.length === 0) return undefined;
-  const perThread = (bytes: number) => takePerThread(space, bytes, options.threads);
+  const perThread = (bytes: number) => space.takePerThread(bytes, options.threads);
   // Of every choice that is made, also those that only narrow later ones.
   const chosen = program.ops.flatMap((op) => (op.kind === "selectColumns" ? [op.out] : []));
   const widths = new Map(chosen.map(({ name, width }) => [name, width]));
@@ -92,10 +71,10 @@ export function placeColumnWeights(
   program: Program,
   file: ModelFile,
   options: ExecutorOptions,
-  space: Space,
+  space: Layouter,
 ): ReadonlyMap<string, PlacedColumns> {
   const byName = new Map<string, PlacedColumns>();
-  for (const op of columnOps(program)) {
+  for (const op of linearColumnsOps(program)) {
     const weights = op.parts.map(({ weight }) => weight);
     if (byName.has(weights[0].name)) continue;
     const layout = layoutOf(op, file, options);
@@ -135,8 +114,5 @@ export function placeFetched(
 function layoutOf(op: LinearColumnsOp, file: ModelFile, options: ExecutorOptions): ColumnLayout {
   const stored = options.columnStore?.find(op.parts.map(({ weight }) => weight.name));
   if (stored !== undefined) return STORED_COLUMNS[stored.storage];
-  const tensor = file.tensors.get(op.parts[0].weight.tensor);
-  if (tensor === undefined)
-    throw new Error(`wasm executor: program names unknown tensor ${op.parts[0].weight.tensor}`);
-  return columnLayout(tensor.format, options.weightFormat);
+  return columnLayout(storedTensor(file, op.parts[0].weight).format, options.weightFormat);
 }

@@ -3,24 +3,15 @@
  * a dense product, part by part.
  */
 import * as layout from "../../kernels/layout.ts";
-import type { LinearColumnsOp, SelectColumnsOp, SelectionRule } from "../../program/column-ops.ts";
+import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
 import type { Op } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import type { ChoicePlan } from "./choice-plan.ts";
 import { columnTileBytes, type PlacedColumns } from "./column-layout.ts";
-import type { ColumnAreas } from "./column-plan.ts";
 import type { Access } from "./hazards.ts";
+import { floatWord, limitWord, SELECTIONS } from "./tape-codes.ts";
 import type { TapeWriter, Touch } from "./tape-writer.ts";
 import { panelCount } from "./weight-layout.ts";
-
-/** How each rule is carried out. */
-const SELECTIONS: Readonly<
-  Record<SelectionRule["kind"], { readonly code: number; readonly kernel: string }>
-> = {
-  topK: { code: layout.SELECT_TOP, kernel: "select_top_f32" },
-  threshold: { code: layout.SELECT_ABOVE, kernel: "select_above_f32" },
-  gate: { code: layout.SELECT_GATES, kernel: "select_gates_f32" },
-};
 
 export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next: Op | undefined): void {
   if (next?.kind === "linearColumns" && next.selection.name === op.out.name && isFetched(tape, next)) {
@@ -38,8 +29,8 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
   }
   const { rule, among } = op.out;
   const { code, kernel } = SELECTIONS[rule.kind];
-  const target = selectionArea(tape, op.out.name);
-  const earlier = among === undefined ? { address: 0, threadStride: 0 } : selectionArea(tape, among.name);
+  const target = tape.selection(op.out.name);
+  const earlier = among === undefined ? { address: 0, threadStride: 0 } : tape.selection(among.name);
   tape.kernels.push(among === undefined ? kernel : kernel.replace("_f32", "_among_f32"));
   tape.emit(
     layout.OP_SELECT_COLUMNS,
@@ -48,7 +39,7 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
       tape.buffer(op.x).address,
       tape.threadStride(op.x),
       op.x.width,
-      rule.kind === "topK" ? rule.count : tape.float(rule.threshold),
+      limitWord(rule),
       target.address,
       target.threadStride,
       earlier.address,
@@ -61,7 +52,7 @@ export function appendSelectColumns(tape: TapeWriter, op: SelectColumnsOp, next:
 function appendChooseCached(tape: TapeWriter, op: SelectColumnsOp, choices: ChoicePlan): void {
   const choice = choices.byOp.get(op);
   if (choice === undefined) throw new Error(`tape: cache of ${op.out.name} has no place`);
-  const target = selectionArea(tape, op.out.name);
+  const target = tape.selection(op.out.name);
   tape.kernels.push("choose_cached_f32");
   tape.emit(
     layout.OP_CHOOSE_CACHED,
@@ -123,7 +114,7 @@ function fetchPlan({ plan }: TapeWriter): FetchPlan {
 
 /** Where a product finds its chosen columns: one list per thread, or one for all when they come from a file. */
 function chosenColumns(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedColumns) {
-  if (site === undefined) return { ...selectionArea(tape, op.selection.name), places: 0, touches: [] };
+  if (site === undefined) return { ...tape.selection(op.selection.name), places: 0, touches: [] };
   const { selection, places } = fetchPlan(tape).sites[site];
   return { address: selection, threadStride: 0, places, touches: [FETCHED_READ] };
 }
@@ -131,7 +122,7 @@ function chosenColumns(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedCo
 const FETCHED_READ: Touch = { region: FETCHED, access: "whole" };
 
 function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumns): void {
-  const { scratch, counters } = areas(tape);
+  const { scratch, counters } = tape.columnAreas();
   const selection = chosenColumns(tape, op, placed);
   const { rows } = placed.weights[0];
   const outs = op.parts.map(({ out, bias }) => [
@@ -192,7 +183,7 @@ function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColum
 }
 
 function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumns, part: number): void {
-  const { scratch, tiles } = areas(tape);
+  const { scratch, tiles } = tape.columnAreas();
   const { weight, bias, out } = op.parts[part];
   const [x, to] = [tape.buffer(op.x), tape.buffer(out)];
   const { layout: columns } = placed;
@@ -205,7 +196,7 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
       x.stride,
       weight.columns,
       placed.scales + 4 * part * weight.columns,
-      tape.float(columns.activationFactor),
+      floatWord(columns.activationFactor),
       tiles,
       columnTileBytes(columns, weight.columns),
       scratch.address,
@@ -244,15 +235,4 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
 
 function unitAccess({ units }: PlacedColumns): Access {
   return `units/${units}`;
-}
-
-function areas(tape: TapeWriter): ColumnAreas {
-  if (tape.plan.columnAreas === undefined) throw new Error("tape: column ops have no areas");
-  return tape.plan.columnAreas;
-}
-
-function selectionArea(tape: TapeWriter, name: string) {
-  const area = areas(tape).selections.get(name);
-  if (area === undefined) throw new Error(`tape: selection ${name} has no place`);
-  return area;
 }

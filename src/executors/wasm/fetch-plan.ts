@@ -5,8 +5,9 @@
  */
 import { ResourceError, UnsupportedError } from "../../errors.ts";
 import { FETCH_BLOCK_BYTES } from "../../kernels/layout.ts";
-import type { LinearColumnsOp, SelectionRule } from "../../program/column-ops.ts";
+import { type LinearColumnsOp, linearColumnsOps, type SelectionRule } from "../../program/column-ops.ts";
 import type { Program } from "../../program/program.ts";
+import { type Layouter, roundUp } from "./shared-memory.ts";
 import {
   COLUMN_ALIGNMENT,
   COLUMN_GAP_BYTES,
@@ -16,18 +17,12 @@ import {
   type StoredColumns,
 } from "../column-store.ts";
 
-interface Space {
-  readonly end: number;
-  take(bytes: number): number;
-}
-
 interface StoredOp {
   readonly op: LinearColumnsOp;
   readonly stored: StoredColumns;
 }
 
-/** Areas that ops of one size share: one op is done with them before the next one's columns are asked for. */
-type SharedAreas = Pick<FetchSite, "transit" | "selection" | "places">;
+type SharedArea = Pick<FetchSite, "transit" | "selection" | "places">;
 
 /**
  * Sites in the program's order; to be called when all else is placed. ResourceError when the budget cannot hold what must
@@ -38,7 +33,7 @@ export function placeFetches(
   store: ColumnStore,
   control: number,
   margin: number,
-  space: Space,
+  space: Layouter,
 ): FetchPlan {
   const ops = storedOps(program, store);
   if (ops.length === 0) {
@@ -54,7 +49,7 @@ export function placeFetches(
   const left = store.budgetBytes - needed;
   if (left < 0) throw budgetTooSmall(store, needed);
   const perLinear = store.keepsColumns ? left / linears : 0;
-  const sites = ops.map(({ op, stored }): FetchSite => {
+  const sites = ops.map(({ op, stored }, i): FetchSite => {
     const fitting = Math.floor((perLinear * op.parts.length) / stored.stride);
     const slots = Math.min(stored.columns, fitting);
     const slotsAddress = takeAligned(space, slots * stored.stride);
@@ -64,7 +59,7 @@ export function placeFetches(
       followsResidual: program.ops.some((other) => other.kind === "rmsNorm" && other.out.name === op.x.name),
       slots,
       slotsAddress,
-      ...(areas.get(shapeKey(stored)) as SharedAreas),
+      ...areas[i],
     };
   });
   return { control, block, discard, sites };
@@ -72,8 +67,7 @@ export function placeFetches(
 
 /** Ops whose columns are in the store, and those alone. */
 function storedOps(program: Program, store: ColumnStore): readonly StoredOp[] {
-  const ops = program.ops.flatMap((op) => {
-    if (op.kind !== "linearColumns") return [];
+  const ops = linearColumnsOps(program).flatMap((op) => {
     const stored = store.find(op.parts.map(({ weight }) => weight.name));
     return stored === undefined ? [] : [{ op, stored }];
   });
@@ -88,25 +82,24 @@ function storedOps(program: Program, store: ColumnStore): readonly StoredOp[] {
   return ops;
 }
 
-function placeSharedAreas(ops: readonly StoredOp[], space: Space): ReadonlyMap<string, SharedAreas> {
-  const areas = new Map<string, SharedAreas>();
-  for (const { stored } of ops) {
-    if (areas.has(shapeKey(stored))) continue;
-    areas.set(shapeKey(stored), {
-      transit: takeAligned(space, stored.columns * stored.stride),
-      selection: space.take(16 + 4 * (stored.columns + 1)),
-      places: space.take(4 * stored.columns),
-    });
-  }
-  return areas;
+/** Of each op; those of one size share them: one op is done before the next one's columns are asked for. */
+function placeSharedAreas(ops: readonly StoredOp[], space: Layouter): readonly SharedArea[] {
+  const areas = new Map<string, SharedArea>();
+  return ops.map(({ stored }) => {
+    const { weights, rows, columns, stride } = stored;
+    const size = `${weights.length}x${rows}x${columns}`;
+    const area = areas.get(size) ?? {
+      transit: takeAligned(space, columns * stride),
+      selection: space.take(16 + 4 * (columns + 1)),
+      places: space.take(4 * columns),
+    };
+    areas.set(size, area);
+    return area;
+  });
 }
 
-function shapeKey({ weights, rows, columns }: StoredColumns): string {
-  return `${weights.length}x${rows}x${columns}`;
-}
-
-function takeAligned(space: Space, bytes: number): number {
-  return Math.ceil(space.take(bytes + COLUMN_ALIGNMENT) / COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT;
+function takeAligned(space: Layouter, bytes: number): number {
+  return roundUp(space.take(bytes + COLUMN_ALIGNMENT), COLUMN_ALIGNMENT);
 }
 
 /** The rule of the op's selection; the choice must be made from what the op multiplies. */

@@ -54,7 +54,10 @@ function regionsOf(plan: MemoryPlan): [start: number, bytes: number][] {
       [keys, slotBytes * LIMITS.slots],
       [values, slotBytes * LIMITS.slots],
     ]),
-    [plan.echo + Math.min(...[...plan.caches.values()].map(({ keys }) => keys)) / 64, plan.keyValueBytes / 64],
+    [
+      plan.echo + Math.min(...[...plan.caches.values()].map(({ keys }) => keys)) / 64,
+      plan.keyValueBytes / 64,
+    ],
     ...[...plan.prepared.values()].map(({ rows, rowStride }): [number, number] => [rows, rowStride * 3]),
     [plan.scratch, plan.scratchStride * 3],
     [plan.tape, plan.tapeBytes],

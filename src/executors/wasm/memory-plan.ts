@@ -1,7 +1,6 @@
 /**
  * Where everything lies in the executor's one shared memory, decided before anything is loaded: control block, step
  * arrays, rotary angles, activations, scratch, keys and values, weights. Nothing is allocated afterwards.
- * All addresses are multiples of 64 bytes, so that no two regions share a cache line.
  */
 import { ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -15,8 +14,15 @@ import {
   SPAN_ROW_BYTES,
   TILE_TOKENS,
 } from "../../kernels/layout.ts";
-import { programBuffers, programCaches, programWeights } from "../../program/dataflow.ts";
-import type { Buffer, KeyValueCache, Program, RotaryTable, Weight } from "../../program/program.ts";
+import { storedTensor } from "../../models/decoded-rows.ts";
+import { linearColumnsOps } from "../../program/column-ops.ts";
+import {
+  programBuffers,
+  programCaches,
+  programRotaryTables,
+  programWeights,
+} from "../../program/dataflow.ts";
+import type { Buffer, KeyValueCache, Program, Weight } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
@@ -24,13 +30,13 @@ import { type ColumnOrders, orderNames, type PlacedOrder } from "./column-order.
 import { type ChoicePlan, placeChoices } from "./choice-plan.ts";
 import {
   type ColumnAreas,
-  columnOps,
   columnWeightNames,
   placeColumnAreas,
   placeColumnWeights,
   placeFetched,
 } from "./column-plan.ts";
 import { placeFetches } from "./fetch-plan.ts";
+import { Layouter, LINE_BYTES, MAX_BYTES, PAGE_BYTES } from "./shared-memory.ts";
 import { opColumns, orderedLayout, panelScratchBytes, tenderActivations } from "./tender-layout.ts";
 import {
   type ActivationLayout,
@@ -41,15 +47,8 @@ import {
   weightLayout,
 } from "./weight-layout.ts";
 
-const PAGE_BYTES = 65536;
 /** Bytes behind the last region that kernels may read, whose values never matter. */
 const READ_MARGIN = 256;
-/** A cache line. */
-const LINE_BYTES = 64;
-/** 32-bit WebAssembly addresses. */
-const MAX_BYTES = 65536 * PAGE_BYTES;
-/** Static data of the compiled kernels lies below. */
-const FIRST_ADDRESS = PAGE_BYTES;
 /** Rows in their file format on the way to the pack kernels; two, so that reading and packing overlap. */
 export const STAGING_BYTES = 8 << 20;
 
@@ -129,20 +128,6 @@ export interface MemoryPlan {
   readonly capacity: number;
 }
 
-class Layouter {
-  #next = FIRST_ADDRESS;
-
-  take(bytes: number): number {
-    const address = this.#next;
-    this.#next += Math.ceil(bytes / 64) * 64;
-    return address;
-  }
-
-  get end(): number {
-    return this.#next;
-  }
-}
-
 /** Throws ResourceError when the model, its context and its slots do not fit 4 GiB. */
 export function planMemory(
   program: Program,
@@ -160,7 +145,7 @@ export function planMemory(
   const [tokens, positions, slots, outputs] = [stepArray(), stepArray(), stepArray(), stepArray()];
   const spans = space.take(SPAN_ROW_BYTES * limits.stepTokens);
   const angles = new Map(
-    rotaryTables(program).map((table) => [
+    programRotaryTables(program).map((table) => [
       table.name,
       space.take(8 * table.inverseFrequencies.length * rows),
     ]),
@@ -242,11 +227,6 @@ export function planMemory(
   };
 }
 
-export function rotaryTables(program: Program): readonly RotaryTable[] {
-  const tables = program.ops.flatMap((op) => (op.kind === "rope" ? [op.table] : []));
-  return [...new Map(tables.map((table) => [table.name, table])).values()];
-}
-
 function placeBuffer(buffer: Buffer, rows: number, space: Layouter): PlacedBuffer {
   const stride = 4 * PANEL_ROWS * Math.ceil(buffer.width / PANEL_ROWS);
   return { address: space.take(stride * rows), stride };
@@ -284,7 +264,7 @@ function widestRow(program: Program): number {
 /** f32 rows of a panel, or of the largest unit of a matrix that is read by columns. */
 function conversionBytes(program: Program, placed: readonly ListedWeight[]): number {
   const panels = placed.map(({ weight }) => PANEL_ROWS * weight.columns);
-  const units = columnOps(program).map(({ x }) => Q4_COLUMN_UNIT_ROWS * x.width);
+  const units = linearColumnsOps(program).map(({ x }) => Q4_COLUMN_UNIT_ROWS * x.width);
   return 4 * Math.max(0, ...panels, ...units);
 }
 
@@ -314,8 +294,7 @@ function listWeights(
   const byColumns = columnWeightNames(program);
   const others = programWeights(program).filter(({ name }) => !byColumns.has(name) || matrices.has(name));
   return others.map((weight) => {
-    const tensor = file.tensors.get(weight.tensor);
-    if (tensor === undefined) throw new Error(`wasm executor: program names unknown tensor ${weight.tensor}`);
+    const tensor = storedTensor(file, weight);
     if (byRows.has(weight.name)) {
       return { weight, layout: rowLayout(weight, tensor.format, options.weightFormat) };
     }

@@ -16,9 +16,7 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
   const rowBytes = formatBytes(stored.rowFormat, columns);
   const out = tape.buffer(op.out);
   if (tape.mode === "decode") {
-    const { selections, counters } = areas(tape);
-    const selection = selections.get(op.selection.name);
-    if (selection === undefined) throw new Error(`tape: selection ${op.selection.name} has no place`);
+    const selection = tape.selection(op.selection.name);
     tape.kernels.push(`linear_rows_${stored.name}_${stored.activations.name}`);
     tape.emit(
       layout.OP_LINEAR_ROWS,
@@ -32,7 +30,7 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
         selection.address,
         selection.threadStride,
         out.address,
-        counters,
+        tape.columnAreas().counters,
       ],
       // Which rows a thread writes is known only when it runs: whoever reads them meets the others first.
       { reads: [], writes: [{ region: op.out.name, access: "units/0" }] },
@@ -62,9 +60,4 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
       writes: [{ region: op.out.name, access: `panels/${panels}` }],
     },
   );
-}
-
-function areas(tape: TapeWriter) {
-  if (tape.plan.columnAreas === undefined) throw new Error("tape: chosen rows have no areas");
-  return tape.plan.columnAreas;
 }

@@ -7,7 +7,6 @@ import * as layout from "../../kernels/layout.ts";
 import { choiceOps } from "../../program/dataflow.ts";
 import type {
   ActivateOp,
-  Activation,
   AddOp,
   AttentionOp,
   Buffer,
@@ -26,6 +25,7 @@ import { attentionWeights } from "../../program/tender-attention.ts";
 import { appendLinearColumns, appendSelectColumns } from "./column-tape.ts";
 import type { Access } from "./hazards.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
+import { floatWord, GATES, gateWords } from "./tape-codes.ts";
 import {
   preparedRegion,
   rowsCode,
@@ -116,7 +116,7 @@ function appendEmbed(tape: TapeWriter, op: EmbedOp): void {
       table.layout.code,
       table.address,
       op.table.columns,
-      tape.float(op.factor),
+      floatWord(op.factor),
       out.address,
       out.stride,
     ],
@@ -146,7 +146,7 @@ function appendRmsNorm(tape: TapeWriter, op: RmsNormOp): void {
       out.stride,
       op.x.width,
       op.groups,
-      tape.float(op.epsilon),
+      floatWord(op.epsilon),
       tape.threadStride(op.out),
     ],
     { reads: [touch(op.x)], writes: [touch(op.out)] },
@@ -266,7 +266,7 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
       headWidth,
       tape.plan.capacity,
       op.window ?? 0,
-      tape.float(op.scale),
+      floatWord(op.scale),
       tape.plan.scratch,
       tape.plan.scratchStride,
       ...attentionTables(tape, op),
@@ -288,7 +288,7 @@ function attentionTables(tape: TapeWriter, op: AttentionOp): number[] {
   if (codes === undefined) return new Array<number>(7).fill(0);
   return [
     ...attentionWeights(op).map(({ name }) => tape.address(name)),
-    tape.float(codes.limit),
+    floatWord(codes.limit),
     codes.scoreGroups,
   ];
 }
@@ -310,15 +310,12 @@ function appendGatedUnit(
 ): void {
   const [gate, out] = [tape.buffer(op.gate), tape.buffer(op.out)];
   const panels = panelCount(op.out.width);
-  const [code, name] = gateCode(op.activation);
-  const threshold = op.activation.kind === "fatrelu" ? op.activation.threshold : 0;
-  tape.kernels.push(name);
+  tape.kernels.push(GATES[op.activation.kind].kernel);
   tape.emit(
     layout.OP_GLU,
     [
       rowsCode(op.out),
-      code,
-      tape.float(threshold),
+      ...gateWords(op.activation),
       gate.address,
       gate.stride,
       up.address,
@@ -346,7 +343,7 @@ function appendAdd(tape: TapeWriter, op: AddOp): void {
       out.address,
       out.stride,
       panels,
-      tape.float(op.factor),
+      floatWord(op.factor),
     ],
     panelTouches(panels, [op.a, op.b], op.out),
   );
@@ -358,7 +355,7 @@ function appendScale(tape: TapeWriter, op: ScaleOp): void {
   tape.kernels.push("scale_f32");
   tape.emit(
     layout.OP_SCALE,
-    [rowsCode(op.out), x.address, x.stride, out.address, out.stride, panels, tape.float(op.factor)],
+    [rowsCode(op.out), x.address, x.stride, out.address, out.stride, panels, floatWord(op.factor)],
     panelTouches(panels, [op.x], op.out),
   );
 }
@@ -372,6 +369,7 @@ function appendSelectOutputs(tape: TapeWriter, op: SelectOutputsOp): void {
     writes: [tape.rowTouch(op.out)],
   });
 }
+
 /** What an elementwise instruction touches: the columns its thread owns, of all rows. */
 function panelTouches(panels: number, reads: readonly Buffer[], out: Buffer): Touches {
   const access: Access = `panels/${panels}`;
@@ -379,19 +377,4 @@ function panelTouches(panels: number, reads: readonly Buffer[], out: Buffer): To
     reads: reads.map((buffer) => ({ region: buffer.name, access })),
     writes: [{ region: out.name, access }],
   };
-}
-
-function gateCode(activation: Activation): [code: number, kernel: string] {
-  switch (activation.kind) {
-    case "silu":
-      return [layout.GATE_SILU, "glu_silu_f32"];
-    case "gelu":
-      return [layout.GATE_GELU, "glu_gelu_f32"];
-    case "geluTanh":
-      return [layout.GATE_GELU_TANH, "glu_gelu_tanh_f32"];
-    case "relu":
-      return [layout.GATE_RELU, "glu_relu_f32"];
-    case "fatrelu":
-      return [layout.GATE_FATRELU, "glu_fatrelu_f32"];
-  }
 }

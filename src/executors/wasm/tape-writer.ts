@@ -6,8 +6,11 @@ import * as layout from "../../kernels/layout.ts";
 import { buffersRead, buffersWritten } from "../../program/dataflow.ts";
 import type { Buffer, Op, Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
+import type { ColumnAreas } from "./column-plan.ts";
 import { type Access, HazardTracker } from "./hazards.ts";
 import type { MemoryPlan, PlacedBuffer, PlacedCache, PlacedWeight, PreparedArea } from "./memory-plan.ts";
+import type { ThreadArea } from "./shared-memory.ts";
+import { floatWord } from "./tape-codes.ts";
 import type { WeightLayout } from "./weight-layout.ts";
 
 export type TapeMode = "decode" | "batch";
@@ -41,7 +44,6 @@ export class TapeWriter {
   readonly #hazards = new HazardTracker();
   /** Which buffer's rows each prepared area holds at this point. */
   readonly #prepared = new Map<string, { buffer: string; columns: number; key: string }>();
-  readonly #floats = new DataView(new ArrayBuffer(4));
   readonly #privateBuffers: ReadonlySet<string>;
   #barriers = 0;
 
@@ -94,7 +96,7 @@ export class TapeWriter {
         place.address,
         place.stride,
         columns,
-        this.float(activationFactor),
+        floatWord(activationFactor),
         decode ? area.rows : area.tiles,
         decode ? area.rowStride : 0,
         activations.tileBytes(columns),
@@ -143,12 +145,6 @@ export class TapeWriter {
     return this.options.keyValueFormat === "f16" ? layout.CACHE_F16 : layout.CACHE_F32;
   }
 
-  /** An f32 as the word that carries it. */
-  float(value: number): number {
-    this.#floats.setFloat32(0, value);
-    return this.#floats.getUint32(0);
-  }
-
   buffer(buffer: Buffer): PlacedBuffer {
     const placed = this.plan.buffers.get(buffer.name);
     if (placed === undefined) throw new Error(`tape: buffer ${buffer.name} has no place`);
@@ -159,6 +155,19 @@ export class TapeWriter {
     const placed = this.plan.caches.get(name);
     if (placed === undefined) throw new Error(`tape: cache ${name} has no place`);
     return placed;
+  }
+
+  columnAreas(): ColumnAreas {
+    const { columnAreas } = this.plan;
+    if (columnAreas === undefined) throw new Error("tape: chosen columns and rows have no areas");
+    return columnAreas;
+  }
+
+  /** Where the threads' choices lie. */
+  selection(name: string): ThreadArea {
+    const area = this.columnAreas().selections.get(name);
+    if (area === undefined) throw new Error(`tape: selection ${name} has no place`);
+    return area;
   }
 
   address(weight: string): number {

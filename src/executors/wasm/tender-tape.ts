@@ -5,6 +5,7 @@
 import * as layout from "../../kernels/layout.ts";
 import type { TenderLinearOp } from "../../program/program.ts";
 import type { PreparedArea } from "./memory-plan.ts";
+import { floatWord } from "./tape-codes.ts";
 import { rowsCode, type TapeWriter } from "./tape-writer.ts";
 import { columnOrderOf } from "./column-order.ts";
 import { opColumns, sumsFit, tenderActivations } from "./tender-layout.ts";
@@ -76,7 +77,7 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
       table(tables?.exponents.name),
       tables === undefined ? 0 : 4 * x.width,
       tables === undefined ? 0 : tape.address(tables.scales.name),
-      tape.float(quantizer.limit),
+      floatWord(quantizer.limit),
       tables?.chunkRows ?? 1,
       tables?.chunks ?? 1,
       decode ? area.rows : area.tiles,

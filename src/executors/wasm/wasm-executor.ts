@@ -3,29 +3,29 @@
  * (kernels/tape/tape.as.ts). This side plans memory, writes each step's tokens into it and reads logits out of it; a
  * worker runs the tape, so the caller's event loop stays free.
  */
-import { NumericError, OptionError, ResourceError } from "../../errors.ts";
+import { NumericError, ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import * as layout from "../../kernels/layout.ts";
 import type { CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
 import type { Platform } from "../../platform/types.ts";
-import { knownTokens } from "../../program/dataflow.ts";
+import { knownTokens, programRotaryTables } from "../../program/dataflow.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import type { ColumnReaders, FetchCounts } from "../column-store.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
-import { checkColumnCache, checkLimits, checkOneSequence, checkStep } from "../step-checks.ts";
+import { checkColumnCache, checkLimits, checkOneSequence, checkStep, checkThreads } from "../step-checks.ts";
 import { ChoiceCaches } from "./choice-plan.ts";
 import { readColumnOrders } from "./column-order.ts";
 import { columnReadBytes } from "./column-layout.ts";
 import { EngineClient } from "./engine-client.ts";
 import { compileKernels, type SimdVariant } from "./kernel-module.ts";
-import { type MemoryPlan, planMemory, rotaryTables } from "./memory-plan.ts";
+import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { writeAngles } from "./rotary.ts";
 import { buildReadTape, buildTape } from "./tape-builder.ts";
-import type { Tape, TapeMode } from "./tape-writer.ts";
+import type { TapeMode } from "./tape-writer.ts";
 import { loadWeights } from "./weight-loader.ts";
-import { allocateMemory } from "./shared-memory.ts";
+import { allocateMemory, placeTapes } from "./shared-memory.ts";
 
 /** Passes over memory that a bandwidth measurement takes the best of. */
 const BANDWIDTH_PASSES = 7;
@@ -43,9 +43,7 @@ export async function createWasmExecutor(
   options: ExecutorOptions,
 ): Promise<WasmExecutor> {
   checkLimits(options.limits);
-  if (!Number.isSafeInteger(options.threads) || options.threads < 1) {
-    throw new OptionError(`threads: expected a whole number above 0, got ${options.threads}`);
-  }
+  checkThreads(options.threads);
   validateProgram(program);
   checkColumnCache(program, options);
   const { columnStore } = options;
@@ -67,11 +65,11 @@ export async function createWasmExecutor(
   try {
     await loadWeights(file, plan, memory, engine, options);
     if (plan.fetches !== undefined) readers = await columnStore?.start(platform, memory, plan.fetches);
+    return new WasmExecutor({ program, plan, memory, engine, readers, options, variant });
   } catch (error) {
-    await engine.stop();
+    await Promise.all([engine.stop(), readers?.stop()]);
     throw error;
   }
-  return new WasmExecutor({ program, plan, memory, engine, readers, options, variant });
 }
 
 interface Parts {
@@ -127,8 +125,12 @@ export class WasmExecutor implements Executor {
       batch: buildTape(program, plan, options, "batch"),
     };
     this.kernels = { decode: tapes.decode.kernels, batch: tapes.batch.kernels };
-    this.#tapes = this.#placeTapes(tapes);
-    this.#rotary = rotaryTables(program).map((table) => {
+    this.#tapes = placeTapes(memory, plan, {
+      decode: tapes.decode.words,
+      batch: tapes.batch.words,
+      read: buildReadTape(plan.weightsStart, this.#bandwidthBytes()),
+    });
+    this.#rotary = programRotaryTables(program).map((table) => {
       const length = 2 * table.inverseFrequencies.length * options.limits.stepTokens;
       return { table, angles: new Float32Array(memory.buffer, plan.angles.get(table.name), length) };
     });
@@ -155,7 +157,8 @@ export class WasmExecutor implements Executor {
   async step(step: Step, signal?: AbortSignal): Promise<Float32Array> {
     signal?.throwIfAborted();
     checkStep(step, this.limits, knownTokens(this.program));
-    const { plan } = this.#own();
+    this.#checkIdle();
+    const plan = this.#plan;
     if (step.prompt === true || step.positions[0] === 0) this.#beginSequence();
     const count = step.tokens.length;
     new Int32Array(this.#memory.buffer, plan.tokens, count).set(step.tokens);
@@ -194,8 +197,8 @@ export class WasmExecutor implements Executor {
 
   /** The first `rows` rows of a buffer [rows, width] as the last step left them, copied. */
   readBuffer(buffer: Buffer, rows: number): Float32Array {
-    const { plan } = this.#own();
-    const placed = plan.buffers.get(buffer.name);
+    this.#checkIdle();
+    const placed = this.#plan.buffers.get(buffer.name);
     if (placed === undefined) throw new Error(`wasm executor: buffer ${buffer.name} has no place`);
     const stride = placed.stride / 4;
     const all = new Float32Array(this.#memory.buffer, placed.address, rows * stride);
@@ -276,7 +279,7 @@ export class WasmExecutor implements Executor {
     tape: TapeMode | "read",
     signal: AbortSignal | undefined,
   ): Promise<{ stopped: boolean; milliseconds: number }> {
-    this.#own();
+    this.#checkIdle();
     const abort = () => Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 1);
     Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 0);
     this.#set(layout.CONTROL_TAPE, this.#tapes[tape]);
@@ -309,28 +312,15 @@ export class WasmExecutor implements Executor {
     return result;
   }
 
-  #own(): { plan: MemoryPlan } {
+  /** Throws unless a step may begin or its results be read. */
+  #checkIdle(): void {
     if (this.#disposed) throw new ResourceError("wasm executor: used after dispose - make another executor");
     if (this.#running) throw new Error("wasm executor: a step is already running");
     this.#throwIfReadersFailed();
-    return { plan: this.#plan };
   }
 
   #bandwidthBytes(): number {
     return Math.floor(Math.min(BANDWIDTH_BYTES, this.#plan.weightBytes) / 64) * 64;
-  }
-
-  #placeTapes(tapes: Record<TapeMode, Tape>): Record<TapeMode | "read", number> {
-    const read = buildReadTape(this.#plan.weightsStart, this.#bandwidthBytes());
-    let address = this.#plan.tape;
-    const place = (words: Uint32Array) => {
-      if (address + words.byteLength > this.#plan.tape + this.#plan.tapeBytes)
-        throw new Error("wasm executor: tape area too small");
-      new Uint32Array(this.#memory.buffer, address, words.length).set(words);
-      address += words.byteLength;
-      return address - words.byteLength;
-    };
-    return { decode: place(tapes.decode.words), batch: place(tapes.batch.words), read: place(read) };
   }
 
   #set(offset: number, value: number): void {

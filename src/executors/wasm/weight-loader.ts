@@ -6,7 +6,7 @@ import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { elementCount } from "../../formats/tensor-layout.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
-import { readDecodedRows } from "../../models/decoded-rows.ts";
+import { readDecodedRows, storedTensor } from "../../models/decoded-rows.ts";
 import { formatBytes } from "../../quantization/weight-format.ts";
 import type { ColumnStore } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
@@ -30,8 +30,7 @@ export async function loadWeights(
     loaded += offsets.byteLength;
   }
   for (const placed of new Set(plan.weights.values())) {
-    const tensor = file.tensors.get(placed.weight.tensor);
-    if (tensor === undefined) throw new Error(`weight loader: unknown tensor ${placed.weight.tensor}`);
+    const tensor = storedTensor(file, placed.weight);
     if (placed.layout === undefined) await loadVector(file, tensor, placed, memory);
     else await loadMatrix(file, tensor, placed, placed.layout, { plan, memory, engine });
     loaded += placed.bytes;
