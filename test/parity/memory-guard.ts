@@ -7,7 +7,8 @@
 import type { ExecutorOptions } from "../../src/executors/executor.ts";
 import type { ColumnOrders } from "../../src/executors/wasm/column-order.ts";
 import type { ColumnAreas } from "../../src/executors/wasm/column-plan.ts";
-import { type MemoryPlan, planMemory, STAGING_BYTES } from "../../src/executors/wasm/memory-plan.ts";
+import { type MemoryPlan, planMemory } from "../../src/executors/wasm/memory-plan.ts";
+import { STAGING_BYTES } from "../../src/executors/wasm/staging.ts";
 import { opColumns, tenderActivations } from "../../src/executors/wasm/tender-layout.ts";
 import type { ActivationLayout } from "../../src/executors/wasm/weight-layout.ts";
 import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";

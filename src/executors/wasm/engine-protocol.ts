@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { ColumnGeometry, ColumnLayout } from "./column-layout.ts";
+import type { WeightLayout } from "./weight-layout.ts";
 
 /** First message to the engine worker and to every helper thread. */
 export interface AttachMessage {
@@ -21,7 +22,7 @@ export interface PackRequest {
   readonly format: string;
   /** Name of the format the pack kernel takes; rows in another one are decoded and encoded first. */
   readonly rowFormat: string;
-  readonly kernel: "pack_32" | "pack_16" | "pack_q8" | "pack_q4" | "pack_t8" | "pack_t4" | "copy_rows";
+  readonly kernel: WeightLayout["packKernel"];
   readonly source: number;
   /** Room for a panel of converted rows. */
   readonly conversion: number;

@@ -13,7 +13,8 @@ import { formatByName } from "../../quantization/registry.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import { readColumnOrders } from "./column-order.ts";
-import { type MemoryPlan, planMemory, STAGING_BYTES } from "./memory-plan.ts";
+import { type MemoryPlan, planMemory } from "./memory-plan.ts";
+import { STAGING_BYTES } from "./staging.ts";
 import { packedBytes, weightLayout } from "./weight-layout.ts";
 
 const LIMITS = { contextLength: 45, slots: 3, stepTokens: 30 };

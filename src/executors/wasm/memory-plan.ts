@@ -10,47 +10,34 @@ import {
   CONTROL_BYTES,
   MOST_INTERVALS,
   PANEL_ROWS,
-  Q4_COLUMN_UNIT_ROWS,
   SPAN_ROW_BYTES,
   TILE_TOKENS,
 } from "../../kernels/layout.ts";
-import { storedTensor } from "../../models/decoded-rows.ts";
-import { linearColumnsOps } from "../../program/column-ops.ts";
-import {
-  programBuffers,
-  programCaches,
-  programRotaryTables,
-  programWeights,
-} from "../../program/dataflow.ts";
-import type { Buffer, KeyValueCache, Program, Weight } from "../../program/program.ts";
+import { programBuffers, programCaches, programRotaryTables } from "../../program/dataflow.ts";
+import type { Buffer, KeyValueCache, Program } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
-import { type ColumnOrders, orderNames, type PlacedOrder } from "./column-order.ts";
+import type { ColumnOrders, PlacedOrder } from "./column-order.ts";
 import { type ChoicePlan, placeChoices } from "./choice-plan.ts";
-import {
-  type ColumnAreas,
-  columnWeightNames,
-  placeColumnAreas,
-  placeColumnWeights,
-  placeFetched,
-} from "./column-plan.ts";
+import { type ColumnAreas, placeColumnAreas, placeColumnWeights, placeFetched } from "./column-plan.ts";
 import { placeFetches } from "./fetch-plan.ts";
-import { Layouter, LINE_BYTES, MAX_BYTES, PAGE_BYTES } from "./shared-memory.ts";
-import { opColumns, orderedLayout, panelScratchBytes, tenderActivations } from "./tender-layout.ts";
+import { Layouter, LINE_BYTES, MAX_BYTES, PAGE_BYTES, roundUp } from "./shared-memory.ts";
+import { opColumns, panelScratchBytes, tenderActivations } from "./tender-layout.ts";
+import type { ActivationLayout } from "./weight-layout.ts";
+import { STAGING_BYTES } from "./staging.ts";
 import {
-  type ActivationLayout,
-  densePanelBytes,
-  packedBytes,
-  rowLayout,
-  type WeightLayout,
-  weightLayout,
-} from "./weight-layout.ts";
+  conversionBytes,
+  type ListedWeight,
+  listWeights,
+  type PlacedWeight,
+  placeOrders,
+  placeWeights,
+  rowPanelBytes,
+} from "./weight-plan.ts";
 
 /** Bytes behind the last region that kernels may read, whose values never matter. */
 const READ_MARGIN = 256;
-/** Rows in their file format on the way to the pack kernels; two, so that reading and packing overlap. */
-export const STAGING_BYTES = 8 << 20;
 
 export interface PlacedBuffer {
   readonly address: number;
@@ -62,16 +49,6 @@ export interface PlacedCache {
   readonly keys: number;
   readonly values: number;
   readonly slotBytes: number;
-}
-
-/** A matrix (with its kernel layout) or an f32 vector (layout undefined). */
-export interface PlacedWeight {
-  readonly weight: Weight;
-  readonly layout: WeightLayout | undefined;
-  /** The order that columns are stored in, where it is not that of the file. */
-  readonly order: PlacedOrder | undefined;
-  readonly address: number;
-  readonly bytes: number;
 }
 
 /** Prepared activations: private rows for decoding, shared tiles for batches. */
@@ -138,77 +115,48 @@ export function planMemory(
   const { limits, threads } = options;
   const space = new Layouter();
   // While decoding, threads may keep copies of a buffer in its rows.
-  const rows = Math.ceil(Math.max(limits.stepTokens, threads) / TILE_TOKENS) * TILE_TOKENS;
-  const capacity = Math.ceil(limits.contextLength / PANEL_ROWS) * PANEL_ROWS;
-  const control = space.take(CONTROL_BYTES);
-  const stepArray = () => space.take(4 * rows);
-  const [tokens, positions, slots, outputs] = [stepArray(), stepArray(), stepArray(), stepArray()];
-  const spans = space.take(SPAN_ROW_BYTES * limits.stepTokens);
-  const angles = new Map(
-    programRotaryTables(program).map((table) => [
-      table.name,
-      space.take(8 * table.inverseFrequencies.length * rows),
-    ]),
-  );
+  const rows = roundUp(Math.max(limits.stepTokens, threads), TILE_TOKENS);
+  const capacity = roundUp(limits.contextLength, PANEL_ROWS);
+  const step = placeStep(program, rows, limits.stepTokens, space);
   const buffers = new Map(
     programBuffers(program).map((buffer) => [buffer.name, placeBuffer(buffer, rows, space)]),
   );
   const placed = listWeights(program, file, options, columnOrders);
   const prepared = placePrepared({ program, placed, columnOrders, rows, threads }, space);
-  const scratchStride = attentionScratchBytes(program, capacity);
-  const scratch = space.take(scratchStride * threads);
-  const panelScratchStride = Math.max(panelScratchBytes(program, columnOrders, rows), rowPanelBytes(placed));
-  const panelScratch = space.take(panelScratchStride * threads);
-  const zeros = space.take(4 * PANEL_ROWS * Math.ceil(widestRow(program) / PANEL_ROWS));
-  const onesCount = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));
-  const ones = { address: space.take(4 * PANEL_ROWS * Math.ceil(onesCount / PANEL_ROWS)), count: onesCount };
+  const scratch = space.takePerThread(attentionScratchBytes(program, capacity), threads);
+  const panelBytes = Math.max(panelScratchBytes(program, columnOrders, rows), rowPanelBytes(placed));
+  const panelScratch = space.takePerThread(panelBytes, threads);
+  const constants = placeConstants(program, space);
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
   const choices = placeChoices(program, options, space);
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
   const staging = space.take(2 * STAGING_BYTES);
   const conversion = space.take(conversionBytes(program, placed));
-  const elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
-  const cachesStart = space.end;
-  const caches = new Map(
-    programCaches(program).map((cache) => [
-      cache.name,
-      placeCache(cache, elementBytes, capacity, limits.slots, space),
-    ]),
-  );
-  const keyValueBytes = space.end - cachesStart;
-  // As an address at which line 0 of the memory would have its byte; see kernels/attention/claim.as.ts.
-  const echo = space.take(keyValueBytes / LINE_BYTES) - cachesStart / LINE_BYTES;
+  const keysAndValues = placeCaches(program, options, capacity, space);
   const weightsStart = space.end;
   const orders = placeOrders(columnOrders, space);
   const weights = placeWeights(placed, orders, space);
   const columns = placeColumnWeights(program, file, options, space);
   // Page rounding and the margin come on top of what is placed.
   const fetches =
-    options.columnStore === undefined
-      ? undefined
-      : placeFetches(program, options.columnStore, control, READ_MARGIN + PAGE_BYTES, space);
+    options.columnStore &&
+    placeFetches(program, options.columnStore, step.control, READ_MARGIN + PAGE_BYTES, space);
+  const weightBytes = space.end - weightsStart;
   // Kernels read whole blocks: what stands last may be read past its end, within the margin.
-  const pages = Math.ceil((space.end + READ_MARGIN) / PAGE_BYTES);
-  if (space.end + READ_MARGIN > MAX_BYTES) throw tooLarge(file.name, space.end - weightsStart, keyValueBytes);
+  const end = space.end + READ_MARGIN;
+  if (end > MAX_BYTES) throw tooLarge(file.name, weightBytes, keysAndValues.keyValueBytes);
   return {
-    pages,
-    control,
-    tokens,
-    positions,
-    slots,
-    outputs,
-    spans,
-    angles,
+    ...step,
+    ...constants,
+    ...keysAndValues,
+    pages: Math.ceil(end / PAGE_BYTES),
     buffers,
-    caches,
     prepared,
-    scratch,
-    scratchStride,
-    panelScratch,
-    panelScratchStride,
-    zeros,
-    ones,
+    scratch: scratch.address,
+    scratchStride: scratch.threadStride,
+    panelScratch: panelScratch.address,
+    panelScratchStride: panelScratch.threadStride,
     tape,
     tapeBytes,
     staging,
@@ -220,15 +168,59 @@ export function planMemory(
     choices,
     fetches,
     weightsStart,
-    weightBytes: space.end - weightsStart,
-    keyValueBytes,
-    echo,
+    weightBytes,
     capacity,
   };
 }
 
+type StepAreas = Pick<
+  MemoryPlan,
+  "control" | "tokens" | "positions" | "slots" | "outputs" | "spans" | "angles"
+>;
+
+/** What a step writes before its tape runs. */
+function placeStep(program: Program, rows: number, stepTokens: number, space: Layouter): StepAreas {
+  const control = space.take(CONTROL_BYTES);
+  const array = () => space.take(4 * rows);
+  const [tokens, positions, slots, outputs] = [array(), array(), array(), array()];
+  const spans = space.take(SPAN_ROW_BYTES * stepTokens);
+  const angles = new Map(
+    programRotaryTables(program).map(({ name, inverseFrequencies }) => [
+      name,
+      space.take(8 * inverseFrequencies.length * rows),
+    ]),
+  );
+  return { control, tokens, positions, slots, outputs, spans, angles };
+}
+
+function placeConstants(program: Program, space: Layouter): Pick<MemoryPlan, "zeros" | "ones"> {
+  const zeros = space.take(4 * roundUp(widestRow(program), PANEL_ROWS));
+  const count = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));
+  return { zeros, ones: { address: space.take(4 * roundUp(count, PANEL_ROWS)), count } };
+}
+
+function placeCaches(
+  program: Program,
+  { keyValueFormat, limits }: Pick<ExecutorOptions, "keyValueFormat" | "limits">,
+  capacity: number,
+  space: Layouter,
+): Pick<MemoryPlan, "caches" | "keyValueBytes" | "echo"> {
+  const start = space.end;
+  const elementBytes = keyValueFormat === "f16" ? 2 : 4;
+  const caches = new Map(
+    programCaches(program).map((cache) => [
+      cache.name,
+      placeCache(cache, elementBytes, capacity, limits.slots, space),
+    ]),
+  );
+  const keyValueBytes = space.end - start;
+  // As an address at which line 0 of the memory would have its byte; see kernels/attention/claim.as.ts.
+  const echo = space.take(keyValueBytes / LINE_BYTES) - start / LINE_BYTES;
+  return { caches, keyValueBytes, echo };
+}
+
 function placeBuffer(buffer: Buffer, rows: number, space: Layouter): PlacedBuffer {
-  const stride = 4 * PANEL_ROWS * Math.ceil(buffer.width / PANEL_ROWS);
+  const stride = 4 * roundUp(buffer.width, PANEL_ROWS);
   return { address: space.take(stride * rows), stride };
 }
 
@@ -239,16 +231,16 @@ function placeCache(
   slotCount: number,
   space: Layouter,
 ): PlacedCache {
-  const stored = Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS;
+  const stored = roundUp(cache.headWidth, PANEL_ROWS);
   const slotBytes = cache.kvHeads * stored * capacity * elementBytes;
   return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
 }
 
 /** A row's intervals, then query, sums and scores of the heads handled together; see kernels/attention/attention.as.ts. */
 function attentionScratchBytes(program: Program, capacity: number): number {
-  const widths = programCaches(program).map((cache) => Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS);
+  const widths = programCaches(program).map((cache) => roundUp(cache.headWidth, PANEL_ROWS));
   const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8 + 16 * MOST_INTERVALS);
-  return SPAN_ROW_BYTES + Math.ceil((4 * floats) / 64) * 64;
+  return SPAN_ROW_BYTES + 4 * floats;
 }
 
 /** Outputs take zeros as their bias, inputs of tenderLinear as their tables, read to the end of a block. */
@@ -259,61 +251,6 @@ function widestRow(program: Program): number {
     return op.kind === "tenderLinear" ? Math.max(op.out.width, op.x.width + BLOCK_COLUMNS) : 0;
   });
   return Math.max(0, ...widths);
-}
-
-/** f32 rows of a panel, or of the largest unit of a matrix that is read by columns. */
-function conversionBytes(program: Program, placed: readonly ListedWeight[]): number {
-  const panels = placed.map(({ weight }) => PANEL_ROWS * weight.columns);
-  const units = linearColumnsOps(program).map(({ x }) => Q4_COLUMN_UNIT_ROWS * x.width);
-  return 4 * Math.max(0, ...panels, ...units);
-}
-
-interface ListedWeight {
-  readonly weight: Weight;
-  readonly layout: WeightLayout | undefined;
-  /** Name of the order that columns are stored in. */
-  readonly order?: string | undefined;
-}
-
-/** Matrices are what embed and linear ops multiply with; all other weights are f32 vectors. */
-function listWeights(
-  program: Program,
-  file: ModelFile,
-  options: ExecutorOptions,
-  columnOrders: ColumnOrders,
-): readonly ListedWeight[] {
-  const ordered = orderNames(program, columnOrders);
-  const matrices = new Set<string>();
-  const byRows = new Set<string>();
-  for (const op of program.ops) {
-    if (op.kind === "embed") matrices.add(op.table.name);
-    if (op.kind === "linear") matrices.add(op.weight.name);
-    if (op.kind === "tenderLinear") matrices.add(op.codes.name);
-    if (op.kind === "linearRows") byRows.add(op.weight.name);
-  }
-  const byColumns = columnWeightNames(program);
-  const others = programWeights(program).filter(({ name }) => !byColumns.has(name) || matrices.has(name));
-  return others.map((weight) => {
-    const tensor = storedTensor(file, weight);
-    if (byRows.has(weight.name)) {
-      return { weight, layout: rowLayout(weight, tensor.format, options.weightFormat) };
-    }
-    const order = ordered.get(weight.name);
-    const columnOrder = order === undefined ? undefined : columnOrders.get(order);
-    if (columnOrder !== undefined) return { weight, layout: orderedLayout(columnOrder), order };
-    const layout = matrices.has(weight.name)
-      ? weightLayout(weight, tensor.format, options.weightFormat)
-      : undefined;
-    return { weight, layout };
-  });
-}
-
-/** Where a thread packs a panel of rows that are otherwise chosen one by one. */
-function rowPanelBytes(placed: readonly ListedWeight[]): number {
-  const bytes = placed.map(({ weight, layout }) =>
-    layout?.packKernel === "copy_rows" ? densePanelBytes(layout, weight.columns) : 0,
-  );
-  return Math.max(0, ...bytes);
 }
 
 interface PreparedUsers {
@@ -344,49 +281,13 @@ function placePrepared(
   }
   return new Map(
     [...needed].map(([name, { row, tile }]) => {
-      const rowStride = Math.ceil(row / 64) * 64;
-      const area = {
-        rows: space.take(rowStride * threads),
-        rowStride,
-        tiles: space.take((tile * rows) / TILE_TOKENS),
-      };
-      return [name, area];
+      const { address, threadStride } = space.takePerThread(row, threads);
+      return [
+        name,
+        { rows: address, rowStride: threadStride, tiles: space.take((tile * rows) / TILE_TOKENS) },
+      ];
     }),
   );
-}
-
-function placeOrders(orders: ColumnOrders, space: Layouter): MemoryPlan["orders"] {
-  return new Map(
-    [...orders].map(([name, order]) => {
-      return [name, { ...order, address: space.take(order.places.byteLength) }];
-    }),
-  );
-}
-
-/** Weights that are the same rows of the same tensor (tied heads) share one place. */
-function placeWeights(
-  placed: readonly ListedWeight[],
-  orders: MemoryPlan["orders"],
-  space: Layouter,
-): ReadonlyMap<string, PlacedWeight> {
-  const byRows = new Map<string, PlacedWeight>();
-  const byName = new Map<string, PlacedWeight>();
-  for (const { weight, layout, order } of placed) {
-    const { tensor, firstRow, rows, columns } = weight;
-    const key = JSON.stringify([tensor, firstRow, rows, columns, layout?.packKernel, order]);
-    let place = byRows.get(key);
-    if (place === undefined) {
-      const bytes =
-        layout === undefined
-          ? 4 * PANEL_ROWS * Math.ceil((rows * columns) / PANEL_ROWS)
-          : packedBytes(weight, layout);
-      const placedOrder = order === undefined ? undefined : orders.get(order);
-      place = { weight, layout, order: placedOrder, address: space.take(bytes), bytes };
-      byRows.set(key, place);
-    }
-    byName.set(weight.name, place);
-  }
-  return byName;
 }
 
 function tooLarge(name: string, weightBytes: number, keyValueBytes: number): ResourceError {

@@ -8,10 +8,11 @@ import type { Buffer, Op, Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { ColumnAreas } from "./column-plan.ts";
 import { type Access, HazardTracker } from "./hazards.ts";
-import type { MemoryPlan, PlacedBuffer, PlacedCache, PlacedWeight, PreparedArea } from "./memory-plan.ts";
+import type { MemoryPlan, PlacedBuffer, PlacedCache, PreparedArea } from "./memory-plan.ts";
 import type { ThreadArea } from "./shared-memory.ts";
 import { floatWord } from "./tape-codes.ts";
 import type { WeightLayout } from "./weight-layout.ts";
+import type { PlacedWeight } from "./weight-plan.ts";
 
 export type TapeMode = "decode" | "batch";
 

@@ -1,20 +1,20 @@
 /**
- * Moves weights from the file into kernel memory, once: rows are read straight into staging (part of the shared memory)
- * and the engine worker packs them, one half of the staging being filled while the other is packed.
+ * Moves weights from the file into kernel memory, once: rows are read straight into staging and packed from there by the
+ * engine worker.
  */
-import { UnsupportedError } from "../../errors.ts";
-import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
+import type { ModelFile } from "../../formats/model-file.ts";
 import { elementCount } from "../../formats/tensor-layout.ts";
 import { PANEL_ROWS } from "../../kernels/layout.ts";
 import { readDecodedRows, storedTensor } from "../../models/decoded-rows.ts";
-import { formatBytes } from "../../quantization/weight-format.ts";
 import type { ColumnStore } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { PlacedColumns } from "./column-layout.ts";
 import { loadColumns } from "./column-loader.ts";
 import type { EngineClient } from "./engine-client.ts";
-import { type MemoryPlan, type PlacedWeight, STAGING_BYTES } from "./memory-plan.ts";
+import type { MemoryPlan } from "./memory-plan.ts";
+import { type StagingTarget, stageRows } from "./staging.ts";
 import type { WeightLayout } from "./weight-layout.ts";
+import type { PlacedWeight } from "./weight-plan.ts";
 
 export async function loadWeights(
   file: ModelFile,
@@ -23,6 +23,8 @@ export async function loadWeights(
   engine: EngineClient,
   { onProgress, columnStore }: Pick<ExecutorOptions, "onProgress" | "columnStore">,
 ): Promise<void> {
+  const { staging, conversion } = plan;
+  const target: StagingTarget = { memory, engine, staging, conversion };
   let loaded = 0;
   for (const { address, places } of plan.orders.values()) {
     const offsets = places.map((column) => column * Float32Array.BYTES_PER_ELEMENT);
@@ -30,15 +32,13 @@ export async function loadWeights(
     loaded += offsets.byteLength;
   }
   for (const placed of new Set(plan.weights.values())) {
-    const tensor = storedTensor(file, placed.weight);
-    if (placed.layout === undefined) await loadVector(file, tensor, placed, memory);
-    else await loadMatrix(file, tensor, placed, placed.layout, { plan, memory, engine });
+    if (placed.layout === undefined) await loadVector(file, placed, memory);
+    else await loadMatrix(file, placed, placed.layout, target);
     loaded += placed.bytes;
     onProgress?.(loaded, plan.weightBytes);
   }
   for (const placed of new Set(plan.columns.values())) {
-    if (placed.site === undefined)
-      await loadColumns(file, placed, { memory, engine, staging: plan.staging, conversion: plan.conversion });
+    if (placed.site === undefined) await loadColumns(file, placed, target);
     else await loadScales(placed, columnStore, memory);
     loaded += placed.bytes;
     onProgress?.(loaded, plan.weightBytes);
@@ -59,10 +59,10 @@ async function loadScales(
 
 async function loadVector(
   file: ModelFile,
-  tensor: TensorInfo,
   { weight, address }: PlacedWeight,
   memory: WebAssembly.Memory,
 ): Promise<void> {
+  const tensor = storedTensor(file, weight);
   // Vectors are rows of 1-D tensors, or ranges of them: the whole tensor is one row of the file.
   const values = new Float32Array(elementCount(tensor.shape));
   await readDecodedRows(file, tensor, 0, values.length / tensor.shape[tensor.shape.length - 1], values);
@@ -73,45 +73,20 @@ async function loadVector(
 
 async function loadMatrix(
   file: ModelFile,
-  tensor: TensorInfo,
   { weight, order, address }: PlacedWeight,
   layout: WeightLayout,
-  { plan, memory, engine }: { plan: MemoryPlan; memory: WebAssembly.Memory; engine: EngineClient },
+  target: StagingTarget,
 ): Promise<void> {
-  const { columns, rows, firstRow } = weight;
-  const fileRowBytes = formatBytes(tensor.format, columns);
-  const chunkRows = Math.floor(STAGING_BYTES / fileRowBytes / PANEL_ROWS) * PANEL_ROWS;
-  if (chunkRows === 0) {
-    throw new UnsupportedError(
-      `${file.name}: tensor ${tensor.name}, expected rows of at most 1 MiB, got ${fileRowBytes} bytes`,
-    );
-  }
-  let packing: Promise<unknown> = Promise.resolve();
-  let half = 0;
-  for (let row = 0; row < rows; row += chunkRows) {
-    const count = Math.min(chunkRows, rows - row);
-    const source = plan.staging + half * STAGING_BYTES;
-    await file.readRows(
-      tensor.name,
-      firstRow + row,
-      count,
-      new Uint8Array(memory.buffer, source, count * fileRowBytes),
-    );
-    await packing; // the other half is free again
-    packing = engine.request({
-      kind: "pack",
-      format: tensor.format.name,
-      rowFormat: layout.rowFormat.name,
-      kernel: layout.packKernel,
-      source,
-      conversion: plan.conversion,
-      rows: count,
-      columns,
-      target: address + (row / PANEL_ROWS) * layout.panelBytes(columns),
-      panelBytes: layout.panelBytes(columns),
-      order: order === undefined ? undefined : { address: order.address, places: order.places.length },
-    });
-    half = 1 - half;
-  }
-  await packing;
+  const { columns } = weight;
+  const panelBytes = layout.panelBytes(columns);
+  await stageRows(file, weight, PANEL_ROWS, target, ({ firstRow, ...staged }) => ({
+    kind: "pack",
+    ...staged,
+    rowFormat: layout.rowFormat.name,
+    kernel: layout.packKernel,
+    columns,
+    target: address + (firstRow / PANEL_ROWS) * panelBytes,
+    panelBytes,
+    order: order === undefined ? undefined : { address: order.address, places: order.places.length },
+  }));
 }
