@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
 import type { ModelFile } from "../formats/model-file.ts";
-import type { GenerationOptions } from "./options.ts";
+import { type GenerationOptions, mergeOptions } from "./options.ts";
 
 const schema = z.object({
   do_sample: z.boolean().nullish(),
@@ -36,10 +36,4 @@ export function readCheckpointDefaults(file: ModelFile): GenerationOptions {
     minP: config.min_p ?? undefined,
     repetitionPenalty: config.repetition_penalty ?? undefined,
   });
-}
-
-/** Later layers win where they say something; `undefined` says nothing. */
-export function mergeOptions(...layers: readonly GenerationOptions[]): GenerationOptions {
-  const said = layers.flatMap((layer) => Object.entries(layer).filter(([, value]) => value !== undefined));
-  return Object.fromEntries(said);
 }

@@ -16,7 +16,7 @@ import type { Platform } from "../platform/types.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { mergeOptions, readCheckpointDefaults } from "./checkpoint-defaults.ts";
+import { readCheckpointDefaults } from "./checkpoint-defaults.ts";
 import { Model } from "./model.ts";
 import type { SpanSettings } from "./stated-spans.ts";
 import {
@@ -25,6 +25,7 @@ import {
   DEFAULT_STEP_TOKENS,
   type EngineOptions,
   type LoadOptions,
+  mergeOptions,
   type ModelOptions,
 } from "./options.ts";
 
@@ -46,6 +47,8 @@ export async function loadModelOn(
     const program = pruneColumns(await buildProgramFor(file, model.contextLength), model);
     checkVocabulary(file, tokenizer, program);
     const generationDefaults = mergeOptions(readCheckpointDefaults(file), generation);
+    const spans = readSpanSettings(file, tokenizer);
+    // Last, as it starts threads: nothing after it may fail.
     const executor = await createExecutor(platform, program, file, model, engine);
     const loadMs = platform.now() - startedAt;
     return new Model({
@@ -53,7 +56,7 @@ export async function loadModelOn(
       tokenizer,
       executor,
       generationDefaults,
-      spans: readSpanSettings(file, tokenizer),
+      spans,
       loadMs,
       now: () => platform.now(),
     });
@@ -120,8 +123,8 @@ async function createExecutor(
 
 /** What the checkpoint's recipe says about attention spans. */
 function readSpanSettings(file: ModelFile, tokenizer: Tokenizer): SpanSettings | undefined {
-  const recipe = readRecipes(file).find(({ method }) => method === "attention-span");
-  if (recipe?.method !== "attention-span") return undefined;
+  const recipe = readRecipes(file).find((candidate) => candidate.method === "attention-span");
+  if (recipe === undefined) return undefined;
   const control = findControlTokens(tokenizer);
   const decode = (tokens: readonly number[]) => tokenizer.decode(tokens);
   const sink = tokenizer.encode(recipe.instruction, { addSpecial: true, parseSpecial: false });

@@ -14,11 +14,15 @@ import {
   requireChatTemplate,
 } from "../tokenizer/chat-template.ts";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.ts";
-import { mergeOptions } from "./checkpoint-defaults.ts";
 import { generate } from "./generate.ts";
 import { Generation } from "./generation.ts";
 import { GenerationRecord } from "./generation-record.ts";
-import { checkGenerationOptions, DEFAULT_MAX_TOKENS, type GenerationOptions } from "./options.ts";
+import {
+  checkGenerationOptions,
+  DEFAULT_MAX_TOKENS,
+  type GenerationOptions,
+  mergeOptions,
+} from "./options.ts";
 import { freshSeed } from "./random.ts";
 import { resolveSampling } from "./sampling.ts";
 import { type Sequence, SequencePool } from "./sequences.ts";

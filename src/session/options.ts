@@ -41,7 +41,7 @@ export interface EngineOptions {
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
   readonly slots?: number | undefined;
-  /** Columns that stay in a file, for models larger than the memory (offload/); wasm executor only. */
+  /** Columns that stay in a file, for models larger than the memory (`openColumnStore`); wasm executor only. */
   readonly columnStore?: ColumnStore | undefined;
   /**
    * Cache-aware pruning (DIP-CA) with all weights in memory: choices of columns prefer what a cache of `share` of them would
@@ -166,6 +166,12 @@ export function checkLoadOptions(options: LoadOptions): {
 export function checkGenerationOptions(options: GenerationOptions): GenerationOptions {
   check(generationSchema, options, "generation options");
   return options;
+}
+
+/** Later layers win where they say something; `undefined` says nothing. */
+export function mergeOptions(...layers: readonly GenerationOptions[]): GenerationOptions {
+  const said = layers.flatMap((layer) => Object.entries(layer).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(said);
 }
 
 function check(schema: z.ZodType, value: unknown, what: string): void {

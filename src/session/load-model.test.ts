@@ -1,0 +1,47 @@
+/** Loading that fails at the end leaves nothing running: threads would keep the process from ending. */
+import { expect, test } from "vitest";
+import { createSyntheticCheckpoint, writeSyntheticFolder } from "../models/synthetic/checkpoint.ts";
+import { syntheticShape } from "../models/synthetic/shape.ts";
+import { memoryFolder, memorySink } from "../platform/memory.ts";
+import { nodePlatform } from "../platform/node.ts";
+import type { Platform } from "../platform/types.ts";
+import { f32 } from "../quantization/f32.ts";
+import { loadModelOn } from "./load-model.ts";
+
+/** A folder in memory whose recipe asks for control tokens that its vocabulary lacks, and the workers it has started. */
+async function platformWithoutControlTokens(): Promise<{ platform: Platform; running: () => number }> {
+  const checkpoint = createSyntheticCheckpoint("llama", syntheticShape("llama"), 1);
+  const spans = { method: "attention-span", version: 1, instruction: "Compute.\n", headers: "full" };
+  const sinks = new Map<string, ReturnType<typeof memorySink>>();
+  const open = (fileName: string) => {
+    const sink = memorySink(fileName);
+    sinks.set(fileName, sink);
+    return sink;
+  };
+  const config = { ...checkpoint.config, skim: { version: 1, recipes: [spans] } };
+  await writeSyntheticFolder({ ...checkpoint, config }, open, f32);
+  const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
+  const whole = nodePlatform();
+  let running = 0;
+  const platform: Platform = {
+    ...whole,
+    open: async () => ({ folder: memoryFolder("no control tokens", files) }),
+    startWorker(role) {
+      const worker = whole.startWorker(role);
+      running++;
+      const terminate = async () => {
+        running--;
+        await worker.terminate();
+      };
+      return { ...worker, terminate };
+    },
+  };
+  return { platform, running: () => running };
+}
+
+test("a model whose spans cannot be read leaves no worker behind", async () => {
+  const { platform, running } = await platformWithoutControlTokens();
+  const options = { engine: { threads: 2 } };
+  await expect(loadModelOn(platform, "folder", options)).rejects.toThrow(/control tokens <\|span\|>/);
+  expect(running()).toBe(0);
+});
