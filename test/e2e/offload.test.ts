@@ -9,9 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openColumnStore } from "../../src/offload/file-column-store.ts";
-import { nodePlatform } from "../../src/platform/node.ts";
-import { loadModelOn } from "../../src/session/load-model.ts";
+import { loadModel, openColumnStore } from "../../src/index.ts";
 
 const CLI = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 const run = promisify(execFile);
@@ -124,8 +122,8 @@ describe("skim run --columns", () => {
 });
 
 test("an abort stops prompt and decoding within 200 ms", async () => {
-  const columnStore = await openColumnStore(nodePlatform(), columns, { budgetBytes: 170e6 });
-  const loaded = await loadModelOn(nodePlatform(), model, {
+  const columnStore = await openColumnStore(columns, { budgetBytes: 170e6 });
+  const loaded = await loadModel(model, {
     model: { density: 0.9, contextLength: 64 },
     engine: { columnStore },
   });
