@@ -46,6 +46,7 @@ describe("relaxed and plain SIMD give the same bits", () => {
 });
 
 function expectSameBits(got: readonly Float32Array[], expected: readonly Float32Array[]): void {
+  expect(got.length).toBe(expected.length);
   got.forEach((logits, step) => {
     expect(firstDifference(logits, expected[step])).toBe(-1);
   });

@@ -79,8 +79,6 @@ function checkRoundTrip(tokenizer: Tokenizer): void {
       expect(tokenizer.decode(ids)).toBe(text);
       const pieces = stream(tokenizer, ids, false);
       expect(pieces.join("")).toBe(text);
-      // Nothing is given out before it is complete: no replacement character that the text has not.
-      if (!text.includes(REPLACEMENT)) expect(pieces.join("").includes(REPLACEMENT)).toBe(false);
     }),
     { numRuns: 200 },
   );
