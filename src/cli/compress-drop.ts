@@ -6,7 +6,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { type DropResult, dropSublayers } from "../methods/trimllm/drop.ts";
 import { mergeLayers } from "../methods/trimllm/merge.ts";
-import { SUBLAYER_KINDS, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
+import { parseSublayer, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { listSublayers } from "../methods/trimllm/sublayers.ts";
 import { nodePlatform } from "../platform/node.ts";
 import { keyValueBytes } from "../program/accounting.ts";
@@ -53,14 +53,11 @@ export function addDropCommand(group: Command, terminal: Terminal): void {
 }
 
 function sublayerIds(text: string): SublayerId[] {
-  return text.split(",").map((part) => {
-    const [layer, kind] = part.trim().split(".");
-    const known = SUBLAYER_KINDS.find((candidate) => candidate === kind);
-    if (known === undefined || !/^\d+$/.test(layer)) {
-      throw new InvalidArgumentError("Expected names such as 3.attention or 5.mlp.");
-    }
-    return { layer: Number(layer), kind: known };
-  });
+  try {
+    return text.split(",").map((part) => parseSublayer(part.trim()));
+  } catch {
+    throw new InvalidArgumentError("Expected names such as 3.attention or 5.mlp.");
+  }
 }
 
 async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {

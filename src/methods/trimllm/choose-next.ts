@@ -4,7 +4,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import type { Program } from "../../program/program.ts";
 import { RandomSource } from "../../session/random.ts";
 import { sublayerName } from "./recipe.ts";
-import { listUnits, measureInfluence, measureNorm, type ScanEngine, scanUnits, type Unit } from "./scan.ts";
+import { listUnits, measureInfluence, measureNorm, scanUnits, type Unit } from "./scan.ts";
 import { bestCandidates, chooseUnit, normScores } from "./selection.ts";
 import type { ScanEntry, TrimRound } from "./trim-state.ts";
 import type { TrimSettings, TrimWorld } from "./trim-world.ts";
@@ -35,11 +35,10 @@ export async function chooseNext(
   index: number,
 ): Promise<NextChoice> {
   const startedAt = world.now();
-  const engine = { platform: world.platform, threads: world.threads, signal: world.signal };
   const units = listUnits(program, settings.unit);
-  const ranked = await rankUnits(world, settings, engine, file, program, units, index);
+  const ranked = await rankUnits(world, settings, file, program, units, index);
   const tied = bestCandidates(ranked, settings.tolerance);
-  const measured = await addNorms(world, settings, engine, file, program, ranked, tied);
+  const measured = await addNorms(world, settings, file, program, ranked, tied);
   const wanted = Math.min(
     settings.unitsPerRound,
     units.length - 1,
@@ -72,7 +71,6 @@ function usesDeletions({ select }: TrimSettings): boolean {
 async function rankUnits(
   world: TrimWorld,
   settings: TrimSettings,
-  engine: ScanEngine,
   file: ModelFile,
   program: Program,
   units: readonly Unit[],
@@ -93,7 +91,7 @@ async function rankUnits(
   if (settings.select === "influence") {
     const ranked: Ranked[] = [];
     for (const unit of units) {
-      ranked.push(plain(unit, -(await measureInfluence(engine, file, program, unit, calibration))));
+      ranked.push(plain(unit, -(await measureInfluence(world, file, program, unit, calibration))));
       progress(ranked.length);
     }
     return ranked;
@@ -101,12 +99,12 @@ async function rankUnits(
   if (settings.select === "norm") {
     const norms: number[] = [];
     for (const unit of units) {
-      norms.push(await measureNorm(engine, file, program, unit, calibration));
+      norms.push(await measureNorm(world, file, program, unit, calibration));
       progress(norms.length);
     }
     return units.map((unit, i) => plain(unit, -scoreWithinKind(units, norms, i), norms[i]));
   }
-  const reports = await scanUnits(engine, file, program, units, calibration, progress);
+  const reports = await scanUnits(world, file, program, units, calibration, progress);
   return units.map((unit, i) => ({
     ...unit,
     quality: qualityOf(settings, reports[i]),
@@ -130,7 +128,6 @@ function scoreWithinKind(units: readonly Unit[], norms: readonly number[], i: nu
 async function addNorms(
   world: TrimWorld,
   settings: TrimSettings,
-  engine: ScanEngine,
   file: ModelFile,
   program: Program,
   ranked: readonly Ranked[],
@@ -140,7 +137,7 @@ async function addNorms(
   const result: Ranked[] = [];
   for (const unit of ranked) {
     const needed = decide && (settings.unitsPerRound > 1 || (tied.length > 1 && tied.includes(unit)));
-    const norm = needed ? await measureNorm(engine, file, program, unit, world.data.calibration) : unit.norm;
+    const norm = needed ? await measureNorm(world, file, program, unit, world.data.calibration) : unit.norm;
     result.push({ ...unit, norm });
   }
   return result;

@@ -5,6 +5,7 @@
  * Invariant: a tensor is listed as absent exactly when a dropped sublayer used it; rewrite.ts refuses anything else.
  */
 import { z } from "zod";
+import { FormatError } from "../../errors.ts";
 
 /** The two kinds of sublayers, each with its own norm. */
 export const SUBLAYER_KINDS = ["attention", "mlp"] as const;
@@ -44,6 +45,16 @@ export type TrimOrigin = z.infer<typeof originSchema>;
 /** `3.attention`, the name of a sublayer in flags, reports and messages. */
 export function sublayerName({ layer, kind }: SublayerId): string {
   return `${layer}.${kind}`;
+}
+
+/** The sublayer of a name that `sublayerName` made. FormatError for another text. */
+export function parseSublayer(name: string): SublayerId {
+  const [, layer, kindName] = /^(\d+)\.(\w+)$/.exec(name) ?? [];
+  const kind = SUBLAYER_KINDS.find((candidate) => candidate === kindName);
+  if (kind === undefined) {
+    throw new FormatError(`sublayer: expected a name such as 3.attention or 5.mlp, got ${name}`);
+  }
+  return { layer: Number(layer), kind };
 }
 
 /** Sublayers that the recipe keeps or, with `kept` false, those it dropped; in the order they run. */

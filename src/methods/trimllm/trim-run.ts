@@ -63,9 +63,8 @@ async function prepare(
   settings: TrimSettings,
 ): Promise<Pick<TrimState, "trained" | "untuned" | "deletions">> {
   const { base, data } = world;
-  const engine = { platform: world.platform, threads: world.threads, signal: world.signal };
   const { program } = await loadRecipeProgram(base);
-  const untuned = await scoreProgram(engine, base, program, data.validation, (done, total) =>
+  const untuned = await scoreProgram(world, base, program, data.validation, (done, total) =>
     world.onProgress("validating", done, total),
   );
   const units = listUnits(program, "sublayer");
@@ -74,7 +73,7 @@ async function prepare(
   if (share === 1) {
     return { untuned, deletions: 0, trained: { blocks: layers, share, frozenShare: 0, sums: [] } };
   }
-  const reports = await scanUnits(engine, base, program, units, data.calibration, (done, total) =>
+  const reports = await scanUnits(world, base, program, units, data.calibration, (done, total) =>
     world.onProgress("scanning", done, total),
   );
   const sums = layers.map((layer) =>
@@ -86,10 +85,9 @@ async function prepare(
 
 /** The chosen size and the whole tuned model on the test set, which nothing else looks at. */
 async function testOnce(world: TrimWorld, { chosen }: TrimState): Promise<NonNullable<TrimState["test"]>> {
-  const engine = { platform: world.platform, threads: world.threads, signal: world.signal };
   const score = async (round: number) =>
     withFile(await world.openSize(round), async (file) =>
-      scoreProgram(engine, file, (await loadRecipeProgram(file)).program, world.data.test, (done, total) =>
+      scoreProgram(world, file, (await loadRecipeProgram(file)).program, world.data.test, (done, total) =>
         world.onProgress("testing", done, total),
       ),
     );

@@ -16,7 +16,7 @@ import { loadRecipeProgram, loadTrainableProgram } from "../recipes.ts";
 import { mergedReader, withFreshAdapters } from "../low-rank-adapters/merge.ts";
 import { ADAPTER_TARGETS, addAdapters, hasTargets, isAdapterWeight } from "../low-rank-adapters/rewrite.ts";
 import { dropSublayers } from "./drop.ts";
-import { SUBLAYER_KINDS, type SublayerId, type TrimOrigin } from "./recipe.ts";
+import { parseSublayer, type SublayerId, type TrimOrigin } from "./recipe.ts";
 import { scoreProgram } from "./scan.ts";
 import type { TrimRound, TrimSize, TrimState } from "./trim-state.ts";
 import type { TrimSettings, TrimWorld } from "./trim-world.ts";
@@ -90,8 +90,7 @@ async function measureSize(
   const file = await world.openSize(round);
   try {
     const { program } = await loadRecipeProgram(file);
-    const engine = { platform: world.platform, threads: world.threads, signal: world.signal };
-    const validation = await scoreProgram(engine, file, program, world.data.validation, (done, total) =>
+    const validation = await scoreProgram(world, file, program, world.data.validation, (done, total) =>
       world.onProgress("validating", done, total),
     );
     return { validation, size: sizeOf(file, program) };
@@ -103,13 +102,6 @@ async function measureSize(
 /** Sublayers that are gone in the last round of `state`. */
 function droppedSoFar({ rounds }: Pick<TrimState, "rounds">): SublayerId[] {
   return rounds.flatMap(({ dropped }) => dropped.map(parseSublayer));
-}
-
-function parseSublayer(name: string): SublayerId {
-  const [layer, kindName] = name.split(".");
-  const kind = SUBLAYER_KINDS.find((candidate) => candidate === kindName);
-  if (kind === undefined) throw new Error(`trim: ${name} is no sublayer`);
-  return { layer: Number(layer), kind };
 }
 
 /** The base model without what is dropped so far; weights are the base's until the executor has others. */

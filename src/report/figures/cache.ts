@@ -4,7 +4,7 @@
  */
 import { paretoSvg } from "../pareto-figure.ts";
 import type { ResultRows } from "../result-rows.ts";
-import type { Figure } from "./figure.ts";
+import { type Figure, numbered } from "./figure.ts";
 
 /** Perplexities beyond so many times the dense model's are not drawn. */
 const LIMIT = 1.6;
@@ -21,7 +21,7 @@ export function cacheFigures(rows: ResultRows): Figure[] {
     const left = points.length - drawn.length;
     const title = `Columns: ${row.model} against what a simulated cache of ${Math.round(100 * row.share)} % misses`;
     return {
-      name: i === 0 ? "cache" : `cache-${i + 1}`,
+      name: numbered("cache", i),
       title,
       svg: paretoSvg(drawn.length > 0 ? drawn : points, {
         title,

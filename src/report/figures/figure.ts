@@ -15,6 +15,22 @@ export interface Figure {
 /** Words of a row that measured random weights of a shape. */
 export const RANDOM_WEIGHTS = "Random weights of the named shapes: speed, no quality.";
 
+/** The names of figures of one kind: the first has the kind's own, the others are counted. */
+export function numbered(kind: string, index: number): string {
+  return index === 0 ? kind : `${kind}-${index + 1}`;
+}
+
+/** A simulated or emulated cache in words: its policy, and the preference for what it holds. */
+export function cacheName({ policy, gamma }: { readonly policy: string; readonly gamma: number }): string {
+  return `${POLICY_NAMES[policy] ?? policy}${gamma === 1 ? "" : `, gamma ${gamma}`}`;
+}
+
+/** Policies whose names say too little. */
+const POLICY_NAMES: Readonly<Record<string, string>> = {
+  none: "no cache",
+  belady: "belady (knows the future)",
+};
+
 export function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(2);
 }

@@ -2,7 +2,7 @@
 import { dotSvg } from "../dot-figure.ts";
 import { lineSvg } from "../line-figure.ts";
 import type { ResultRows } from "../result-rows.ts";
-import { type Figure, flagOf } from "./figure.ts";
+import { type Figure, flagOf, numbered } from "./figure.ts";
 
 /** Zeros of what enters `down`, by layer, of ProSparse runs. */
 export function sparsityFigure(rows: ResultRows): Figure[] {
@@ -124,7 +124,7 @@ export function sensitivityFigures(rows: ResultRows): Figure[] {
     const title = `Sensitivity: ${row.model} without one sublayer`;
     const format = (value: number) => value.toFixed(2);
     return {
-      name: i === 0 ? "sensitivity" : `sensitivity-${i + 1}`,
+      name: numbered("sensitivity", i),
       title,
       svg: dotSvg(
         [

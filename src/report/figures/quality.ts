@@ -6,7 +6,7 @@
 import { dotSvg } from "../dot-figure.ts";
 import { type ParetoPoint, paretoSvg } from "../pareto-figure.ts";
 import type { ResultRow, ResultRows } from "../result-rows.ts";
-import { type Figure, flagOf, groupBy, megabytes } from "./figure.ts";
+import { type Figure, flagOf, groupBy, megabytes, numbered } from "./figure.ts";
 
 /** Perplexities beyond so many times the best are not drawn: the rest could not be told apart. */
 const VARIANTS_LIMIT = 1.5;
@@ -37,7 +37,7 @@ export function variantFigures(rows: ResultRows): Figure[] {
       const { drawn, left } = withinLimit(points, VARIANTS_LIMIT);
       const title = `Quality against bytes per token: ${variants[0].model} on ${flagOf(group[0], "characters")} characters of ${flagOf(group[0], "text")}`;
       return {
-        name: i === 0 ? "quality" : `quality-${i + 1}`,
+        name: numbered("quality", i),
         title,
         svg: paretoSvg(drawn, {
           title,
@@ -83,7 +83,7 @@ export function quantizationFigures(rows: ResultRows): Figure[] {
     const { drawn, left } = withinLimit(points, SCHEMES_LIMIT);
     const title = `Bits: quantization schemes on ${row.model}`;
     return {
-      name: i === 0 ? "quantization" : `quantization-${i + 1}`,
+      name: numbered("quantization", i),
       title,
       svg: paretoSvg(drawn, {
         title,

@@ -3,8 +3,8 @@
  * Invariant: axes say what is simulated; what lies far beyond the dense model's perplexity is left out and counted.
  */
 import { lineSvg } from "../line-figure.ts";
-import type { ResultRows } from "../result-rows.ts";
-import { type Figure, groupBy } from "./figure.ts";
+import type { ResultRow, ResultRows } from "../result-rows.ts";
+import { cacheName, type Figure, groupBy, megabytes, numbered } from "./figure.ts";
 
 export interface QualityPoint {
   readonly method: string;
@@ -39,11 +39,11 @@ export function qualityMemorySvg(points: readonly QualityPoint[], title: string)
 
 /** What rows of simulated sweeps with measured perplexities allow. */
 export function simulatedQualityFigures(rows: ResultRows): Figure[] {
-  return rows.of("simulated-memory/1").flatMap((row, i) => {
-    const points = row.results.flatMap(({ memoryBytes, perplexity, ...rest }) =>
-      memoryBytes === undefined || perplexity === undefined ? [] : [{ ...rest, memoryBytes, perplexity }],
-    );
-    if (points.length === 0) return [];
+  const measured = rows
+    .of("simulated-memory/1")
+    .map((row) => ({ row, points: pointsOf(row) }))
+    .filter(({ points }) => points.length > 0);
+  return measured.flatMap(({ row, points }, i) => {
     const left = points.length - within(points).length;
     const note =
       left === 0 ? "" : ` ${left} settings beyond ${LIMIT} times the dense perplexity are not drawn.`;
@@ -58,14 +58,20 @@ export function simulatedQualityFigures(rows: ResultRows): Figure[] {
         megabytes(point.memoryBytes),
       ]),
     };
-    const suffix = i === 0 ? "" : `-${i + 1}`;
     const speed = `Simulated: perplexity against speed, ${row.shape}`;
     const memory = `Simulated: perplexity against memory, ${row.shape}`;
     return [
-      { name: `simulated-quality-speed${suffix}`, title: speed, svg: qualitySpeedSvg(points, speed) },
-      { name: `simulated-quality-memory${suffix}`, title: memory, svg: qualityMemorySvg(points, memory) },
+      { name: numbered("simulated-quality-speed", i), title: speed, svg: qualitySpeedSvg(points, speed) },
+      { name: numbered("simulated-quality-memory", i), title: memory, svg: qualityMemorySvg(points, memory) },
     ].map((figure) => ({ ...figure, caption, rows: [row], table }));
   });
+}
+
+/** Settings whose perplexity was measured too. */
+function pointsOf({ results }: ResultRow<"simulated-memory/1">): QualityPoint[] {
+  return results.flatMap(({ memoryBytes, perplexity, ...rest }) =>
+    memoryBytes === undefined || perplexity === undefined ? [] : [{ ...rest, memoryBytes, perplexity }],
+  );
 }
 
 function draw(
@@ -92,12 +98,6 @@ function within(points: readonly QualityPoint[]): readonly QualityPoint[] {
     : points.filter(({ perplexity }) => perplexity <= LIMIT * dense.perplexity);
 }
 
-function nameOf({ method, policy, gamma }: QualityPoint): string {
-  if (method === "dense") return "dense";
-  const cache = policy === "none" ? "no cache" : policy === "belady" ? "belady (knows the future)" : policy;
-  return `${cache}${gamma === 1 ? "" : `, gamma ${gamma}`}`;
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(2);
+function nameOf(point: QualityPoint): string {
+  return point.method === "dense" ? "dense" : cacheName(point);
 }

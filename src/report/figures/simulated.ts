@@ -5,25 +5,17 @@
 import { dotSvg } from "../dot-figure.ts";
 import { lineSvg } from "../line-figure.ts";
 import type { ResultRows } from "../result-rows.ts";
-import { type Figure, groupBy } from "./figure.ts";
-
-/** Policies whose names say too little. */
-const POLICY_NAMES: Readonly<Record<string, string>> = {
-  none: "no cache",
-  belady: "belady (knows the future)",
-};
+import { cacheName, type Figure, groupBy, numbered } from "./figure.ts";
 
 /** Speed that transfers allow, by size of the DRAM. */
 export function simulatedMemoryFigures(rows: ResultRows): Figure[] {
   return rows.of("simulated-memory/1").map((row, i) => {
     const lines = groupBy(row.results, ({ method, policy, gamma, density }) =>
-      method === "dense"
-        ? "dense"
-        : `${method} ${density.toFixed(2)}, ${POLICY_NAMES[policy] ?? policy}${gamma === 1 ? "" : `, gamma ${gamma}`}`,
+      method === "dense" ? "dense" : `${method} ${density.toFixed(2)}, ${cacheName({ policy, gamma })}`,
     );
     const title = `Simulated: decoding ${row.shape} with less DRAM than weights`;
     return {
-      name: i === 0 ? "simulated-memory" : `simulated-memory-${i + 1}`,
+      name: numbered("simulated-memory", i),
       title,
       svg: lineSvg(
         [...lines].map(([name, results]) => ({
@@ -77,7 +69,7 @@ export function simulatedAcceleratorFigures(rows: ResultRows): Figure[] {
     const title = "Simulated: Tender and other designs on one systolic array";
     const format = (value: number) => value.toFixed(2);
     return {
-      name: i === 0 ? "simulated-accelerator" : `simulated-accelerator-${i + 1}`,
+      name: numbered("simulated-accelerator", i),
       title,
       svg: dotSvg(groups, {
         title,
