@@ -187,7 +187,10 @@ test("perplexity beside simulated speed: a line per policy and gamma, settings f
   expect(speed.table.rows).toContainEqual(["lfu, gamma 0.1, 0.50", "2.00", "14.00", "20.00", "2.00"]);
   expect(speed.svg).not.toContain("gamma 0.1");
   const { perplexity: _, ...unrated } = result("dense", 1, 1, 10);
-  expect(simulatedQualityFigures(read({ ...row, results: [unrated] }))).toEqual([]);
+  const first = { ...row, command: "without quality", results: [unrated] };
+  expect(simulatedQualityFigures(read(first))).toEqual([]);
+  const figures = simulatedQualityFigures(read(first, { ...rated, command: "with quality" }));
+  expect(figures.map(({ name }) => name)).toEqual(["simulated-quality-speed", "simulated-quality-memory"]);
 });
 
 test("what was simulated says so everywhere", () => {
