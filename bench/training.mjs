@@ -1,7 +1,7 @@
 // Times one training step: skim's forward, backward, gradient norm and update, and with --jax forward and backward of the
 // same model, weights and batch in jax-js (bench/jax-llama.mjs), in turns. Reports tokens per second and
 // 6 x parameters x tokens per second. With --record it appends a row to results/training.jsonl. Needs `npm run build`.
-//   node bench/training.mjs [--threads 2] [--steps 5] [--recompute none|layers] [--jax] [--record]
+//   node bench/training.mjs [--threads 2] [--steps 5] [--recompute none|sublayers] [--jax] [--record]
 import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createWasmTraining } from "../dist/executors/training/wasm-training.js";

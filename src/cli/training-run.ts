@@ -233,10 +233,12 @@ async function trainModel(
     data: path.basename(flags.data),
     "trained parameters": `${(parameters / 1e6).toFixed(2)} M`,
     "micro-batch, per update": `${flags.batch} x ${flags.context} tokens, ${flags.accumulate}`,
+    activations: `${(executor.activationBytes / 1e6).toFixed(0)} MB, recomputed: ${flags.recompute}`,
     seed: String(flags.seed),
     end: result.reason,
   });
-  report(terminal, flags, result, (performance.now() - startedAt) / 1000, parameters);
+  const { activationBytes } = executor;
+  report(terminal, flags, result, { seconds: (performance.now() - startedAt) / 1000, parameters, activationBytes });
 }
 
 /** The state to go on from; a new run first writes a complete model folder. */
@@ -275,13 +277,12 @@ function report(
   terminal: Terminal,
   flags: TrainFlags,
   { reason, state }: TrainingResult,
-  seconds: number,
-  parameters: number,
+  facts: { readonly seconds: number; readonly parameters: number; readonly activationBytes: number },
 ): void {
   if (flags.json === true) {
     const { step, tokens, best } = state;
     const perplexity = best === null ? null : Math.exp(best.loss);
-    printJson(terminal, { reason, step, tokens, best, perplexity, seconds, parameters, out: flags.out });
+    printJson(terminal, { reason, step, tokens, best, perplexity, ...facts, out: flags.out });
   } else {
     const best =
       state.best === null
