@@ -58,6 +58,10 @@ describe("skim train", () => {
     const summary = JSON.parse(first.stdout);
     expect(summary).toMatchObject({ reason: "done", step: 24, tokens: 24 * 4 * 32, out: whole });
     expect(summary.perplexity).toBeLessThan(60);
+    const stated = `activations ${(summary.activationBytes / 1e6).toFixed(0)} MB`;
+    expect(summary.activationBytes).toBeGreaterThan(1e5);
+    expect(first.stderr).toContain(stated);
+    expect(await readFile(path.join(whole, "training-report.html"), "utf8")).toContain("recomputed: none");
     expect((await readdir(whole)).sort()).toEqual([
       "config.json",
       "model.safetensors",
