@@ -5,7 +5,7 @@ import type { ModelFile } from "../src/formats/model-file.ts";
 import { overlayFile, type ComputedTensor } from "../src/formats/overlay-file.ts";
 import type { SublayerId } from "../src/methods/trimllm/recipe.ts";
 import { isSame, listSublayers } from "../src/methods/trimllm/sublayers.ts";
-import { memoryFolder, memorySink } from "../src/platform/memory.ts";
+import { collectFiles, memoryFolder } from "../src/platform/memory.ts";
 import type { Program } from "../src/program/program.ts";
 import { f32 } from "../src/quantization/f32.ts";
 
@@ -28,13 +28,7 @@ export function silence(file: ModelFile, program: Program, silent: readonly Subl
 
 /** The checkpoint written as a folder in memory and opened again, and the size of its weights file. */
 export async function throughFolder(file: ModelFile): Promise<{ file: ModelFile; weightFileBytes: number }> {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  await writeModelFolder(file, async (name) => {
-    const sink = memorySink(name);
-    sinks.set(name, sink);
-    return sink;
-  });
-  const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
+  const files = await collectFiles((open) => writeModelFolder(file, open));
   return {
     file: await openFolder(memoryFolder("trimmed", files)),
     weightFileBytes: files.get("model.safetensors")?.length ?? 0,

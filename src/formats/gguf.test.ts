@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FormatError, UnsupportedError } from "../errors.ts";
-import { memorySink, memorySource } from "../platform/memory.ts";
+import { finishedBytes, memorySink, memorySource } from "../platform/memory.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { ByteBuilder } from "./byte-builder.ts";
 import { openGgufFile } from "./gguf-file.ts";
@@ -21,7 +21,7 @@ const f32 = formatByName("F32");
 async function written(metadata: Iterable<[string, GgufField]>, tensors: readonly TensorSource[] = []) {
   const sink = memorySink("written.gguf");
   await writeGguf(sink, new Map([["general.architecture", stringField("llama")], ...metadata]), tensors);
-  return sink.bytes() as Uint8Array<ArrayBuffer>;
+  return finishedBytes(sink);
 }
 
 function open(bytes: Uint8Array) {

@@ -1,7 +1,7 @@
 /** Integer codes in safetensors, 4 bits by metadata; GGUF metadata copied into a folder and read back. */
 import { describe, expect, test } from "vitest";
 import { FormatError, UnsupportedError } from "../errors.ts";
-import { memorySink, memorySource } from "../platform/memory.ts";
+import { finishedBytes, memorySink, memorySource } from "../platform/memory.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { openGgufFile } from "./gguf-file.ts";
 import { typedMetadata } from "./gguf-metadata.ts";
@@ -21,7 +21,7 @@ async function written(metadata: Record<string, string> = {}): Promise<Uint8Arra
     tensorFromValues("narrow", [2, 4], i4, Float32Array.of(-8, -7, -1, 0, 1, 2, 6, 7)),
   ];
   await writeSafetensors(sink, tensors, metadata);
-  return sink.bytes() ?? new Uint8Array();
+  return finishedBytes(sink);
 }
 
 function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
@@ -85,7 +85,7 @@ describe("GGUF metadata", () => {
     ]);
     const sink = memorySink("metadata.gguf");
     await writeGguf(sink, typedMetadata(metadata), []);
-    const file = await openGgufFile(memorySource("metadata.gguf", sink.bytes() ?? new Uint8Array()));
+    const file = await openGgufFile(memorySource("metadata.gguf", finishedBytes(sink)));
     metadata.delete("general.alignment");
     expect(new Map(file.metadata)).toEqual(metadata);
     expect(() => typedMetadata(new Map([["nested", [[1]]]]))).toThrow(UnsupportedError);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FormatError, ResourceError, UnsupportedError } from "../errors.ts";
-import { memoryFolder, memorySink, memorySource } from "../platform/memory.ts";
+import { finishedBytes, memoryFolder, memorySink, memorySource } from "../platform/memory.ts";
 import type { ByteSource, Folder, Platform } from "../platform/types.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { stringField } from "./gguf-values.ts";
@@ -58,7 +58,7 @@ async function shard(...tensors: [name: string, values: number[]][]): Promise<Ui
     sink,
     tensors.map(([name, values]) => tensorFromValues(name, [values.length], f32, Float32Array.from(values))),
   );
-  return sink.bytes() as Uint8Array;
+  return finishedBytes(sink);
 }
 
 const config = json({ model_type: "llama", hidden_size: 8 });
@@ -178,7 +178,7 @@ describe("a file", () => {
   it("that starts with GGUF opens as one", async () => {
     const sink = memorySink("m.gguf");
     await writeGguf(sink, new Map([["general.architecture", stringField("qwen2")]]), []);
-    const model = await openFile(sink.bytes() as Uint8Array);
+    const model = await openFile(finishedBytes(sink));
     expect([model.container, model.architecture, model.tensors.size]).toEqual(["gguf", "qwen2", 0]);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FormatError, UnsupportedError } from "../errors.ts";
-import { memorySink, memorySource } from "../platform/memory.ts";
+import { finishedBytes, memorySink, memorySource } from "../platform/memory.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { readSafetensorsHeader } from "./safetensors-reader.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
@@ -30,7 +30,7 @@ function entry(dtype: string, shape: unknown, begin: unknown, end: unknown): str
 async function written(tensors: readonly TensorSource[], metadata = {}) {
   const sink = memorySink("written.safetensors");
   await writeSafetensors(sink, tensors, metadata);
-  return sink.bytes() as Uint8Array<ArrayBuffer>;
+  return finishedBytes(sink);
 }
 
 describe("write, then read", () => {

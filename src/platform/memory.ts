@@ -38,8 +38,33 @@ export function memoryFolder(name: string, files: ReadonlyMap<string, Uint8Array
   };
 }
 
-/** A sink that keeps what is written; `bytes()` is the whole file once it is finished, undefined before. */
-export function memorySink(name: string): ByteSink & { bytes(): Uint8Array<ArrayBuffer> | undefined } {
+/** The files that `write` writes, by name. Throws Error when it leaves one unfinished. */
+export async function collectFiles(
+  write: (open: (name: string) => Promise<ByteSink>) => Promise<void>,
+): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const sinks = new Map<string, MemorySink>();
+  await write(async (name) => {
+    const sink = memorySink(name);
+    sinks.set(name, sink);
+    return sink;
+  });
+  return new Map([...sinks].map(([name, sink]) => [name, finishedBytes(sink)]));
+}
+
+/** The whole file. Throws Error before the sink is finished. */
+export function finishedBytes(sink: MemorySink): Uint8Array<ArrayBuffer> {
+  const bytes = sink.bytes();
+  if (bytes === undefined) throw new Error(`${sink.name}: was not finished`);
+  return bytes;
+}
+
+export interface MemorySink extends ByteSink {
+  /** The whole file once it is finished, undefined before. */
+  bytes(): Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** A sink that keeps what is written. */
+export function memorySink(name: string): MemorySink {
   let chunks: Uint8Array[] = [];
   let complete: Uint8Array<ArrayBuffer> | undefined;
   return {

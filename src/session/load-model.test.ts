@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { createSyntheticCheckpoint, writeSyntheticFolder } from "../models/synthetic/checkpoint.ts";
 import { syntheticShape } from "../models/synthetic/shape.ts";
-import { memoryFolder, memorySink } from "../platform/memory.ts";
+import { collectFiles, memoryFolder } from "../platform/memory.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { f32 } from "../quantization/f32.ts";
@@ -12,15 +12,8 @@ import { loadModelOn } from "./load-model.ts";
 async function platformWithoutControlTokens(): Promise<{ platform: Platform; running: () => number }> {
   const checkpoint = createSyntheticCheckpoint("llama", syntheticShape("llama"), 1);
   const spans = { method: "attention-span", version: 1, instruction: "Compute.\n", headers: "full" };
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  const open = (fileName: string) => {
-    const sink = memorySink(fileName);
-    sinks.set(fileName, sink);
-    return sink;
-  };
   const config = { ...checkpoint.config, skim: { version: 1, recipes: [spans] } };
-  await writeSyntheticFolder({ ...checkpoint, config }, open, f32);
-  const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
+  const files = await collectFiles((open) => writeSyntheticFolder({ ...checkpoint, config }, open, f32));
   const whole = nodePlatform();
   let running = 0;
   const platform: Platform = {

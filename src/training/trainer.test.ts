@@ -12,7 +12,7 @@ import { createWasmTraining, type WasmTraining } from "../executors/training/was
 import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";
 import { openHuggingFaceFolder } from "../formats/huggingface-folder.ts";
 import { loadProgram } from "../models/registry.ts";
-import { memoryFolder, memorySink, memorySource } from "../platform/memory.ts";
+import { collectFiles, finishedBytes, memoryFolder, memorySink, memorySource } from "../platform/memory.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import { differentiate } from "../program/differentiate.ts";
 import { f32 } from "../quantization/f32.ts";
@@ -175,7 +175,7 @@ describe("resuming", () => {
     expect(first.states.at(-1)).toEqual(result.state);
     const sink = memorySink("checkpoint");
     await writeCheckpoint(sink, stopped, result.state);
-    const source = memorySource("checkpoint", sink.bytes() ?? new Uint8Array());
+    const source = memorySource("checkpoint", finishedBytes(sink));
 
     const resumed = await makeExecutor(1);
     const state = await readCheckpoint(source, resumed, "run");
@@ -204,7 +204,7 @@ describe("resuming", () => {
     const executor = await makeExecutor();
     const sink = memorySink("checkpoint");
     await writeCheckpoint(sink, executor, freshState("run"));
-    const bytes = (sink.bytes() ?? new Uint8Array()).slice(0, -5);
+    const bytes = finishedBytes(sink).slice(0, -5);
     await expect(readCheckpoint(memorySource("checkpoint", bytes), executor, "run")).rejects.toThrow(
       /truncated/,
     );
@@ -274,15 +274,10 @@ describe.runIf(existsSync("/dev/full"))("a full disk", () => {
 
 /** The written folder opens, and the reference executor finds the loss that the trainer finds. */
 async function savedModelAgrees(executor: WasmTraining): Promise<void> {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  const open = async (name: string) => {
-    const sink = memorySink(name);
-    sinks.set(name, sink);
-    return sink;
-  };
-  await saveModelDescription(model, f32, open);
-  await saveWeights(model, executor, f32, open);
-  const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
+  const files = await collectFiles(async (open) => {
+    await saveModelDescription(model, f32, open);
+    await saveWeights(model, executor, f32, open);
+  });
   const file = await openHuggingFaceFolder(memoryFolder("saved", files));
   const { program } = await loadProgram(file);
   const engine = await createReferenceExecutor(program, file, {

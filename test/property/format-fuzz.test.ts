@@ -18,7 +18,7 @@ import { writeGguf } from "../../src/formats/gguf-writer.ts";
 import { openModelFile } from "../../src/formats/open-model-file.ts";
 import { writeSafetensors } from "../../src/formats/safetensors-writer.ts";
 import { tensorFromValues } from "../../src/formats/tensor-source.ts";
-import { memoryFolder, memorySink, memorySource } from "../../src/platform/memory.ts";
+import { finishedBytes, memoryFolder, memorySink, memorySource } from "../../src/platform/memory.ts";
 import type { ByteSource, Platform } from "../../src/platform/types.ts";
 import { formatByName } from "../../src/quantization/registry.ts";
 import { dataPath, describeWithData } from "../shared-data.ts";
@@ -182,7 +182,7 @@ async function ggufFile(): Promise<Uint8Array> {
     tensorFromValues("blk.0.attn_norm.weight", [32], formatByName("F32"), values.subarray(0, 32)),
     tensorFromValues("blk.0.cube", [2, 2, 32], formatByName("Q4_0"), values),
   ]);
-  return sink.bytes() as Uint8Array;
+  return finishedBytes(sink);
 }
 
 async function folderFiles(): Promise<Map<string, Uint8Array>> {
@@ -199,7 +199,7 @@ async function folderFiles(): Promise<Map<string, Uint8Array>> {
       tensorFromValues(`layers.${part}.weight`, [3, 4], formatByName("F32"), values),
       tensorFromValues(`layers.${part}.bias`, [4], formatByName("BF16"), values.subarray(0, 4)),
     ]);
-    files.set(`model-${part}.safetensors`, sink.bytes() as Uint8Array<ArrayBuffer>);
+    files.set(`model-${part}.safetensors`, finishedBytes(sink));
     weightMap[`layers.${part}.weight`] = `model-${part}.safetensors`;
     weightMap[`layers.${part}.bias`] = `model-${part}.safetensors`;
   }

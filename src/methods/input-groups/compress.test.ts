@@ -12,7 +12,7 @@ import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { loadProgram } from "../../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
 import { syntheticShape } from "../../models/synthetic/shape.ts";
-import { memoryFolder, memorySink } from "../../platform/memory.ts";
+import { collectFiles, memoryFolder } from "../../platform/memory.ts";
 import type { Program } from "../../program/program.ts";
 import { explainTensors, loadRecipeProgram } from "../recipes.ts";
 import { compressInputGroups } from "./compress.ts";
@@ -27,18 +27,7 @@ beforeAll(async () => {
 });
 
 async function written(model: ModelFile): Promise<ModelFile> {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  await writeModelFolder(model, async (name) => {
-    const sink = memorySink(name);
-    sinks.set(name, sink);
-    return sink;
-  });
-  return openFolder(
-    memoryFolder(
-      "groups",
-      new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()])),
-    ),
-  );
+  return openFolder(memoryFolder("groups", await collectFiles((open) => writeModelFolder(model, open))));
 }
 
 async function valuesOf(model: ModelFile, name: string, row: number): Promise<Float32Array> {

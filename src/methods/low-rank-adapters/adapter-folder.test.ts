@@ -12,7 +12,7 @@ import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { createSyntheticCheckpoint, openSyntheticFolder } from "../../models/synthetic/checkpoint.ts";
 import { normalValues } from "../../models/synthetic/random.ts";
 import { SYNTHETIC_FAMILIES, syntheticShape } from "../../models/synthetic/shape.ts";
-import { memoryFolder, memorySink } from "../../platform/memory.ts";
+import { collectFiles, memoryFolder } from "../../platform/memory.ts";
 import type { Folder } from "../../platform/types.ts";
 import type { Program } from "../../program/program.ts";
 import { f16 } from "../../quantization/f16.ts";
@@ -36,20 +36,6 @@ import { ADAPTER_TARGETS, addAdapters, listAdapters } from "./rewrite.ts";
 const TOKENS = [1, 300, 17, 42, 260, 5, 311, 299, 17, 42];
 const MODULE = "base_model.model.model.layers.0.mlp.down_proj";
 const PLAIN = { peft_type: "LORA", r: 1, lora_alpha: 1, target_modules: ["down_proj"], bias: "none" };
-
-type Files = Map<string, Uint8Array>;
-
-async function collectFiles(
-  write: (open: (name: string) => Promise<ReturnType<typeof memorySink>>) => Promise<void>,
-) {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  await write(async (name) => {
-    const sink = memorySink(name);
-    sinks.set(name, sink);
-    return sink;
-  });
-  return new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()])) satisfies Files;
-}
 
 /** A folder as another program would have written it. */
 async function foreignFolder(

@@ -24,7 +24,7 @@ import {
   openSyntheticGguf,
 } from "../../models/synthetic/checkpoint.ts";
 import { SYNTHETIC_FAMILIES, syntheticShape } from "../../models/synthetic/shape.ts";
-import { memoryFolder, memorySink } from "../../platform/memory.ts";
+import { collectFiles, memoryFolder } from "../../platform/memory.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import { programCaches } from "../../program/dataflow.ts";
 import type { Program } from "../../program/program.ts";
@@ -53,13 +53,7 @@ function relativeError(got: Float32Array, expected: Float32Array): number {
 }
 
 async function writtenAndOpened(model: ModelFile): Promise<ModelFile> {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  await writeModelFolder(model, async (name) => {
-    const sink = memorySink(name);
-    sinks.set(name, sink);
-    return sink;
-  });
-  const files = new Map([...sinks].map(([name, sink]) => [name, sink.bytes() ?? new Uint8Array()]));
+  const files = await collectFiles((open) => writeModelFolder(model, open));
   return openFolder(memoryFolder("compressed", files));
 }
 

@@ -11,7 +11,13 @@ import { writeTextFile } from "../../formats/json-file.ts";
 import type { GgufModelFile, HuggingFaceModelFile, JsonObject } from "../../formats/model-file.ts";
 import { writeSafetensors } from "../../formats/safetensors-writer.ts";
 import { type TensorSource, tensorFromValues } from "../../formats/tensor-source.ts";
-import { memoryFolder, memorySink, memorySource } from "../../platform/memory.ts";
+import {
+  collectFiles,
+  finishedBytes,
+  memoryFolder,
+  memorySink,
+  memorySource,
+} from "../../platform/memory.ts";
 import type { ByteSink } from "../../platform/types.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
@@ -63,7 +69,7 @@ export async function writeSyntheticGguf(
 /** Writes the Hugging Face folder file by file; `open` makes the sink of a file name. */
 export async function writeSyntheticFolder(
   checkpoint: SyntheticCheckpoint,
-  open: (fileName: string) => ByteSink | Promise<ByteSink>,
+  open: (fileName: string) => Promise<ByteSink>,
   format: WeightFormat,
 ): Promise<void> {
   const texts: [string, JsonObject][] = [
@@ -85,7 +91,7 @@ export async function openSyntheticGguf(
 ): Promise<GgufModelFile> {
   const sink = memorySink(`${checkpoint.name}.gguf`);
   await writeSyntheticGguf(checkpoint, sink, format);
-  return openGgufFile(memorySource(sink.name, bytesOf(sink)));
+  return openGgufFile(memorySource(sink.name, finishedBytes(sink)));
 }
 
 /** The Hugging Face folder in memory, read back by the real reader. */
@@ -93,14 +99,7 @@ export async function openSyntheticFolder(
   checkpoint: SyntheticCheckpoint,
   format: WeightFormat = f32,
 ): Promise<HuggingFaceModelFile> {
-  const sinks = new Map<string, ReturnType<typeof memorySink>>();
-  const open = (fileName: string) => {
-    const sink = memorySink(fileName);
-    sinks.set(fileName, sink);
-    return sink;
-  };
-  await writeSyntheticFolder(checkpoint, open, format);
-  const files = new Map([...sinks].map(([fileName, sink]) => [fileName, bytesOf(sink)]));
+  const files = await collectFiles((open) => writeSyntheticFolder(checkpoint, open, format));
   return openHuggingFaceFolder(memoryFolder(checkpoint.name, files));
 }
 
@@ -115,12 +114,4 @@ function sourceIn(format: WeightFormat): (tensor: SyntheticTensor) => TensorSour
       tensor.values(),
     );
   };
-}
-
-function bytesOf(sink: ReturnType<typeof memorySink>): Uint8Array {
-  const bytes = sink.bytes();
-  if (bytes === undefined) {
-    throw new Error(`${sink.name}: not finished`);
-  }
-  return bytes;
 }

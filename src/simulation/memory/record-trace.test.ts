@@ -3,7 +3,7 @@ import { loadSyntheticModel } from "../../../test/synthetic-model.ts";
 import { ReferenceExecutor } from "../../executors/reference/reference-executor.ts";
 import { readDecodedRows } from "../../models/decoded-rows.ts";
 import { loadProgram } from "../../models/registry.ts";
-import { memorySink, memorySource } from "../../platform/memory.ts";
+import { finishedBytes, memorySink, memorySource } from "../../platform/memory.ts";
 import type { Model } from "../../session/model.ts";
 import type { ColumnTrace } from "./column-trace.ts";
 import { HOOKS } from "./memory-plan.ts";
@@ -45,7 +45,7 @@ async function record(model: Model): Promise<ColumnTrace> {
     sequences: SEQUENCES,
     promptTokens: 3,
   });
-  return openTrace(memorySource("run.trace", sink.bytes() ?? new Uint8Array()));
+  return openTrace(memorySource("run.trace", finishedBytes(sink)));
 }
 
 async function scoresOf(trace: ColumnTrace, sequence: number, layer: number, hook: (typeof HOOKS)[number]) {

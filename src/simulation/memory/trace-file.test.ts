@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FormatError } from "../../errors.ts";
-import { memorySink, memorySource } from "../../platform/memory.ts";
+import { finishedBytes, memorySink, memorySource } from "../../platform/memory.ts";
 import { parseTransformerShape } from "../model-shapes.ts";
 import type { TraceContent } from "./column-trace.ts";
 import { HOOKS } from "./memory-plan.ts";
@@ -37,7 +37,7 @@ async function writeTrace(content: TraceContent): Promise<Uint8Array<ArrayBuffer
     }
   }
   await writer.finish();
-  return sink.bytes() ?? new Uint8Array();
+  return finishedBytes(sink);
 }
 
 describe("column traces", () => {
