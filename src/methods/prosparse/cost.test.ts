@@ -1,17 +1,18 @@
 import { expect, it } from "vitest";
-import { exactCeiling, exactShare, predictorShare } from "./cost.ts";
+import { exactCeiling, exactShare, predictorCeiling, predictorShare } from "./cost.ts";
 
 const [F7, F13] = [0.65513, 0.66089];
 
 it.each([
-  [0.8932, F7, 1.64],
-  [0.8811, F7, 1.626],
-  [0.888, F13, 1.643],
-  [0.8797, F13, 1.633],
-  [0.6698, F7, 1.4136],
-  [0.7156, F13, 1.461],
-])("ceiling at sparsity %f", (sparsity, share, ceiling) => {
-  expect(Math.abs(exactCeiling(sparsity, share) - ceiling)).toBeLessThan(1e-3);
+  [0.8932, 0.7875, F7, 0.0749, 1.64, 1.789],
+  [0.8811, 0.7524, F7, 0.0749, 1.626, 1.718],
+  [0.888, 0.7828, F13, 0.0604, 1.643, 1.842],
+  [0.8797, 0.7793, F13, 0.0604, 1.633, 1.834],
+  [0.6698, 0.5895, F7, 0.0749, 1.4136, 1.452],
+  [0.7156, 0.7193, F13, 0.0604, 1.461, 1.709],
+])("ceilings at sparsity %f, predicted %f", (sparsity, predicted, share, predictor, exact, withPredictor) => {
+  expect(Math.abs(exactCeiling(sparsity, share) - exact)).toBeLessThan(1e-3);
+  expect(Math.abs(predictorCeiling(predicted, share, predictor) - withPredictor)).toBeLessThan(1e-3);
 });
 
 it("counts the bytes of a 7B layer", () => {

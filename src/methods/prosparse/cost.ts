@@ -17,3 +17,12 @@ export function predictorShare(
 export function exactCeiling(sparsity: number, feedForwardShare: number): number {
   return 1 / (1 - (2 / 3) * sparsity * feedForwardShare);
 }
+
+/** Speed with a predictor whose own weights are `predictorShare` of the bytes of a token. */
+export function predictorCeiling(
+  predictedSparsity: number,
+  feedForwardShare: number,
+  predictorShare: number,
+): number {
+  return 1 / (1 - predictedSparsity * feedForwardShare + predictorShare);
+}
