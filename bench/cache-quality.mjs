@@ -3,13 +3,14 @@
 // timed. Prints a table; with --record it appends a row to results/cache-quality.jsonl.
 //   node bench/cache-quality.mjs --model models/tales --text valid.txt [--characters 20000] [--protocol hf]
 //     [--densities 0.9,0.7,0.5] [--gammas 1,0.5,0.2,0.1,0] [--policies lfu] [--share 0.5] [--record]
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { readCommit } from "./peers/machine.mjs";
+import { appendRow } from "./rows.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -63,8 +64,7 @@ const row = {
   dense,
   cells,
 };
-if (flags.record)
-  appendFileSync(new URL("results/cache-quality.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("cache-quality", row);
 
 /** One cell: the text read token by token, caches empty at every window's start. */
 async function measure(density, columnCache) {

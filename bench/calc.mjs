@@ -3,7 +3,6 @@
 // --record it appends a row to results/calc.jsonl.
 //   node bench/calc.mjs [--count 300] [--levels 1,2,3,4,5] [--seed 3] [--threads 2] [--rounds 7] [--record] \
 //     calc=models/calc ignored=models/calc,spans=ignore q8=models/calc,weightFormat=q8
-import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { evaluateArithmetic } from "../dist/evaluation/arithmetic.js";
@@ -12,7 +11,8 @@ import { trackSequence } from "../dist/methods/attention-span/span-tracker.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { countPositions } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const { values: flags, positionals } = parseArgs({
@@ -122,11 +122,10 @@ function skeletonShare(model, { level }) {
 
 const row = {
   schema: "calc/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/calc.mjs --count ${count} --levels ${flags.levels} --seed ${seed} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
+    { before, otherCores },
+  ),
   threads,
   peakMemoryBytes: platform.peakMemoryBytes(),
   models,
@@ -149,5 +148,5 @@ for (const { name, bytesPerToken, decode, ratioToFirst } of models) {
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
-if (flags.record) appendFileSync(new URL("results/calc.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("calc", row);
 process.exit(0);

@@ -2,13 +2,14 @@
 // medians, the roofline and the bytes that the kernels counted in the same run. With --record it appends a row to
 // results/columns.jsonl.
 //   node bench/columns.mjs --model tinyllama-q8_0.gguf [--densities 0.7,0.5,0.3] [--threads 2] [--rounds 9] [--tokens 12] [--record]
-import { appendFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { extend } from "../dist/session/sequence-steps.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
 
 const { values: flags } = parseArgs({
@@ -86,11 +87,10 @@ for (const { model } of subjects) await model.dispose();
 
 const row = {
   schema: "columns/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/columns.mjs --model ${path.basename(flags.model)} --densities ${flags.densities} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/columns.mjs --model ${path.basename(flags.model)} --densities ${flags.densities} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+    { before, otherCores },
+  ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
   quality: "random weights: none",
   threads,
@@ -104,6 +104,5 @@ for (const { density, bytesPerToken, decode, rooflineShare, ratioToDense } of se
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
-if (flags.record)
-  appendFileSync(new URL("results/columns.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("columns", row);
 process.exit(0);

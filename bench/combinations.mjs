@@ -5,13 +5,13 @@
 //     q8=tinyllama-q8_0.gguf dip-q4=tinyllama-q4_0.gguf,weightFormat=q4,density=0.5
 // --llama times llama.cpp on a file in the same rounds, each in a process of its own (needs `npm ci --ignore-scripts` in
 // bench/peers).
-import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { runInChild } from "./peers/child-process.mjs";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject } from "./subjects.mjs";
 
 const CONTEXT = 256;
@@ -110,11 +110,10 @@ if (flags.record) {
   const llama = flags.llama.map((file) => ` --llama ${path.basename(file)}`).join("");
   const row = {
     schema: "combinations/1",
-    date: new Date().toISOString(),
-    ...readCommit(),
-    command: `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${nameSubjects(positionals)}`,
-    machine: describeMachine(),
-    load: { before, after: readLoad(), otherCores },
+    ...describeRun(
+      `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${nameSubjects(positionals)}`,
+      { before, otherCores },
+    ),
     quality: "random weights: none",
     threads,
     peakMemoryBytes: platform.peakMemoryBytes(),
@@ -122,7 +121,7 @@ if (flags.record) {
     results,
     llamaCpp,
   };
-  appendFileSync(new URL("results/combinations.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+  appendRow("combinations", row);
 }
 process.exit(0);
 

@@ -4,7 +4,7 @@
 // With --record it appends a row to results/composition.jsonl.
 //   node bench/composition.mjs [--model models/calc] [--count 100] [--level 2] [--seed 3] [--trim 4.mlp] [--density 0.75] [--record]
 import { execFile } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs, promisify } from "node:util";
@@ -14,7 +14,8 @@ import { trackSequence } from "../dist/methods/attention-span/span-tracker.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { logProbability } from "../dist/session/logits.js";
-import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 
 const root = path.resolve(import.meta.dirname, "..");
 const SKIM = path.join(root, "dist", "cli", "main.js");
@@ -86,15 +87,14 @@ try {
 if (flags.record) {
   const row = {
     schema: "composition/1",
-    date: new Date().toISOString(),
-    ...readCommit(),
-    command: `node bench/composition.mjs --count ${count} --level ${level} --seed ${seed} --trim ${flags.trim} --density ${flags.density}`,
-    machine: describeMachine(),
-    load: { before, after: readLoad() },
+    ...describeRun(
+      `node bench/composition.mjs --count ${count} --level ${level} --seed ${seed} --trim ${flags.trim} --density ${flags.density}`,
+      { before },
+    ),
     model: path.basename(flags.model),
     results,
   };
-  appendFileSync(path.join(root, "bench/results/composition.jsonl"), `${JSON.stringify(row)}\n`);
+  appendRow("composition", row);
 }
 process.exit(0);
 

@@ -3,13 +3,13 @@
 // results/guesses.jsonl with --record.
 //   skim simulate record --model models/tales --text T --out tales.trace
 //   node bench/guesses.mjs --trace tales.trace [--density 0.5] [--record]
-import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { allocateDensities, keptCounts } from "../dist/methods/dynamic-input-pruning/densities.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { openTrace } from "../dist/simulation/memory/trace-file.js";
 import { readCommit } from "./peers/machine.mjs";
+import { appendRow } from "./rows.mjs";
 
 /** Sizes of guesses, as shares of all columns. */
 const SHARES = [0.05, 0.1, 0.2];
@@ -46,8 +46,7 @@ const row = {
   density: Number(flags.density),
   results,
 };
-if (flags.record)
-  appendFileSync(new URL("results/guesses.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("guesses", row);
 
 async function countHook(hook) {
   const width = hook === "input" ? shape.width : shape.feedForwardWidth;

@@ -8,7 +8,7 @@
 // that choose about that share of the neurons, which has the speed of trained ones and finds nothing.
 // --llama times llama.cpp in the same rounds, each in a process of its own (needs `npm ci --ignore-scripts` in bench/peers);
 // its model is dense with the file's own activation, which reads the same bytes as skim's dense one.
-import { appendFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../dist/executors/wasm/wasm-executor.js";
@@ -24,7 +24,8 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { q8_0 } from "../dist/quantization/q8-0.js";
 import { RandomSource } from "../dist/session/random.js";
 import { runInChild } from "./peers/child-process.mjs";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
 
 const CONTEXT = 256;
@@ -186,7 +187,9 @@ function describePredictor() {
 
 /** Neurons of a layer, and the width that they read and write. */
 function feedForwardShape() {
-  const { rows, columns } = program.ops.find((op) => op.kind === "linear" && op.weight.rows > op.weight.columns).weight;
+  const { rows, columns } = program.ops.find(
+    (op) => op.kind === "linear" && op.weight.rows > op.weight.columns,
+  ).weight;
   return { neurons: rows, width: columns };
 }
 
@@ -228,11 +231,10 @@ const predictor = flags.predicted === undefined ? undefined : describePredictor(
 
 const row = {
   schema: "neurons/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
+    { before, otherCores },
+  ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
   quality: "random weights: none",
   threads,
@@ -276,6 +278,5 @@ if (flags.llama) {
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
-if (flags.record)
-  appendFileSync(new URL("results/neurons.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("neurons", row);
 process.exit(0);

@@ -3,7 +3,7 @@
 // appends a row to results/prosparse.jsonl.
 //   node bench/prosparse.mjs --base models/tales --text valid.txt [--skip 100000] [--characters 50000] [--threads 2] \
 //     [--record] control=runs/control penalized=runs/penalized
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
@@ -14,7 +14,8 @@ import { loadTrainableProgram } from "../dist/methods/recipes.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
-import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 
 const CONTEXT = 256;
 
@@ -47,15 +48,14 @@ for (const positional of positionals) {
     console.error(`prosparse: ${positional}, expected NAME=FOLDER`);
     process.exit(2);
   }
-  runs.push(await describeRun(name, folder));
+  runs.push(await describeModel(name, folder));
 }
 const row = {
   schema: "prosparse/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/prosparse.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --skip ${skip} --characters ${characters} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad() },
+  ...describeRun(
+    `node bench/prosparse.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --skip ${skip} --characters ${characters} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    { before },
+  ),
   threads,
   base: { model: path.basename(flags.base), perplexity: await scorePerplexity(flags.base) },
   runs,
@@ -67,10 +67,9 @@ for (const { name, trained, chosen, perplexity, x1 } of runs) {
   );
 }
 console.log(`perplexity before training: ${row.base.perplexity.toFixed(2)}`);
-if (flags.record)
-  appendFileSync(new URL("results/prosparse.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("prosparse", row);
 
-async function describeRun(name, folder) {
+async function describeModel(name, folder) {
   const report = JSON.parse(readFileSync(path.join(folder, "sparsity.json"), "utf8"));
   const log = readFileSync(path.join(folder, "training-log.jsonl"), "utf8")
     .trim()

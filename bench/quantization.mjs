@@ -2,9 +2,9 @@
 // All arguments go to that command. Needs `npm run build`.
 //   node bench/quantization.mjs --model llama.gguf --text story.txt --calibration other.txt
 import { execFileSync } from "node:child_process";
-import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { appendRow } from "./rows.mjs";
 
 const root = path.dirname(import.meta.dirname);
 const given = process.argv.slice(2);
@@ -26,4 +26,4 @@ const row = {
   ...report,
   model: path.basename(report.model),
 };
-appendFileSync(path.join(root, "bench/results/quantization.jsonl"), `${JSON.stringify(row)}\n`);
+appendRow("quantization", row);

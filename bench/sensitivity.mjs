@@ -1,7 +1,7 @@
 // What a model loses without each of its sublayers, untuned: perplexity on a held-out text, one sublayer left out at a time
 // by the rewrite that `skim compress drop` uses. With --record it appends a row to results/sensitivity.jsonl.
 //   node bench/sensitivity.mjs --model models/tales --text valid.txt [--characters 100000] [--threads 2] [--record]
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
@@ -13,7 +13,8 @@ import { listSublayers } from "../dist/methods/trimllm/sublayers.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { Model } from "../dist/session/model.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
-import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 
 const MOST_CONTEXT = 256;
 
@@ -51,11 +52,10 @@ await file.close();
 
 const row = {
   schema: "sensitivity/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/sensitivity.mjs --model ${path.basename(flags.model)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad() },
+  ...describeRun(
+    `node bench/sensitivity.mjs --model ${path.basename(flags.model)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads}`,
+    { before },
+  ),
   model: path.basename(flags.model),
   protocol: "hf",
   context,
@@ -65,8 +65,7 @@ const row = {
   tokensScored: whole.tokensScored,
   units,
 };
-if (flags.record)
-  appendFileSync(new URL("results/sensitivity.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("sensitivity", row);
 process.exit(0);
 
 /** Perplexity of `program` over the weights of the file. */

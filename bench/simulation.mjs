@@ -3,9 +3,9 @@
 //   node bench/simulation.mjs memory --trace tales.trace --dram 0.0009,0.0012 --density 0.5 --policy none,lru,lfu --gamma 1,0.2
 //   node bench/simulation.mjs accelerator --shape llama-2-7b
 import { execFileSync } from "node:child_process";
-import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { describeMachine, readCommit } from "./peers/machine.mjs";
+import { appendRow } from "./rows.mjs";
 
 const root = path.dirname(import.meta.dirname);
 const [what, ...given] = process.argv.slice(2);
@@ -30,7 +30,7 @@ const row = {
   simulated: report.simulated,
   ...summarize(report),
 };
-appendFileSync(path.join(root, "bench/results/simulation.jsonl"), `${JSON.stringify(row)}\n`);
+appendRow("simulation", row);
 
 function summarizeMemory({ notModelled, device, timing, weightBits, trace, rows, quality }) {
   return {

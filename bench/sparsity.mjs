@@ -3,7 +3,7 @@
 // --record it appends a row to results/sparsity.jsonl.
 //   node bench/sparsity.mjs --text valid.txt --text wiki.txt [--characters 8000] [--percent 1] [--cett 0.2] [--threads 2] \
 //     [--record] tales=models/tales relu=runs/tales-relu
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { openModelFile } from "../dist/formats/open-model-file.js";
@@ -12,7 +12,8 @@ import { measureSparsity } from "../dist/methods/prosparse/sparsity.js";
 import { loadTrainableProgram, readRecipes } from "../dist/methods/recipes.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
-import { describeMachine, readCommit, readLoad } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 
 const CONTEXT = 256;
 
@@ -53,11 +54,10 @@ for (const positional of positionals) {
 }
 const row = {
   schema: "sparsity/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/sparsity.mjs ${texts.map(({ name }) => `--text ${name}`).join(" ")} --characters ${characters} --percent ${percent} --cett ${cett} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad() },
+  ...describeRun(
+    `node bench/sparsity.mjs ${texts.map(({ name }) => `--text ${name}`).join(" ")} --characters ${characters} --percent ${percent} --cett ${cett} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    { before },
+  ),
   threads,
   models,
 };
@@ -71,8 +71,7 @@ for (const { name, activation, zeros, pplPercent, cett: truncated } of models) {
     `| ${name} | ${activation.kind} | ${zeros.map(({ sparsity }) => share(sparsity)).join(" | ")} | ${share(pplPercent.sparsity)} | ${share(truncated.sparsity)} (perplexity ${truncated.perplexity.toFixed(2)}) |`,
   );
 }
-if (flags.record)
-  appendFileSync(new URL("results/sparsity.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("sparsity", row);
 
 async function describe(name, folder) {
   const file = await openModelFile(platform, folder);

@@ -2,14 +2,14 @@
 // same model, weights and batch in jax-js (bench/jax-llama.mjs), in turns. Reports tokens per second and
 // 6 x parameters x tokens per second. With --record it appends a row to results/training.jsonl. Needs `npm run build`.
 //   node bench/training.mjs [--threads 2] [--steps 5] [--recompute none|sublayers] [--jax] [--record]
-import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createWasmTraining } from "../dist/executors/training/wasm-training.js";
 import { loadProgram } from "../dist/models/registry.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { differentiate } from "../dist/program/differentiate.js";
 import { createFreshModel } from "../dist/training/fresh-model.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
 
 const { values: flags } = parseArgs({
@@ -87,11 +87,10 @@ console.log(
 if (flags.record) {
   const row = {
     schema: "training/1",
-    date: new Date().toISOString(),
-    ...readCommit(),
-    command: `node bench/training.mjs --threads ${threads} --steps ${steps} --recompute ${flags.recompute}${flags.jax ? " --jax" : ""}`,
-    machine: describeMachine(),
-    load: { before, after: readLoad(), otherCores },
+    ...describeRun(
+      `node bench/training.mjs --threads ${threads} --steps ${steps} --recompute ${flags.recompute}${flags.jax ? " --jax" : ""}`,
+      { before, otherCores },
+    ),
     shape,
     batch: { sequences, length },
     threads,
@@ -100,7 +99,7 @@ if (flags.record) {
     results,
     ratio,
   };
-  appendFileSync(new URL("results/training.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+  appendRow("training", row);
 }
 await training.dispose();
 process.exit(0);

@@ -3,13 +3,14 @@
 // bytes. With --record it appends a row to results/trimllm.jsonl.
 //   node bench/trimllm.mjs --base models/tales --text valid.txt [--characters 100000] [--rounds 9] [--threads 2] [--record] \
 //     quarter-0=runs/quarter-0 ...
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { decodeSpeed, median } from "./subjects.mjs";
 
 const TOKENS = 64;
@@ -75,11 +76,10 @@ const otherCores = others();
 
 const row = {
   schema: "trimllm/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/trimllm.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/trimllm.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    { before, otherCores },
+  ),
   threads,
   roofline: { gigabytesPerSecond: roofline },
   base: { model: path.basename(flags.base), ...factsOf(base) },
@@ -127,8 +127,7 @@ for (const { name, sizes, chosen, test } of row.runs) {
 console.log(
   `other text before tuning: ${row.base.otherPerplexity.toFixed(1)}; other processes kept ${otherCores.toFixed(2)} cores busy`,
 );
-if (flags.record)
-  appendFileSync(new URL("results/trimllm.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("trimllm", row);
 process.exit(0);
 
 async function describe(folder) {

@@ -4,14 +4,15 @@
 // in between until a line arrives on standard input.
 //   node bench/variants.mjs --text valid.txt [--characters 100000] [--threads 2] [--rounds 9] [--pause] [--record] \
 //     tales=models/tales q8=models/tales,weightFormat=q8 dip=models/tales,weightFormat=q8,density=0.5
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { decodeSpeed, median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const TOKENS = 64;
@@ -91,11 +92,10 @@ for (const { model } of subjects) await model.dispose();
 
 const row = {
   schema: "variants/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/variants.mjs --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
+    { before, otherCores },
+  ),
   protocol: "hf",
   threads,
   roofline: { gigabytesPerSecond: roofline },
@@ -109,6 +109,5 @@ for (const { name, perplexity, bytesPerToken, decode, parameters } of variants) 
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
-if (flags.record)
-  appendFileSync(new URL("results/variants.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("variants", row);
 process.exit(0);
