@@ -6,7 +6,7 @@
 import { ChoiceTracker } from "./choice-tracker.ts";
 import { checkColumnOp, type Selection } from "./column-ops.ts";
 import { buffersRead, buffersWritten, cacheOf, weightsOf } from "./dataflow.ts";
-import type { Buffer, Op, Program } from "./program.ts";
+import type { Buffer, LinearOp, Op, Program } from "./program.ts";
 import { describeOp } from "./printer.ts";
 import { expectEqual, type Fail } from "./shape-checks.ts";
 import { checkAttentionCodes } from "./tender-attention.ts";
@@ -84,6 +84,15 @@ function expectSameShape(what: string, got: Buffer, expected: Buffer, fail: Fail
   expectEqual(`${what} rows`, got.rows, expected.rows, fail);
 }
 
+function checkLinear({ x, weight, bias, out }: LinearOp, fail: Fail): void {
+  expectEqual("x width", x.width, weight.columns, fail);
+  expectEqual("out width", out.width, weight.rows, fail);
+  expectEqual("out rows", out.rows, x.rows, fail);
+  if (bias === undefined) return;
+  expectEqual("bias rows", bias.rows, 1, fail);
+  expectEqual("bias columns", bias.columns, weight.rows, fail);
+}
+
 function checkShapes(op: Op, fail: Fail): void {
   switch (op.kind) {
     case "selectColumns":
@@ -101,13 +110,7 @@ function checkShapes(op: Op, fail: Fail): void {
       expectEqual("weight columns", op.weight.columns, op.x.width / op.groups, fail);
       return;
     case "linear":
-      expectEqual("x width", op.x.width, op.weight.columns, fail);
-      expectEqual("out width", op.out.width, op.weight.rows, fail);
-      expectEqual("out rows", op.out.rows, op.x.rows, fail);
-      if (op.bias !== undefined) {
-        expectEqual("bias rows", op.bias.rows, 1, fail);
-        expectEqual("bias columns", op.bias.columns, op.weight.rows, fail);
-      }
+      checkLinear(op, fail);
       return;
     case "tenderLinear":
       checkTenderLinear(op, fail);

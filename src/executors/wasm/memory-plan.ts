@@ -129,10 +129,7 @@ export function planMemory(
   const constants = placeConstants(program, space);
   const columnAreas = placeColumnAreas(program, file, options, rows, space);
   const choices = placeChoices(program, options, space);
-  const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
-  const tape = space.take(tapeBytes);
-  const staging = space.take(2 * STAGING_BYTES);
-  const conversion = space.take(conversionBytes(program, placed));
+  const inputs = placeTapesAndStaging(program, placed, space);
   const keysAndValues = placeCaches(program, options, capacity, space);
   const weightsStart = space.end;
   const orders = placeOrders(columnOrders, space);
@@ -149,6 +146,7 @@ export function planMemory(
   return {
     ...step,
     ...constants,
+    ...inputs,
     ...keysAndValues,
     pages: Math.ceil(end / PAGE_BYTES),
     buffers,
@@ -157,10 +155,6 @@ export function planMemory(
     scratchStride: scratch.threadStride,
     panelScratch: panelScratch.address,
     panelScratchStride: panelScratch.threadStride,
-    tape,
-    tapeBytes,
-    staging,
-    conversion,
     weights,
     orders,
     columns: fetches === undefined ? columns : placeFetched(columns, fetches),
@@ -197,6 +191,18 @@ function placeConstants(program: Program, space: Layouter): Pick<MemoryPlan, "ze
   const zeros = space.take(4 * roundUp(widestRow(program), PANEL_ROWS));
   const count = Math.max(0, ...program.ops.map((op) => (op.kind === "activate" ? op.out.width : 0)));
   return { zeros, ones: { address: space.take(4 * roundUp(count, PANEL_ROWS)), count } };
+}
+
+/** What JavaScript fills before steps: their tapes, and rows of weights while they are loaded. */
+function placeTapesAndStaging(
+  program: Program,
+  placed: readonly ListedWeight[],
+  space: Layouter,
+): Pick<MemoryPlan, "tape" | "tapeBytes" | "staging" | "conversion"> {
+  const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
+  const tape = space.take(tapeBytes);
+  const staging = space.take(2 * STAGING_BYTES);
+  return { tape, tapeBytes, staging, conversion: space.take(conversionBytes(program, placed)) };
 }
 
 function placeCaches(
