@@ -4,7 +4,7 @@
  * stopped step leaves no trace.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import type { Executor, ExecutorOptions } from "../../src/executors/executor.ts";
 import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
 import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { GgufModelFile } from "../../src/formats/model-file.ts";
@@ -17,7 +17,7 @@ import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/s
 import { syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import type { Program } from "../../src/program/program.ts";
-import { sequenceStep } from "../../src/session/sequence-steps.ts";
+import { runBehindPrompt, worstDifference } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 2,
@@ -38,28 +38,13 @@ beforeAll(async () => {
   program = rewriteColumns(await buildProgram(file), freeRecipe(0.5, 0.3));
 });
 
-function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
-}
-
-/** Logits after each generated token. */
-async function generate(executor: Executor, prompt: readonly number[] = PROMPT): Promise<number[][]> {
-  if (prompt.length > 0) await executor.step(step(prompt, 0, true));
-  const logits: number[][] = [];
-  for (const [i, token] of GENERATED.entries()) {
-    logits.push(Array.from(await executor.step(step([token], prompt.length + i))));
-  }
-  return logits;
-}
+const generate = (executor: Executor, prompt: readonly number[] = PROMPT) =>
+  runBehindPrompt(executor, prompt, GENERATED);
 
 const wasm = (columnCache?: CacheSettings, options: Partial<ExecutorOptions> = {}) =>
   createWasmExecutor(nodePlatform(), program, file, { ...OPTIONS, ...options, columnCache });
 const reference = (columnCache?: CacheSettings) =>
   createReferenceExecutor(program, file, { ...OPTIONS, columnCache });
-
-function worst(a: readonly number[][], b: readonly number[][]): number {
-  return Math.max(...a.flatMap((row, r) => row.map((value, i) => Math.abs(value - b[r][i]))));
-}
 
 describe("a cache in the loop of the wasm executor", () => {
   test.each([1, 3])("gamma 1 equals plain choices bit for bit, %d threads", async (threads) => {
@@ -82,9 +67,10 @@ describe("a cache in the loop of the wasm executor", () => {
           const expected = await generate(slow);
           await using fast = disposed(await wasm({ gamma, policy, share }));
           const name = `${policy} ${share} ${gamma}`;
-          expect(worst(await generate(fast.executor), expected), name).toBeLessThan(1e-4);
+          expect(worstDifference(await generate(fast.executor), expected), name).toBeLessThan(1e-4);
           expect(fast.executor.cacheCounts(), name).toEqual(slow.cacheCounts());
-          if (policy !== "none" && share > 0.5) expect(worst(expected, plain), name).toBeGreaterThan(1e-3);
+          if (policy !== "none" && share > 0.5)
+            expect(worstDifference(expected, plain), name).toBeGreaterThan(1e-3);
         }
       }
     }
@@ -110,7 +96,7 @@ describe("a cache in the loop of the wasm executor", () => {
     await using fast = disposed(
       await createWasmExecutor(nodePlatform(), neurons, file, { ...OPTIONS, columnCache }),
     );
-    expect(worst(await generate(fast.executor), await generate(slow))).toBeLessThan(1e-4);
+    expect(worstDifference(await generate(fast.executor), await generate(slow))).toBeLessThan(1e-4);
     expect(fast.executor.cacheCounts()).toEqual(slow.cacheCounts());
   });
 

@@ -4,7 +4,7 @@
  * formula. The feed-forward width 160 leaves the runs of three threads uneven, and 4-token tiles half empty.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import type { Executor, ExecutorOptions } from "../../src/executors/executor.ts";
 import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
 import { createWasmExecutor, type WasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { GgufModelFile } from "../../src/formats/model-file.ts";
@@ -21,7 +21,7 @@ import { syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import type { Program } from "../../src/program/program.ts";
 import { f16 } from "../../src/quantization/f16.ts";
-import { sequenceStep } from "../../src/session/sequence-steps.ts";
+import { lastRowStep, runBehindPrompt, worstDifference } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 1,
@@ -47,16 +47,9 @@ beforeAll(async () => {
   unbiased = { file: plain, dense: await buildProgram(plain) };
 });
 
-function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
-}
-
 /** Logits after the prompt and after each generated token. */
 async function run(executor: Executor): Promise<Float32Array[]> {
-  const logits = [(await executor.step(step(PROMPT, 0, true))).slice()];
-  for (const [i, token] of GENERATED.entries()) {
-    logits.push((await executor.step(step([token], PROMPT.length + i))).slice());
-  }
+  const logits = await runBehindPrompt(executor, PROMPT, GENERATED);
   await executor.dispose();
   return logits;
 }
@@ -65,10 +58,6 @@ const wasm = (program: Program, options: Partial<ExecutorOptions> = {}) =>
   createWasmExecutor(nodePlatform(), program, file, { ...OPTIONS, ...options });
 const reference = (program: Program, options: Partial<ExecutorOptions> = {}) =>
   createReferenceExecutor(program, file, { ...OPTIONS, ...options });
-
-function worst(a: readonly Float32Array[], b: readonly Float32Array[]): number {
-  return Math.max(...a.flatMap((row, r) => Array.from(row, (value, i) => Math.abs(value - b[r][i]))));
-}
 
 const THRESHOLDS: ColumnRecipe = {
   method: "dynamic-input-pruning",
@@ -94,11 +83,11 @@ describe("against the reference executor", () => {
       const expected = await run(await createReferenceExecutor(program, unbiased.file, OPTIONS));
       const options = { ...OPTIONS, threads };
       const fast = await run(await createWasmExecutor(nodePlatform(), program, unbiased.file, options));
-      expect(worst(fast, expected)).toBeLessThan(2e-5);
+      expect(worstDifference(fast, expected)).toBeLessThan(2e-5);
       // The choice matters: the dense model says something else after the prompt.
       const full = await run(await createReferenceExecutor(unbiased.dense, unbiased.file, OPTIONS));
-      expect(worst(full.slice(0, 1), expected.slice(0, 1))).toBe(0);
-      expect(worst(full, expected)).toBeGreaterThan(1e-3);
+      expect(worstDifference(full.slice(0, 1), expected.slice(0, 1))).toBe(0);
+      expect(worstDifference(full, expected)).toBeGreaterThan(1e-3);
     });
   }
 
@@ -108,10 +97,10 @@ describe("against the reference executor", () => {
     const full = await runOf(unbiased.dense);
     for (const by of ["gate", "up"] as const) {
       const all = await runOf(rewriteColumns(unbiased.dense, neuronRecipe(by, 1)));
-      expect(worst(all, full)).toBe(0);
+      expect(worstDifference(all, full)).toBe(0);
     }
     expect(
-      worst(
+      worstDifference(
         await runOf(rewriteColumns(unbiased.dense, catsRecipe({ kind: "thresholds", thresholds: [0, 0] }))),
         full,
       ),
@@ -124,8 +113,8 @@ describe("against the reference executor", () => {
       ...OPTIONS,
       threads,
     });
-    await executor.step(step(PROMPT, 0, true));
-    await executor.step(step([7], PROMPT.length));
+    await executor.step(lastRowStep(PROMPT, 0, true));
+    await executor.step(lastRowStep([7], PROMPT.length));
     // 2 layers: 40 of 160 rows of gate and columns of down, 64 values each.
     expect(executor.columnBytesRead()).toBe(2 * 40 * (64 + 64) * 4);
     await executor.dispose();
@@ -141,7 +130,7 @@ describe("against the reference executor", () => {
       test(`${name}, ${threads} threads, f32`, async () => {
         const program = rewriteColumns(dense, recipe);
         expect(
-          worst(await run(await wasm(program, { threads })), await run(await reference(program))),
+          worstDifference(await run(await wasm(program, { threads })), await run(await reference(program))),
         ).toBeLessThan(2e-5);
       });
     }
@@ -155,11 +144,11 @@ describe("against the reference executor", () => {
   ] as const)("%s columns stay near the reference's f32", async (weightFormat, bound) => {
     const exact = await run(await reference(dense));
     const stored = await run(await wasm(rewriteColumns(dense, freeRecipe(1, 1)), { weightFormat }));
-    expect(worst(stored, exact)).toBeLessThan(bound);
-    expect(worst(stored, exact)).toBeGreaterThan(1e-6);
+    expect(worstDifference(stored, exact)).toBeLessThan(bound);
+    expect(worstDifference(stored, exact)).toBeGreaterThan(1e-6);
     // Storing by columns costs about what storing by rows does.
     const byRows = await run(await wasm(dense, { weightFormat }));
-    expect(worst(stored, exact)).toBeLessThan(2 * worst(byRows, exact));
+    expect(worstDifference(stored, exact)).toBeLessThan(2 * worstDifference(byRows, exact));
   });
 });
 
@@ -172,7 +161,7 @@ test.each([
   const source = await openSyntheticGguf(checkpoint, f16);
   const program = rewriteColumns(await buildProgram(source), freeRecipe(1, 1));
   const stored = createWasmExecutor(nodePlatform(), program, source, { ...OPTIONS, weightFormat });
-  expect(worst(await run(await stored), await run(await reference(dense)))).toBeLessThan(bound);
+  expect(worstDifference(await run(await stored), await run(await reference(dense)))).toBeLessThan(bound);
 });
 
 describe("exactly", () => {
@@ -181,7 +170,7 @@ describe("exactly", () => {
     async (weightFormat) => {
       const program = rewriteColumns(dense, freeRecipe(1, 1));
       const chosen = await run(await wasm(program, { weightFormat, threads: 2 }));
-      expect(worst(chosen, await run(await wasm(dense, { weightFormat, threads: 2 })))).toBe(0);
+      expect(worstDifference(chosen, await run(await wasm(dense, { weightFormat, threads: 2 })))).toBe(0);
     },
   );
 
@@ -192,10 +181,10 @@ describe("exactly", () => {
       const [first, ...others] = await Promise.all(
         ([1, 2, 3] as const).map(async (threads) => run(await wasm(program, { weightFormat, threads }))),
       );
-      for (const other of others) expect(worst(other, first)).toBe(0);
+      for (const other of others) expect(worstDifference(other, first)).toBe(0);
       if (weightFormat !== "f32") {
         const plain = await run(await wasm(program, { weightFormat, simd: "plain" }));
-        expect(worst(plain, first)).toBeLessThan(1e-3);
+        expect(worstDifference(plain, first)).toBeLessThan(1e-3);
       }
     },
   );
@@ -204,11 +193,14 @@ describe("exactly", () => {
     const full = await wasm(rewriteColumns(dense, freeRecipe(1, 1)), { weightFormat: "q8" });
     const sparse = await wasm(rewriteColumns(dense, freeRecipe(0.2, 0.2)), { weightFormat: "q8" });
     for (const [i, token] of PROMPT.entries()) {
-      const expected = (await full.step(step([token], i, true))).slice();
-      expect(worst([await sparse.step(step([token], i, true))], [expected])).toBe(0);
+      const expected = (await full.step(lastRowStep([token], i, true))).slice();
+      expect(worstDifference([await sparse.step(lastRowStep([token], i, true))], [expected])).toBe(0);
     }
     expect(
-      worst([await sparse.step(step([7], 5))], [(await full.step(step([7], 5))).slice()]),
+      worstDifference(
+        [await sparse.step(lastRowStep([7], 5))],
+        [(await full.step(lastRowStep([7], 5))).slice()],
+      ),
     ).toBeGreaterThan(1e-3);
     await Promise.all([full.dispose(), sparse.dispose()]);
   });
@@ -217,9 +209,9 @@ describe("exactly", () => {
     for (const weightFormat of ["f32", "q8", "q4"] as const) {
       const program = rewriteColumns(dense, freeRecipe(0.5, 0.3));
       const executor: WasmExecutor = await wasm(program, { weightFormat, threads });
-      await executor.step(step(PROMPT, 0, true));
+      await executor.step(lastRowStep(PROMPT, 0, true));
       expect(executor.columnBytesRead()).toBe(0);
-      await executor.step(step([7], PROMPT.length));
+      await executor.step(lastRowStep([7], PROMPT.length));
       // 2 layers: 32 of 64 input columns for gate and up, 48 of 160 for down; rows in units of 16, with 4 bits of 64.
       const columnBytes = {
         f32: (rows: number) => 4 * rows,

@@ -3,7 +3,7 @@
  * result within the bound where they are not, for any number of threads; the bytes that kernels count equal the formula.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import type { Executor, ExecutorOptions } from "../../src/executors/executor.ts";
 import { createReferenceExecutor } from "../../src/executors/reference/reference-executor.ts";
 import { createWasmExecutor, type WasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { GgufModelFile, ModelFile } from "../../src/formats/model-file.ts";
@@ -19,8 +19,7 @@ import { nodePlatform } from "../../src/platform/node.ts";
 import { countCost } from "../../src/program/accounting.ts";
 import type { LinearOp, Program } from "../../src/program/program.ts";
 import { f32 } from "../../src/quantization/f32.ts";
-import { sequenceStep } from "../../src/session/sequence-steps.ts";
-import { firstDifference } from "./sequence-runs.ts";
+import { firstDifference, lastRowStep, runBehindPrompt } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 1,
@@ -47,15 +46,8 @@ function programs(threshold: number): { dense: Program; exact: Program } {
   return { dense, exact: rewriteNeurons(dense, { method: "prosparse", version: 1, layers: layersOf(0.5) }) };
 }
 
-function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
-}
-
 async function run(executor: Executor): Promise<Float32Array> {
-  const logits = [(await executor.step(step(PROMPT, 0, true))).slice()];
-  for (const [i, token] of GENERATED.entries()) {
-    logits.push((await executor.step(step([token], PROMPT.length + i))).slice());
-  }
+  const logits = await runBehindPrompt(executor, PROMPT, GENERATED);
   return Float32Array.from(logits.flatMap((row) => [...row]));
 }
 
@@ -175,10 +167,10 @@ test("the reference skips neurons without changing a result", async () => {
 test("kernels count the bytes of live neurons", async () => {
   const { exact } = programs(0);
   const executor: WasmExecutor = await createWasmExecutor(nodePlatform(), exact, file, OPTIONS);
-  await executor.step(step(PROMPT, 0, true));
+  await executor.step(lastRowStep(PROMPT, 0, true));
   expect(executor.columnBytesRead()).toBe(0);
   const reference = await createReferenceExecutor(exact, file, OPTIONS);
-  await reference.step(step(PROMPT, 0, true));
+  await reference.step(lastRowStep(PROMPT, 0, true));
   let live = 0;
   reference.observe((op, values) => {
     if (op.kind !== "selectColumns") return;
@@ -187,8 +179,8 @@ test("kernels count the bytes of live neurons", async () => {
       .filter((gate) => gate > 0).length;
   });
   for (const [i, token] of GENERATED.entries()) {
-    await executor.step(step([token], PROMPT.length + i));
-    await reference.step(step([token], PROMPT.length + i));
+    await executor.step(lastRowStep([token], PROMPT.length + i));
+    await reference.step(lastRowStep([token], PROMPT.length + i));
   }
   const width = Math.max(...exact.ops.map((op) => (op.kind === "linearRows" ? op.weight.columns : 0)));
   const down = Math.max(

@@ -7,7 +7,7 @@ import { mkdtemp, open, rm, truncate, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Executor, ExecutorOptions, Step } from "../../src/executors/executor.ts";
+import type { Executor, ExecutorOptions } from "../../src/executors/executor.ts";
 import { createWasmExecutor } from "../../src/executors/wasm/wasm-executor.ts";
 import type { GgufModelFile } from "../../src/formats/model-file.ts";
 import { type ColumnRecipe, freeRecipe } from "../../src/methods/dynamic-input-pruning/recipe.ts";
@@ -19,7 +19,7 @@ import { writeColumnFile } from "../../src/offload/column-writer.ts";
 import { type ColumnStoreOptions, openColumnStore } from "../../src/offload/file-column-store.ts";
 import { createFileSink, nodePlatform } from "../../src/platform/node.ts";
 import type { Program } from "../../src/program/program.ts";
-import { sequenceStep } from "../../src/session/sequence-steps.ts";
+import { lastRowStep, runBehindPrompt } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
   threads: 2,
@@ -58,10 +58,6 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function step(tokens: readonly number[], first: number, prompt = false): Step {
-  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
-}
-
 async function offloaded(
   program: Program,
   options: ColumnStoreOptions,
@@ -76,14 +72,7 @@ async function offloaded(
   }
 }
 
-/** Logits after the prompt and after each generated token. */
-async function decode(executor: Executor, prompt = PROMPT): Promise<Float32Array[]> {
-  const logits = [(await executor.step(step(prompt, 0, true))).slice()];
-  for (const [i, token] of GENERATED.entries()) {
-    logits.push((await executor.step(step([token], prompt.length + i))).slice());
-  }
-  return logits;
-}
+const decode = (executor: Executor, prompt = PROMPT) => runBehindPrompt(executor, prompt, GENERATED);
 
 async function inMemory(program: Program): Promise<Float32Array[]> {
   const executor = await createWasmExecutor(nodePlatform(), program, file, OPTIONS);
@@ -239,10 +228,14 @@ describe("failures are errors, never text", () => {
   test("a file changed under the run", async () => {
     const copy = await copyColumns("changed");
     const executor = await offloaded(rewriteColumns(dense, SPARSE), { budgetBytes: AMPLE }, {}, copy);
-    await executor.step(step(PROMPT, 0, true));
+    await executor.step(lastRowStep(PROMPT, 0, true));
     await utimes(copy, 1, 1);
-    await expect(executor.step(step([5], PROMPT.length))).rejects.toThrow(/changed while it was in use/);
-    await expect(executor.step(step([5], PROMPT.length))).rejects.toThrow(/changed while it was in use/);
+    await expect(executor.step(lastRowStep([5], PROMPT.length))).rejects.toThrow(
+      /changed while it was in use/,
+    );
+    await expect(executor.step(lastRowStep([5], PROMPT.length))).rejects.toThrow(
+      /changed while it was in use/,
+    );
     await executor.dispose();
   });
 
@@ -250,7 +243,7 @@ describe("failures are errors, never text", () => {
     const copy = await copyColumns("cut");
     const executor = await offloaded(rewriteColumns(dense, SPARSE), { budgetBytes: AMPLE }, {}, copy);
     await truncate(copy, 8192);
-    await expect(executor.step(step(PROMPT, 0, true))).rejects.toThrow(
+    await expect(executor.step(lastRowStep(PROMPT, 0, true))).rejects.toThrow(
       /expected \d+ - was the file changed\?/,
     );
     await executor.dispose();
@@ -286,10 +279,10 @@ describe("failures are errors, never text", () => {
     const program = rewriteColumns(dense, SPARSE);
     const expected = await inMemory(program);
     const executor = await offloaded(program, { budgetBytes: AMPLE, policy: "lru" });
-    await executor.step(step(PROMPT, 0, true));
+    await executor.step(lastRowStep(PROMPT, 0, true));
     for (let i = 0; i < 20; i++) {
       const abort = new AbortController();
-      const running = executor.step(step([5], PROMPT.length), abort.signal);
+      const running = executor.step(lastRowStep([5], PROMPT.length), abort.signal);
       setTimeout(() => abort.abort(), i / 10);
       await running.catch(() => undefined);
     }

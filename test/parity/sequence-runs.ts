@@ -2,6 +2,7 @@
  * Ways to run the same tokens through an executor: in pieces of any size, and several sequences mixed into one step.
  */
 import type { Executor, Step } from "../../src/executors/executor.ts";
+import { sequenceStep } from "../../src/session/sequence-steps.ts";
 
 /** Logits [n, V] of all positions of a text in `slot`, run in steps of the given lengths, repeated to its end. */
 export async function runInPieces(
@@ -46,6 +47,31 @@ export async function runInterleaved(
     });
   }
   return logits;
+}
+
+/** A step of tokens from position `first` on that wants the logits of the last one. */
+export function lastRowStep(tokens: readonly number[], first: number, prompt = false): Step {
+  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
+}
+
+/** Logits after a prompt, which may be empty, and after each of the tokens generated behind it. */
+export async function runBehindPrompt(
+  executor: Executor,
+  prompt: readonly number[],
+  generated: readonly number[],
+): Promise<Float32Array[]> {
+  const logits: Float32Array[] = [];
+  if (prompt.length > 0) logits.push((await executor.step(lastRowStep(prompt, 0, true))).slice());
+  for (const [i, token] of generated.entries()) {
+    logits.push((await executor.step(lastRowStep([token], prompt.length + i))).slice());
+  }
+  return logits;
+}
+
+/** Largest difference between logits of the same steps. */
+export function worstDifference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  return Math.max(...a.flatMap((row, r) => Array.from(row, (value, i) => Math.abs(value - b[r][i]))));
 }
 
 /** Index of the first value whose bits differ, -1 when none does; arrays of different lengths differ at the shorter's end. */

@@ -8,14 +8,12 @@ import { type ColumnRecipe, dipRecipe, neuronRecipe } from "../../methods/dynami
 import { rewriteColumns } from "../../methods/dynamic-input-pruning/rewrite.ts";
 import { addAdapters, isAdapterWeight } from "../../methods/low-rank-adapters/rewrite.ts";
 import { rewriteNeurons } from "../../methods/prosparse/rewrite.ts";
-import { loadProgram } from "../../models/registry.ts";
-import { createSyntheticCheckpoint, openSyntheticFolder } from "../../models/synthetic/checkpoint.ts";
 import { normalValues } from "../../models/synthetic/random.ts";
-import { syntheticShape } from "../../models/synthetic/shape.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import type { SelectionRule } from "../../program/column-ops.ts";
 import { type DifferentiateOptions, differentiate } from "../../program/differentiate.ts";
 import type { Buffer, Program, Weight } from "../../program/program.ts";
+import { fillWeights, relativeDifference, syntheticProgram } from "../../../test/training-runs.ts";
 import { ReferenceTraining } from "./reference-training.ts";
 import type { TrainingBatch, TrainingExecutor } from "./training-executor.ts";
 import { createWasmTraining } from "./wasm-training.ts";
@@ -36,17 +34,6 @@ const THRESHOLDS: ColumnRecipe = {
   attended: { kind: "thresholds", thresholds: [0.01, 0.02] },
 };
 
-async function synthetic(): Promise<Program> {
-  const checkpoint = createSyntheticCheckpoint("llama", syntheticShape("llama"), 3);
-  return (await loadProgram(await openSyntheticFolder(checkpoint))).program;
-}
-
-function fill(training: TrainingExecutor): void {
-  for (const { tensor, size, kind } of training.program.parameters) {
-    training.write(tensor, "weights", normalValues(11, tensor, size, kind === "vector" ? 1 : 0, 0.1));
-  }
-}
-
 /** Largest difference of a gradient relative to its largest value, over all trainable tensors. */
 async function compare(program: Program, options: DifferentiateOptions, threads = 2): Promise<number> {
   const differentiated = differentiate(program, options);
@@ -59,8 +46,8 @@ async function compare(program: Program, options: DifferentiateOptions, threads 
     simd: "auto",
   });
   try {
-    fill(reference);
-    fill(wasm);
+    fillWeights(reference);
+    fillWeights(wasm);
     const [got, expected] = [
       await wasm.accumulate(batch, WEIGHTS),
       await reference.accumulate(batch, WEIGHTS),
@@ -71,17 +58,13 @@ async function compare(program: Program, options: DifferentiateOptions, threads 
     return Math.max(
       ...differentiated.parameters
         .filter(({ trainable }) => trainable)
-        .map(({ tensor }) => difference(wasm.read(tensor, "gradients"), reference.read(tensor, "gradients"))),
+        .map(({ tensor }) =>
+          relativeDifference(wasm.read(tensor, "gradients"), reference.read(tensor, "gradients")),
+        ),
     );
   } finally {
     await wasm.dispose();
   }
-}
-
-function difference(values: Float32Array, expected: Float32Array): number {
-  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  expect(largest).toBeGreaterThan(0);
-  return values.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0) / largest;
 }
 
 describe("agrees with the reference", () => {
@@ -92,11 +75,13 @@ describe("agrees with the reference", () => {
     ["gate pruning", neuronRecipe("gate", 0.4), {}],
     ["thresholds on attention", THRESHOLDS, {}],
   ])("%s", async (_, recipe, options) => {
-    expect(await compare(rewriteColumns(await synthetic(), recipe), options)).toBeLessThan(1e-4);
+    expect(await compare(rewriteColumns(await syntheticProgram("llama"), recipe), options)).toBeLessThan(
+      1e-4,
+    );
   });
 
   test("live neurons", async () => {
-    const program = await synthetic();
+    const program = await syntheticProgram("llama");
     const ops = program.ops.map((op) =>
       op.kind === "glu" ? { ...op, activation: { kind: "fatrelu" as const, threshold: 0.05 } } : op,
     );
@@ -107,7 +92,7 @@ describe("agrees with the reference", () => {
 
   test("adapters under the masks, taught", async () => {
     const targets = ["feedForward.gate", "feedForward.up", "feedForward.down"] as const;
-    const sparse = rewriteColumns(await synthetic(), dipRecipe(0.4));
+    const sparse = rewriteColumns(await syntheticProgram("llama"), dipRecipe(0.4));
     const adapted = addAdapters(sparse, { rank: 3, alpha: 3, targets });
     const options = { trainable: isAdapterWeight, distillation: { temperature: 1 } };
     expect(await compare(adapted, options)).toBeLessThan(1e-4);
@@ -170,7 +155,7 @@ test.each<SelectionRule>([
   });
   try {
     for (const training of [reference, wasm]) {
-      fill(training);
+      fillWeights(training);
       const table = new Float32Array(11 * width);
       table.set(inputRows((stream, count) => normalValues(1, stream, count, 0, 1), width));
       training.write("table", "weights", table);

@@ -4,12 +4,12 @@
  */
 import { expect, test } from "vitest";
 import { loadProgram } from "../../models/registry.ts";
-import { normalValues } from "../../models/synthetic/random.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import { differentiate } from "../../program/differentiate.ts";
 import { createFreshModel } from "../../training/fresh-model.ts";
+import { fillWeights, relativeDifference } from "../../../test/training-runs.ts";
 import { ReferenceTraining } from "./reference-training.ts";
-import type { TrainingBatch, TrainingExecutor } from "./training-executor.ts";
+import type { TrainingBatch } from "./training-executor.ts";
 import { createWasmTraining } from "./wasm-training.ts";
 
 function batchOf(lengths: readonly number[], vocabulary: number): TrainingBatch {
@@ -38,14 +38,9 @@ test.each([
   const limits = { rows: 311, sequenceLength: 210 };
   const reference = new ReferenceTraining(differentiated, limits);
   const wasm = await createWasmTraining(nodePlatform(), differentiated, { threads: 2, limits, simd: "auto" });
-  const fill = (executor: TrainingExecutor) => {
-    for (const { tensor, size, kind } of differentiated.parameters) {
-      executor.write(tensor, "weights", normalValues(11, tensor, size, kind === "vector" ? 1 : 0, 0.3));
-    }
-  };
   try {
-    fill(reference);
-    fill(wasm);
+    fillWeights(reference, 0.3);
+    fillWeights(wasm, 0.3);
     for (const lengths of [[203, 95, 13], [1], [7, 64, 65, 1, 1]]) {
       const batch = batchOf(lengths, shape.vocabularySize);
       const [losses, expected] = [
@@ -57,10 +52,8 @@ test.each([
     }
     // Gradients of all three batches have added up.
     for (const { tensor } of differentiated.parameters) {
-      const [values, right] = [wasm.read(tensor, "gradients"), reference.read(tensor, "gradients")];
-      const largest = right.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      const worst = values.reduce((most, value, i) => Math.max(most, Math.abs(value - right[i])), 0);
-      expect(worst / largest, tensor).toBeLessThan(1e-4);
+      const error = relativeDifference(wasm.read(tensor, "gradients"), reference.read(tensor, "gradients"));
+      expect(error, tensor).toBeLessThan(1e-4);
     }
   } finally {
     await wasm.dispose();

@@ -3,16 +3,15 @@
  * same bits for any number of threads; the plain SIMD build.
  */
 import { describe, expect, test } from "vitest";
-import { loadProgram } from "../../models/registry.ts";
-import { createSyntheticCheckpoint, openSyntheticFolder } from "../../models/synthetic/checkpoint.ts";
 import { normalValues } from "../../models/synthetic/random.ts";
-import { SYNTHETIC_FAMILIES, type SyntheticFamily, syntheticShape } from "../../models/synthetic/shape.ts";
+import { SYNTHETIC_FAMILIES } from "../../models/synthetic/shape.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import { type DifferentiateOptions, differentiate } from "../../program/differentiate.ts";
 import type { Activation, Program } from "../../program/program.ts";
 import type { TrainingProgram } from "../../program/training-ops.ts";
+import { fillWeights, relativeDifference, syntheticProgram } from "../../../test/training-runs.ts";
 import { ReferenceTraining } from "./reference-training.ts";
-import type { BatchLosses, LossWeights, TrainingBatch, TrainingExecutor } from "./training-executor.ts";
+import type { BatchLosses, LossWeights, TrainingBatch } from "./training-executor.ts";
 import { createWasmTraining, type WasmTraining, type WasmTrainingOptions } from "./wasm-training.ts";
 
 const WEIGHTS: LossWeights = { target: 0.02, teacher: 0.01, l1: 0.001 };
@@ -36,17 +35,6 @@ const BATCH: TrainingBatch = {
   targets: Int32Array.from({ length: 61 }, (_, i) => (i * 53) % 300),
 };
 
-async function synthetic(family: SyntheticFamily): Promise<Program> {
-  const checkpoint = createSyntheticCheckpoint(family, syntheticShape(family), 3);
-  return (await loadProgram(await openSyntheticFolder(checkpoint))).program;
-}
-
-function fill(training: TrainingExecutor): void {
-  for (const { tensor, size, kind } of training.program.parameters) {
-    training.write(tensor, "weights", normalValues(11, tensor, size, kind === "vector" ? 1 : 0, 0.1));
-  }
-}
-
 async function wasm(
   program: TrainingProgram,
   options: Partial<WasmTrainingOptions> = {},
@@ -57,7 +45,7 @@ async function wasm(
     simd: "auto",
     ...options,
   });
-  fill(training);
+  fillWeights(training);
   return training;
 }
 
@@ -65,13 +53,6 @@ function expectClose(losses: BatchLosses, expected: BatchLosses): void {
   for (const name of ["target", "teacher", "l1"] as const) {
     expect(Math.abs(losses[name] - expected[name])).toBeLessThanOrEqual(1e-5 * Math.abs(expected[name]));
   }
-}
-
-/** Largest difference relative to the largest expected value. */
-function difference(values: Float32Array, expected: Float32Array): number {
-  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const worst = values.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
-  return worst / largest;
 }
 
 async function compare(
@@ -82,7 +63,7 @@ async function compare(
 ) {
   const differentiated = differentiate(program, options);
   const reference = new ReferenceTraining(differentiated, LIMITS);
-  fill(reference);
+  fillWeights(reference);
   const training = await wasm(differentiated, { simd });
   try {
     expectClose(await training.evaluate(batch), await reference.evaluate(batch));
@@ -90,7 +71,10 @@ async function compare(
     const norm = await reference.gradientNorm();
     expect(Math.abs((await training.gradientNorm()) - norm)).toBeLessThan(2e-5 * norm);
     for (const { tensor } of differentiated.parameters) {
-      const error = difference(training.read(tensor, "gradients"), reference.read(tensor, "gradients"));
+      const error = relativeDifference(
+        training.read(tensor, "gradients"),
+        reference.read(tensor, "gradients"),
+      );
       expect(error, tensor).toBeLessThan(1e-4);
     }
     return { training, reference };
@@ -102,7 +86,7 @@ async function compare(
 
 describe("agrees with the reference", () => {
   test.each(SYNTHETIC_FAMILIES)("%s", async (family) => {
-    const { training } = await compare(await synthetic(family), {});
+    const { training } = await compare(await syntheticProgram(family), {});
     await training.dispose();
   });
 
@@ -112,14 +96,14 @@ describe("agrees with the reference", () => {
     { kind: "relu" },
     { kind: "fatrelu", threshold: 0.01 },
   ])("activation %o", async (activation) => {
-    const program = await synthetic("llama");
+    const program = await syntheticProgram("llama");
     const ops = program.ops.map((op) => (op.kind === "glu" ? { ...op, activation } : op));
     const { training } = await compare({ ...program, ops }, {});
     await training.dispose();
   });
 
   test("distillation, L1, recomputation, plain SIMD", async () => {
-    const program = await synthetic("qwen3");
+    const program = await syntheticProgram("qwen3");
     const teacher = normalValues(5, "teacher", BATCH.outputs.length * program.vocabularySize, 0, 2);
     const options = { distillation: { temperature: 1.7 }, l1: true, recompute: "sublayers" } as const;
     const { training } = await compare(program, options, { ...BATCH, teacher }, "plain");
@@ -127,7 +111,7 @@ describe("agrees with the reference", () => {
   });
 
   test("updates", async () => {
-    const { training, reference } = await compare(await synthetic("llama"), {});
+    const { training, reference } = await compare(await syntheticProgram("llama"), {});
     for (const executor of [training, reference]) {
       await executor.update(ADAMW);
       await executor.accumulate(BATCH, WEIGHTS);
@@ -146,7 +130,7 @@ describe("agrees with the reference", () => {
 });
 
 test("threads change no bit, nor does what the memory held before", async () => {
-  const program = differentiate(await synthetic("mistral"), { l1: true });
+  const program = differentiate(await syntheticProgram("mistral"), { l1: true });
   const results: { losses: BatchLosses[]; norm: number; weights: Float32Array[] }[] = [];
   for (const threads of [1, 2, 3]) {
     const training = await wasm(program, { threads });
