@@ -1,84 +1,8 @@
 #!/usr/bin/env node
-/**
- * The `skim` command. One file per subcommand; this one wires them to the process and turns every outcome into an
- * exit code (failure.ts).
- */
-import { readFileSync } from "node:fs";
-import { Command } from "commander";
-import { addBenchCommand } from "./bench.ts";
-import { addChatCommand } from "./chat.ts";
-import { addCompressCommand } from "./compress.ts";
-import { addDataCommand } from "./data.ts";
-import { addEvalCommand } from "./eval.ts";
+/** The `skim` command: runs the tree of commands on the process and turns every outcome into an exit code (failure.ts). */
+import { buildCommand } from "./command-tree.ts";
 import { reportFailure } from "./failure.ts";
-import { addInspectCommand } from "./inspect.ts";
-import { addReportCommand } from "./report.ts";
-import { addRunCommand } from "./run.ts";
-import { addSimulateCommand } from "./simulate.ts";
-import { addStartCommand } from "./start.ts";
-import { addSynthCommand } from "./synth.ts";
 import type { Terminal } from "./terminal.ts";
-import { addTokenizeCommand } from "./tokenize.ts";
-import { addTrainCommand } from "./train.ts";
-
-const EXAMPLES = `
-Examples:
-  $ skim run --model llama.gguf --prompt "Why is the sky blue?"
-  $ skim chat --model ./Qwen3-0.6B
-  $ skim bench --model llama.gguf --depth 0,1024
-  $ skim eval perplexity --model llama.gguf --text wiki.txt --protocol llama.cpp
-  $ skim inspect --model llama.gguf
-
-skim <command> --help explains each command. Results go to stdout, everything else to stderr.
-Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.`;
-
-function buildCommand(terminal: Terminal): Command {
-  const program = new Command("skim")
-    .description("Runs language models that read less.")
-    .version(readVersion(), "--version", "print the version")
-    .addHelpText("after", EXAMPLES)
-    .showSuggestionAfterError()
-    .exitOverride()
-    // A flag belongs to the last command before it: groups may have flags of the same names as their subcommands.
-    .enablePositionalOptions()
-    .configureOutput({
-      writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
-      outputError: (text, write) => write(`${usageLine(text)}\n`),
-    });
-  addRunCommand(program, terminal);
-  addChatCommand(program, terminal);
-  addBenchCommand(program, terminal);
-  addEvalCommand(program, terminal);
-  addCompressCommand(program, terminal, async (argv) => {
-    await buildCommand(terminal).parseAsync(argv, { from: "user" });
-  });
-  addTokenizeCommand(program, terminal);
-  addInspectCommand(program, terminal);
-  addSimulateCommand(program, terminal);
-  addSynthCommand(program, terminal);
-  addTrainCommand(program, terminal);
-  addDataCommand(program, terminal);
-  addReportCommand(program, terminal);
-  addStartCommand(program, terminal);
-  return program;
-}
-
-/** Of this package, whether the sources or the built files run. */
-function readVersion(): string {
-  const manifest: { version: string } = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  );
-  return manifest.version;
-}
-
-/** commander's two-line messages as one line in skim's style. */
-function usageLine(text: string): string {
-  return `skim: ${text
-    .replace(/^error: /, "")
-    .trim()
-    .replace(/\s*\n\s*/g, " ")}`;
-}
 
 async function main(): Promise<number> {
   const terminal: Terminal = process;
