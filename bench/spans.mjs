@@ -1,8 +1,8 @@
 // Decode speed when tokens attend to a share of the context against full attention: contexts filled in one model, settings
-// interleaved, medians. Attention time is a step's time less that of a step that sees only itself. With --record it appends
+// interleaved, medians, spans of several lengths beside each other. Attention time is a step's time less that of a step that sees only itself. With --record it appends
 // a row to results/spans.jsonl.
-//   node bench/spans.mjs --model tinyllama-q8_0.gguf [--contexts 1024,4096,16384] [--shares 0.25,0.1] [--sequences 1]
-//     [--threads 2] [--rounds 9] [--tokens 6] [--record]
+//   node bench/spans.mjs --model tinyllama-q8_0.gguf [--contexts 1024,4096,16384] [--shares 0.25,0.1] [--spans 64]
+//     [--sequences 1] [--threads 2] [--rounds 9] [--tokens 6] [--record]
 import { appendFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -13,8 +13,7 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
 import { median } from "./subjects.mjs";
 
-/** Positions per stated span, and those always visible at both ends. */
-const SPAN = 64;
+/** Positions always visible at both ends. */
 const SINK = 16;
 const LINE = 16;
 const FILL = 256;
@@ -24,6 +23,7 @@ const { values: flags } = parseArgs({
     model: { type: "string" },
     contexts: { type: "string", default: "1024,4096,16384" },
     shares: { type: "string", default: "0.25,0.1" },
+    spans: { type: "string", default: "64" },
     sequences: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "9" },
@@ -40,8 +40,9 @@ if (flags.model === undefined) {
 const [sequences, threads, rounds, tokens] = [flags.sequences, flags.threads, flags.rounds, flags.tokens].map(
   Number,
 );
-const contexts = flags.contexts.split(",").map(Number);
-const shares = flags.shares.split(",").map(Number);
+const [contexts, shares, spans] = [flags.contexts, flags.shares, flags.spans].map((list) =>
+  list.split(",").map(Number),
+);
 const platform = nodePlatform();
 const before = readLoad();
 
@@ -57,7 +58,19 @@ await fill();
 const others = watchOthers();
 let roofline = 0;
 const settings = contexts.flatMap((context) =>
-  [null, ...shares, 0].map((share) => ({ context, share, visible: visibleAt(context, share), values: [] })),
+  [
+    { share: null, span: null },
+    ...shares.flatMap((share) => spans.map((span) => ({ share, span }))),
+    { share: 0, span: null },
+  ]
+    .filter(({ share, span }) => span === null || countSpans(context, share, span) > 0)
+    .map(({ share, span }) => ({
+      context,
+      share,
+      span,
+      visible: visibleAt(context, share, span),
+      values: [],
+    })),
 );
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await executor.measureBandwidth());
@@ -89,18 +102,22 @@ async function fill() {
   }
 }
 
-/** A sink, spans spread evenly, and the line being written: `share` of the context in all. */
-function visibleAt(context, share) {
+function countSpans(context, share, span) {
+  return Math.round((share * context - SINK - LINE) / span);
+}
+
+/** A sink, spans of `span` positions spread evenly, and the line being written: `share` of the context in all. */
+function visibleAt(context, share, span) {
   if (share === null) return undefined;
   const own = { start: context - LINE, end: context };
   if (share === 0) return [];
-  const spans = Math.round((share * context - SINK - LINE) / SPAN);
-  const starts = Array.from({ length: spans }, (_, i) =>
-    Math.floor(((i + 0.5) * (context - 2 * SPAN)) / spans),
+  const count = countSpans(context, share, span);
+  const starts = Array.from({ length: count }, (_, i) =>
+    Math.floor(((i + 0.5) * (context - 2 * span)) / count),
   );
   return mergeIntervals([
     { start: 0, end: SINK },
-    ...starts.map((start) => ({ start, end: start + SPAN })),
+    ...starts.map((start) => ({ start, end: start + span })),
     own,
   ]);
 }
@@ -126,17 +143,17 @@ async function decode({ context, visible }) {
 const weightBytes = executor.readBytes(1).total - executor.readBytes(1).byKind.keyValue;
 const positionBytes = executor.readBytes(2).byKind.keyValue - executor.readBytes(1).byKind.keyValue;
 const results = contexts.flatMap((context) => {
-  const of = (share) => settings.find((setting) => setting.context === context && setting.share === share);
-  const base = median(of(0).values);
-  const full = median(of(null).values);
-  return [null, ...shares].map((share) => {
-    const { visible, values } = of(share);
+  const here = settings.filter((setting) => setting.context === context);
+  const base = median(here.find(({ share }) => share === 0).values);
+  const full = median(here.find(({ share }) => share === null).values);
+  return here.slice(0, -1).map(({ share, span, visible, values }) => {
     const milliseconds = median(values);
     const positions = visible === undefined ? context : countPositions(visible);
     const visibleShare = positions / context;
     return {
       context,
       share,
+      span,
       positions,
       bytesPerToken: weightBytes / sequences + positions * positionBytes,
       tokensPerSecond: (1000 * sequences) / milliseconds,
@@ -155,7 +172,7 @@ const row = {
   schema: "spans/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+  command: `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
   machine: describeMachine(),
   load: { before, after: readLoad(), otherCores },
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
@@ -170,11 +187,11 @@ const row = {
   results,
 };
 console.log(
-  "| context | visible | tok/s | x full | bound | attention time | attention bytes |\n|---|---|---|---|---|---|---|",
+  "| context | visible | spans | tok/s | x full | bound | attention time | attention bytes |\n|---|---|---|---|---|---|---|---|",
 );
-for (const { context, share, tokensPerSecond, ratioToFull, bound, ...rest } of results) {
+for (const { context, share, span, tokensPerSecond, ratioToFull, bound, ...rest } of results) {
   console.log(
-    `| ${context} | ${share === null ? "all" : `${100 * share} %`} | ${tokensPerSecond.toFixed(1)} | ${ratioToFull.toFixed(2)} | ${bound.toFixed(2)} | ${(100 * rest.attentionTimeRatio).toFixed(1)} % (${rest.attentionMilliseconds.toFixed(1)} ms) | ${(100 * rest.attentionByteRatio).toFixed(1)} % |`,
+    `| ${context} | ${share === null ? "all" : `${100 * share} %`} | ${span ?? ""} | ${tokensPerSecond.toFixed(1)} | ${ratioToFull.toFixed(2)} | ${bound.toFixed(2)} | ${(100 * rest.attentionTimeRatio).toFixed(1)} % (${rest.attentionMilliseconds.toFixed(1)} ms) | ${(100 * rest.attentionByteRatio).toFixed(1)} % |`,
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);

@@ -1,9 +1,9 @@
 // Times attention over stated spans against attention over the whole context: a program of nothing but the attention of a
 // shape's layers, each with a cache of its own, so that together they lie in memory and not in the processor. A step that
 // sees only itself is subtracted. One thread, processor time (so that other processes disturb little), settings interleaved,
-// medians. Needs `npm run build`.
+// medians, spans of several lengths beside each other. Needs `npm run build`.
 //   node bench/kernels/attention.mjs [--heads 32 --kv-heads 4 --width 64 --layers 22] [--contexts 1024,4096,16384]
-//     [--shares 0.25,0.1] [--span 64] [--rounds 15] [--record]
+//     [--shares 0.25,0.1] [--spans 64,256,1024] [--rounds 15] [--record]
 import { appendFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -29,7 +29,7 @@ const { values: flags } = parseArgs({
     layers: { type: "string", default: "22" },
     contexts: { type: "string", default: "1024,4096,16384" },
     shares: { type: "string", default: "0.25,0.1" },
-    span: { type: "string", default: "64" },
+    spans: { type: "string", default: "64,256,1024" },
     rounds: { type: "string", default: "15" },
     record: { type: "boolean", default: false },
   },
@@ -38,15 +38,27 @@ const list = (text) => text.split(",").map(Number);
 const [heads, kvHeads, width, layers] = [flags.heads, flags["kv-heads"], flags.width, flags.layers].map(
   Number,
 );
-const [span, rounds] = [flags.span, flags.rounds].map(Number);
-const [contexts, shares] = [list(flags.contexts), list(flags.shares)];
+const rounds = Number(flags.rounds);
+const [contexts, shares, spans] = [list(flags.contexts), list(flags.shares), list(flags.spans)];
 const longest = Math.max(...contexts);
 
 const executor = await start();
 await fill();
 const others = watchOthers();
 const settings = contexts.flatMap((context) =>
-  [1, ...shares, 0].map((share) => ({ context, share, visible: visibleAt(context, share), values: [] })),
+  [
+    { share: 1, span: null },
+    ...shares.flatMap((share) => spans.map((span) => ({ share, span }))),
+    { share: 0, span: null },
+  ]
+    .filter(({ share, span }) => span === null || countSpans(context, share, span) > 0)
+    .map(({ share, span }) => ({
+      context,
+      share,
+      span,
+      visible: visibleAt(context, share, span),
+      values: [],
+    })),
 );
 for (let round = 0; round <= rounds; round++) {
   for (const setting of settings) {
@@ -60,15 +72,17 @@ await executor.dispose();
 
 const positionBytes = layers * kvHeads * width * 2 * 2;
 const results = contexts.flatMap((context) => {
-  const of = (share) => median(settings.find((s) => s.context === context && s.share === share).values);
-  return settings
-    .filter((s) => s.context === context && s.share > 0)
-    .map(({ share, visible }) => {
+  const here = settings.filter((setting) => setting.context === context);
+  const of = (wanted) => median(here.find(({ share }) => share === wanted).values);
+  return here
+    .filter(({ share }) => share > 0)
+    .map(({ share, span, visible, values }) => {
       const positions = visible === undefined ? context + 1 : countPositions(visible);
-      const milliseconds = of(share) - of(0);
+      const milliseconds = median(values) - of(0);
       return {
         context,
         share,
+        span,
         positions,
         milliseconds,
         gigabytesPerSecond: (positions * positionBytes) / milliseconds / 1e6,
@@ -80,7 +94,7 @@ const results = contexts.flatMap((context) => {
 for (const r of results) {
   const over = (r.timeRatio / r.byteRatio - 1) * 100;
   console.log(
-    `${r.context} positions, ${(100 * r.byteRatio).toFixed(1)} % read: ${r.milliseconds.toFixed(2)} ms, ${r.gigabytesPerSecond.toFixed(1)} GB/s, ${(100 * r.timeRatio).toFixed(1)} % of the time (${over.toFixed(0)} % above its bytes)`,
+    `${r.context} positions, ${(100 * r.byteRatio).toFixed(1)} % read${r.span === null ? "" : ` in spans of ${r.span}`}: ${r.milliseconds.toFixed(2)} ms, ${r.gigabytesPerSecond.toFixed(1)} GB/s, ${(100 * r.timeRatio).toFixed(1)} % of the time (${over.toFixed(0)} % above its bytes)`,
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
@@ -89,7 +103,7 @@ if (flags.record) {
     schema: "attention/1",
     date: new Date().toISOString(),
     ...readCommit(),
-    command: `node bench/kernels/attention.mjs --heads ${heads} --kv-heads ${kvHeads} --width ${width} --layers ${layers} --contexts ${flags.contexts} --shares ${flags.shares} --span ${span} --rounds ${rounds}`,
+    command: `node bench/kernels/attention.mjs --heads ${heads} --kv-heads ${kvHeads} --width ${width} --layers ${layers} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --rounds ${rounds}`,
     machine: describeMachine(),
     load: { ...readLoad(), otherCores },
     keyValueFormat: "f16",
@@ -179,13 +193,17 @@ async function fill() {
   }
 }
 
-/** The beginning, spans spread evenly, and the end: `share` of the context in all. */
-function visibleAt(context, share) {
+function countSpans(context, share, span) {
+  return Math.round((share * context - 2 * ENDS) / span);
+}
+
+/** The beginning, spans of `span` positions spread evenly, and the end: `share` of the context in all. */
+function visibleAt(context, share, span) {
   if (share === 1) return undefined;
   if (share === 0) return [{ start: context, end: context + 1 }];
-  const spans = Math.round((share * context - 2 * ENDS) / span);
-  const starts = Array.from({ length: spans }, (_, i) =>
-    Math.floor(((i + 0.5) * (context - 2 * span)) / spans),
+  const count = countSpans(context, share, span);
+  const starts = Array.from({ length: count }, (_, i) =>
+    Math.floor(((i + 0.5) * (context - 2 * span)) / count),
   );
   return mergeIntervals([
     { start: 0, end: ENDS },

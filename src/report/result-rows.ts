@@ -184,6 +184,7 @@ const schemas = {
       z.object({
         context: z.number(),
         share: z.number().nullable(),
+        span: z.number().nullish(),
         ratioToFull: z.number(),
         bound: z.number(),
       }),
@@ -194,7 +195,13 @@ const schemas = {
   "attention/1": z.object({
     ...origin,
     results: z.array(
-      z.object({ context: z.number(), share: z.number(), timeRatio: z.number(), byteRatio: z.number() }),
+      z.object({
+        context: z.number(),
+        share: z.number(),
+        span: z.number().nullish(),
+        timeRatio: z.number(),
+        byteRatio: z.number(),
+      }),
     ),
   }),
   "tender-linear/1": z.object({

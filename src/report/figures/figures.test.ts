@@ -284,9 +284,13 @@ test("attention is as much faster as it takes less time", () => {
   const results = [
     { context: 1024, share: 1, timeRatio: 1, byteRatio: 1 },
     { context: 1024, share: 0.25, timeRatio: 0.5, byteRatio: 0.25 },
+    { context: 1024, share: 0.25, span: 64, timeRatio: 0.4, byteRatio: 0.25 },
   ];
   const [figure] = attentionFigure(read({ schema: "attention/1", results }));
-  expect(figure.table.rows).toEqual([["1024 positions: 25 % attended to", "2.00", "4.00"]]);
+  expect(figure.table.rows).toEqual([
+    ["1024 positions: 25 % attended to", "2.00", "4.00"],
+    ["1024 positions: 25 % attended to in spans of 64", "2.50", "4.00"],
+  ]);
 });
 
 test("pairs of methods stand where they were applied, losses coloured, refusals named", () => {

@@ -71,6 +71,11 @@ function neuronGroups(rows: ResultRows): Measured[] {
   }));
 }
 
+/** Rows of before spans had different lengths do not name any. */
+function inSpans(span: number | null | undefined): string {
+  return typeof span === "number" ? ` in spans of ${span}` : "";
+}
+
 function spanGroups(rows: ResultRows): Measured[] {
   return rows.of("spans/1").map((row) => ({
     row,
@@ -78,8 +83,8 @@ function spanGroups(rows: ResultRows): Measured[] {
       name: `tokens (spans), ${row.model.file}${row.sequences > 1 ? `, ${row.sequences} sequences` : ""}`,
       lines: row.results
         .filter(({ share }) => share !== null)
-        .map(({ context, share, ratioToFull, bound }) => ({
-          name: `${percent(share ?? 1)} of ${context} positions`,
+        .map(({ context, share, span, ratioToFull, bound }) => ({
+          name: `${percent(share ?? 1)} of ${context} positions${inSpans(span)}`,
           values: [ratioToFull, bound],
         })),
     },
@@ -126,8 +131,8 @@ export function attentionFigure(rows: ResultRows): Figure[] {
       name,
       lines: shares
         .filter(({ share }) => share < 1)
-        .map(({ share, timeRatio, byteRatio }) => ({
-          name: `${percent(share)} attended to`,
+        .map(({ share, span, timeRatio, byteRatio }) => ({
+          name: `${percent(share)} attended to${inSpans(span)}`,
           values: [1 / timeRatio, 1 / byteRatio],
         })),
     })),
