@@ -6,7 +6,7 @@
 // none meets another thread's store. The byte of the line at p lies at echo + p / 64.
 
 /** Positions at the start of a span that are asked for ahead: there the processor does not read ahead yet. */
-export const START: usize = 64;
+export const START: usize = 256;
 
 /** Never read; gives the loads of `touch` a use. */
 const SINK = memory.data(16, 16);
