@@ -54,6 +54,14 @@ export class CaseBuilder {
     return { name, rows: 1, columns: values.length, tensor: name, firstRow: 0 };
   }
 
+  /** Values [INPUT_COUNT, width] as the function `inputRows` makes them, from random streams named with `prefix`. */
+  inputRows(
+    width: number,
+    { prefix = "", smallest }: { readonly prefix?: string; readonly smallest?: number } = {},
+  ): Float32Array {
+    return inputRows((stream, count) => this.random(prefix + stream, count), width, smallest);
+  }
+
   /** A buffer [T, width] that holds row `token` of values [n, width]. */
   input(name: string, values: Float32Array, width: number): Buffer {
     const table = this.matrix(`${name}.table`, values.length / width, width, f32, values);

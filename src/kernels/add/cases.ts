@@ -1,7 +1,7 @@
 /**
  * Case rows of add: odd widths, factors, the result in its own buffer or in the first operand's.
  */
-import { CaseBuilder, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps, tokenBuffer } from "../case-builder.ts";
 import { type KernelCase, oneKernel } from "../kernel-case.ts";
 
 /** One f32 multiplication and one addition. */
@@ -18,8 +18,7 @@ export function addCases(): readonly KernelCase[] {
 
 function shapeCase(width: number, factor: number, inPlace: boolean): KernelCase {
   const builder = new CaseBuilder(`add width ${width}, factor ${factor}${inPlace ? ", in place" : ""}`);
-  const rows = (name: string) =>
-    inputRows((stream, count) => builder.random(`${name}/${stream}`, count), width);
+  const rows = (name: string) => builder.inputRows(width, { prefix: `${name}/` });
   const a = builder.input("a", rows("a"), width);
   const b = builder.input("b", rows("b"), width);
   const out = inPlace ? a : tokenBuffer("out", width);

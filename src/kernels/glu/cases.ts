@@ -3,7 +3,7 @@
  * either operand's.
  */
 import type { Activation } from "../../program/program.ts";
-import { CaseBuilder, INPUT_COUNT, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import { CaseBuilder, INPUT_COUNT, statelessSteps, tokenBuffer } from "../case-builder.ts";
 import { type KernelCase, oneKernel } from "../kernel-case.ts";
 
 /** exp and erf approximations in f32. */
@@ -35,8 +35,7 @@ function shapeCase(
   into: "own" | "gate" | "up",
 ): KernelCase {
   const builder = new CaseBuilder(`glu ${activation.kind} width ${width}, into ${into}`);
-  const rows = (name: string) =>
-    inputRows((stream, count) => builder.random(`${name}/${stream}`, count), width);
+  const rows = (name: string) => builder.inputRows(width, { prefix: `${name}/` });
   const gate = builder.input("gate", rows("gate"), width);
   const up = builder.input("up", rows("up"), width);
   const out = { own: tokenBuffer("out", width), gate, up }[into];
@@ -46,11 +45,7 @@ function shapeCase(
 
 function activateCase(activation: Activation, kernel: string, width: number): KernelCase {
   const builder = new CaseBuilder(`activate ${activation.kind} width ${width}`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), width),
-    width,
-  );
+  const x = builder.input("x", builder.inputRows(width), width);
   const out = tokenBuffer("out", width);
   builder.test({ kind: "activate", x, out, activation });
   return builder.finish(out, { kernel: oneKernel(kernel), bound: BOUND, steps: statelessSteps() });

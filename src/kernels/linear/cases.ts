@@ -10,7 +10,7 @@ import { q4_0 } from "../../quantization/q4-0.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
 import { weightFormats } from "../../quantization/registry.ts";
 import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
-import { CaseBuilder, INPUT_COUNT, inputRows, statelessSteps } from "../case-builder.ts";
+import { CaseBuilder, INPUT_COUNT, statelessSteps } from "../case-builder.ts";
 import type { CaseModel, CaseStep, KernelCase, KernelNames } from "../kernel-case.ts";
 import { roundToI16, roundToI8Blocks } from "./activation-rounding.ts";
 import { linear } from "./reference.ts";
@@ -88,7 +88,7 @@ function names(formats: string): KernelNames {
 
 function shapeCase(kernel: Kernel, [rows, columns]: readonly [number, number], index: number): KernelCase {
   const builder = new CaseBuilder(`linear ${kernel.format.name} [${rows}, ${columns}]`);
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns);
+  const inputs = builder.inputRows(columns);
   const values = builder.random("weight", rows * columns);
   const weight = builder.matrix("weight", rows, columns, kernel.format, values);
   const bias = index % 2 === 0 ? undefined : builder.random("bias", rows);
@@ -100,7 +100,7 @@ function edgeScaleCase(kernel: Kernel, scale: number): KernelCase {
   const [rows, columns] = [19, 128];
   const builder = new CaseBuilder(`linear ${kernel.format.name} scales 0x${scale.toString(16)}`);
   const bytes = scaledBlocks(kernel.format, (rows * columns) / kernel.format.blockSize, scale);
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns, SMALL_BESIDE_EDGES);
+  const inputs = builder.inputRows(columns, { smallest: SMALL_BESIDE_EDGES });
   const weight = builder.storedMatrix("weight", rows, columns, kernel.format, bytes);
   const stored = decoded(kernel.format, bytes, rows * columns);
   return finish(builder, kernel, { inputs, weight, bias: undefined, stored });
@@ -111,7 +111,7 @@ function edgeFloatCase(kernel: Kernel, value: number): KernelCase {
   const [rows, columns] = [9, 24];
   const builder = new CaseBuilder(`linear ${kernel.format.name} weights of ${value}`);
   const values = new Float32Array(rows * columns).fill(value);
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns, SMALL_BESIDE_EDGES);
+  const inputs = builder.inputRows(columns, { smallest: SMALL_BESIDE_EDGES });
   const weight = builder.matrix("weight", rows, columns, kernel.format, values);
   return finish(builder, kernel, { inputs, weight, bias: undefined, stored: keptBy(kernel.format, values) });
 }
@@ -135,7 +135,7 @@ function encodedCase(format: WeightFormat): KernelCase {
   const [rows, columns] = [13, 512];
   const builder = new CaseBuilder(`linear ${format.name} kept as q8`);
   const bytes = randomBlocks(format, (rows * columns) / format.blockSize);
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns);
+  const inputs = builder.inputRows(columns);
   const weight = builder.storedMatrix("weight", rows, columns, format, bytes);
   const stored = keptBy(q8_0, decoded(format, bytes, rows * columns));
   return finish(builder, { ...Q8, bound: ENCODED_BOUND }, { inputs, weight, bias: undefined, stored });
@@ -146,11 +146,7 @@ function forcedCase(forced: "f32" | "f16" | "q8" | "q4"): KernelCase {
   const kernel = { f32: F32, f16: F16, q8: Q8, q4: Q4 }[forced];
   const fallback = forced === "f32" ? F32 : F16;
   const builder = new CaseBuilder(`linear forced to ${forced}`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), 64),
-    64,
-  );
+  const x = builder.input("x", builder.inputRows(64), 64);
   const middle: Buffer = { name: "middle", width: 33, rows: "tokens" };
   const out: Buffer = { name: "out", width: 21, rows: "tokens" };
   const first = builder.matrix("first", 33, 64, f32, builder.random("first", 33 * 64));
@@ -169,7 +165,7 @@ function forcedCase(forced: "f32" | "f16" | "q8" | "q4"): KernelCase {
 function outputRowsCase(kernel: Kernel): KernelCase {
   const [rows, columns] = [29, 64];
   const builder = new CaseBuilder(`linear ${kernel.format.name} on output rows`);
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns);
+  const inputs = builder.inputRows(columns);
   const x = builder.input("x", inputs, columns);
   const picked: Buffer = { name: "picked", width: columns, rows: "outputs" };
   const out: Buffer = { name: "out", width: rows, rows: "outputs" };
@@ -189,7 +185,7 @@ function outputRowsCase(kernel: Kernel): KernelCase {
 function fusedPartCase(): KernelCase {
   const columns = 64;
   const builder = new CaseBuilder("linear Q8_0 part of a fused tensor");
-  const inputs = inputRows((stream, count) => builder.random(stream, count), columns);
+  const inputs = builder.inputRows(columns);
   const whole = builder.matrix("whole", 37, columns, q8_0, builder.random("whole", 37 * columns));
   const weight: Weight = { ...whole, name: "part", rows: 20, firstRow: 11 };
   const x = builder.input("x", inputs, columns);

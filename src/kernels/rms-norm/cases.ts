@@ -1,7 +1,7 @@
 /**
  * Case rows of rmsNorm: odd widths, groups of odd width, in place and not, rows of zeros and outliers.
  */
-import { CaseBuilder, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps, tokenBuffer } from "../case-builder.ts";
 import { type KernelCase, oneKernel } from "../kernel-case.ts";
 
 /** f32 sums of up to a few hundred squares, one square root, two multiplications. */
@@ -30,11 +30,7 @@ export function rmsNormCases(): readonly KernelCase[] {
 
 function shapeCase({ width, groups, inPlace }: Shape): KernelCase {
   const builder = new CaseBuilder(`rmsNorm width ${width}, groups ${groups}${inPlace ? ", in place" : ""}`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), width),
-    width,
-  );
+  const x = builder.input("x", builder.inputRows(width), width);
   const weight = builder.vector("weight", builder.random("weight", width / groups));
   const out = inPlace ? x : tokenBuffer("out", width);
   builder.test({ kind: "rmsNorm", x, weight, out, epsilon: 1e-5, groups });

@@ -2,7 +2,7 @@
  * Case rows of rope: both pairings, whole and partial rotary widths, odd numbers of pairs, far positions, a magnitude.
  */
 import type { RotaryTable } from "../../program/program.ts";
-import { CaseBuilder, inputRows, statelessSteps } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps } from "../case-builder.ts";
 import { type KernelCase, oneKernel } from "../kernel-case.ts";
 
 /** Angles are f64 on both sides; sine and cosine are rounded to f32, then two products and a sum. */
@@ -30,11 +30,7 @@ function shapeCase(
 ): KernelCase {
   const builder = new CaseBuilder(`rope ${pairing}, ${heads} heads of ${headWidth}, ${pairs} pairs`);
   const width = heads * headWidth;
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), width),
-    width,
-  );
+  const x = builder.input("x", builder.inputRows(width), width);
   const inverseFrequencies = Array.from({ length: pairs }, (_, i) => 10000 ** (-i / pairs));
   const table: RotaryTable = { name: "rotary", inverseFrequencies, magnitude: 1.19, pairing };
   builder.test({ kind: "rope", x, heads, headWidth, table });

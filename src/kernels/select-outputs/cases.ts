@@ -2,7 +2,7 @@
  * Case rows of selectOutputs: odd widths; the standard steps pick all rows, some, one and none. Copies are exact.
  */
 import type { Buffer } from "../../program/program.ts";
-import { CaseBuilder, inputRows, statelessSteps } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps } from "../case-builder.ts";
 import { type KernelCase, oneKernel } from "../kernel-case.ts";
 
 export function selectOutputsCases(): readonly KernelCase[] {
@@ -11,11 +11,7 @@ export function selectOutputsCases(): readonly KernelCase[] {
 
 function widthCase(width: number): KernelCase {
   const builder = new CaseBuilder(`selectOutputs width ${width}`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), width),
-    width,
-  );
+  const x = builder.input("x", builder.inputRows(width), width);
   const out: Buffer = { name: "out", width, rows: "outputs" };
   builder.test({ kind: "selectOutputs", x, out });
   return builder.finish(out, { kernel: oneKernel("select_outputs"), bound: 0, steps: statelessSteps() });

@@ -7,7 +7,7 @@ import { f32 } from "../../quantization/f32.ts";
 import { q4_0 } from "../../quantization/q4-0.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
-import { CaseBuilder, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps, tokenBuffer } from "../case-builder.ts";
 import type { KernelCase, KernelNames } from "../kernel-case.ts";
 
 interface Kernel {
@@ -104,7 +104,7 @@ function tiedTableCase({ format, kernel, bound }: Kernel): KernelCase {
 
 /** Inputs without outliers: chains would blow their rounding up. */
 function normalInput(builder: CaseBuilder, name: string, width: number): Buffer {
-  const values = inputRows((stream, count) => builder.random(`${name}/${stream}`, count), width);
+  const values = builder.inputRows(width, { prefix: `${name}/` });
   const calm = builder.random(`${name}/calm`, width);
   values.set(calm, 2 * width);
   return builder.input(name, values, width);
