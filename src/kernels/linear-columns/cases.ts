@@ -8,7 +8,7 @@ import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
-import { CaseBuilder, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import { CaseBuilder, statelessSteps, tokenBuffer } from "../case-builder.ts";
 import type { KernelCase, KernelNames } from "../kernel-case.ts";
 
 /** One chain of f32 multiply-adds. */
@@ -94,11 +94,7 @@ function productCase(
   const builder = new CaseBuilder(
     `linearColumns ${storage.name} ${partCount} x ${rows} x ${columns}, ${kept} kept`,
   );
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), columns),
-    columns,
-  );
+  const x = builder.input("x", builder.inputRows(columns), columns);
   const selection: Selection = { name: "chosen", width: columns, rule };
   builder.push({ kind: "selectColumns", x, out: selection });
   const parts = Array.from({ length: partCount }, (_, part): ColumnPart => {
@@ -125,11 +121,7 @@ function exactCodesCase(storage: "q8" | "q4", rows: number, columns: number, kep
   const [name, largest, bound] =
     storage === "q8" ? ["q8_i16", 127, PRODUCT_BOUND] : ["q4_i8", 7, Q4_PRODUCT_BOUND];
   const builder = new CaseBuilder(`linearColumns ${name} of exact codes ${rows} x ${columns}, ${kept} kept`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), columns),
-    columns,
-  );
+  const x = builder.input("x", builder.inputRows(columns), columns);
   const selection: Selection = { name: "chosen", width: columns, rule: top(kept) };
   builder.push({ kind: "selectColumns", x, out: selection });
   const codes = builder
@@ -167,11 +159,7 @@ function biasOf(builder: CaseBuilder, { name }: Storage, part: number, rows: num
 function selectionCase(kernel: string, rule: SelectionRule, width: number, least?: number): KernelCase {
   const among = least === undefined ? "" : ` among those from ${least}`;
   const builder = new CaseBuilder(`selectColumns ${JSON.stringify(rule)} of ${width}${among}`);
-  const x = builder.input(
-    "x",
-    inputRows((stream, count) => builder.random(stream, count), width),
-    width,
-  );
+  const x = builder.input("x", builder.inputRows(width), width);
   const earlier: Selection | undefined =
     least === undefined
       ? undefined

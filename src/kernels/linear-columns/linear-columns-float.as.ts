@@ -1,8 +1,8 @@
 // Float columns (f32, f16, bf16) times one token. Each output is one chain of multiply-adds over the columns in order, the
 // chain of linear-float.as.ts: with all columns chosen the results are equal bit for bit. f16 weights are used times 2^-112,
 // the inputs times 2^60 and the sums times 2^52, as there. Threads share the rows [first, first + rows) of `total`; the first `kept` of them are stored.
-import { halfMask, madd, widenHalf } from "../lanes.as";
-import { finish } from "../linear/linear-float.as";
+import { halfMask, madd } from "../lanes.as";
+import { finish, widen } from "../linear/linear-float.as";
 import { SCRATCH_SUMS } from "./layout.as";
 
 /** Columns that are read side by side. */
@@ -11,28 +11,20 @@ const GROUP: i32 = 8;
 /** 2^60 */
 const HALF_INPUT_SCALE: f32 = 1152921504606846976.0;
 
-/** Four rows of a column as f32: W is f32, u16 (f16) or i16 (bf16). */
-// @ts-ignore: decorator
-@inline function widen<W>(p: usize, mask: v128): v128 {
-  if (isFloat<W>()) return v128.load(p);
-  if (isSigned<W>()) return i32x4.shl(v128.load16x4_u(p), 16);
-  return widenHalf(p, 0, mask);
-}
-
 // @ts-ignore: decorator
 @inline function addGroup<W>(columns: usize, x: usize, rows: usize, sums: usize, mask: v128): void {
   const p0 = load<usize>(columns), p1 = load<usize>(columns, 4), p2 = load<usize>(columns, 8), p3 = load<usize>(columns, 12);
   const p4 = load<usize>(columns, 16), p5 = load<usize>(columns, 20), p6 = load<usize>(columns, 24), p7 = load<usize>(columns, 28);
   for (let i: usize = 0; i < rows * sizeof<W>(); i += 4 * sizeof<W>()) {
     let sum = v128.load(sums);
-    sum = madd(widen<W>(p0 + i, mask), v128.load32_splat(x), sum);
-    sum = madd(widen<W>(p1 + i, mask), v128.load32_splat(x, 4), sum);
-    sum = madd(widen<W>(p2 + i, mask), v128.load32_splat(x, 8), sum);
-    sum = madd(widen<W>(p3 + i, mask), v128.load32_splat(x, 12), sum);
-    sum = madd(widen<W>(p4 + i, mask), v128.load32_splat(x, 16), sum);
-    sum = madd(widen<W>(p5 + i, mask), v128.load32_splat(x, 20), sum);
-    sum = madd(widen<W>(p6 + i, mask), v128.load32_splat(x, 24), sum);
-    sum = madd(widen<W>(p7 + i, mask), v128.load32_splat(x, 28), sum);
+    sum = madd(widen<W>(p0 + i, 0, mask), v128.load32_splat(x), sum);
+    sum = madd(widen<W>(p1 + i, 0, mask), v128.load32_splat(x, 4), sum);
+    sum = madd(widen<W>(p2 + i, 0, mask), v128.load32_splat(x, 8), sum);
+    sum = madd(widen<W>(p3 + i, 0, mask), v128.load32_splat(x, 12), sum);
+    sum = madd(widen<W>(p4 + i, 0, mask), v128.load32_splat(x, 16), sum);
+    sum = madd(widen<W>(p5 + i, 0, mask), v128.load32_splat(x, 20), sum);
+    sum = madd(widen<W>(p6 + i, 0, mask), v128.load32_splat(x, 24), sum);
+    sum = madd(widen<W>(p7 + i, 0, mask), v128.load32_splat(x, 28), sum);
     v128.store(sums, sum);
     sums += 16;
   }

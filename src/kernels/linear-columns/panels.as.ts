@@ -1,7 +1,7 @@
 // Several tokens at once: the product is dense, so a panel of 8 rows is gathered from the columns into scratch, in the
 // layout of ../linear/layout.as.ts, and the dense tile kernels do the rest. Gathering is shared by all tiles of a step.
 import { activations_i16_tile } from "../linear/activations.as";
-import { BLOCK, PANEL_ROWS, Q8_BLOCK_BYTES, TILE } from "../linear/layout.as";
+import { BLOCK, Q8_BLOCK_BYTES, TILE } from "../linear/layout.as";
 
 /** f16 1.0 twice: the columns' own scales are folded into the activations. */
 const UNIT_SCALES: u32 = 0x3c003c00;
