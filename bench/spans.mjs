@@ -1,21 +1,20 @@
 // Decode speed when tokens attend to a share of the context against full attention: contexts filled in one model, settings
-// interleaved, medians, spans of several lengths beside each other. Attention time is a step's time less that of a step that sees only itself. With --record it appends
-// a row to results/spans.jsonl.
+// interleaved, medians, spans of several lengths beside each other. Attention time is a step's time less that of a step that
+// sees only itself. With --record it appends a row to results/spans.jsonl.
 //   node bench/spans.mjs --model tinyllama-q8_0.gguf [--contexts 1024,4096,16384] [--shares 0.25,0.1] [--spans 64]
 //     [--sequences 1] [--threads 2] [--rounds 9] [--tokens 6] [--record]
-import { appendFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { speedBound } from "../dist/methods/attention-span/speed-bound.js";
 import { countPositions, mergeIntervals } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
+import { spanSettings } from "./visible-spans.mjs";
 
-/** Positions always visible at both ends. */
-const SINK = 16;
-const LINE = 16;
 const FILL = 256;
 /** One token in so many is enough to have every page of the caches, which take whole panels of several positions. */
 const FILL_STEP = 16;
@@ -59,21 +58,7 @@ await fill();
 
 const others = watchOthers();
 let roofline = 0;
-const settings = contexts.flatMap((context) =>
-  [
-    { share: null, span: null },
-    ...shares.flatMap((share) => spans.map((span) => ({ share, span }))),
-    { share: 0, span: null },
-  ]
-    .filter(({ share, span }) => span === null || countSpans(context, share, span) > 0)
-    .map(({ share, span }) => ({
-      context,
-      share,
-      span,
-      visible: visibleAt(context, share, span),
-      values: [],
-    })),
-);
+const settings = spanSettings(contexts, shares, spans, null);
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await executor.measureBandwidth());
   for (const setting of settings) {
@@ -104,26 +89,6 @@ async function fill() {
       console.error(`filled ${first} of ${longest} positions of sequence ${slot + 1}`);
     }
   }
-}
-
-function countSpans(context, share, span) {
-  return Math.round((share * context - SINK - LINE) / span);
-}
-
-/** A sink, spans of `span` positions spread evenly, and the line being written: `share` of the context in all. */
-function visibleAt(context, share, span) {
-  if (share === null) return undefined;
-  const own = { start: context - LINE, end: context };
-  if (share === 0) return [];
-  const count = countSpans(context, share, span);
-  const starts = Array.from({ length: count }, (_, i) =>
-    Math.floor(((i + 0.5) * (context - 2 * span)) / count),
-  );
-  return mergeIntervals([
-    { start: 0, end: SINK },
-    ...starts.map((start) => ({ start, end: start + span })),
-    own,
-  ]);
 }
 
 /** Milliseconds per step of one token of each sequence behind `context` positions. */
@@ -174,11 +139,10 @@ await model.dispose();
 
 const row = {
   schema: "spans/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+    { before, otherCores },
+  ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
   quality: "random weights: none",
   keyValueFormat: "f16",
@@ -199,5 +163,5 @@ for (const { context, share, span, tokensPerSecond, ratioToFull, bound, ...rest 
   );
 }
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
-if (flags.record) appendFileSync(new URL("results/spans.jsonl", import.meta.url), `${JSON.stringify(row)}\n`);
+if (flags.record) appendRow("spans", row);
 process.exit(0);

@@ -4,8 +4,6 @@
 // medians, spans of several lengths beside each other. Needs `npm run build`.
 //   node bench/kernels/attention.mjs [--heads 32 --kv-heads 4 --width 64 --layers 22] [--contexts 1024,4096,16384]
 //     [--shares 0.25,0.1] [--spans 64,256,1024] [--rounds 15] [--record]
-import { appendFileSync } from "node:fs";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
 import { overlayFile } from "../../dist/formats/overlay-file.js";
@@ -13,13 +11,12 @@ import { nodePlatform } from "../../dist/platform/node.js";
 import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+import { appendRow } from "../rows.mjs";
 import { median } from "../subjects.mjs";
+import { spanSettings } from "../visible-spans.mjs";
 
-const root = path.resolve(import.meta.dirname, "../..");
 const VOCABULARY = 8;
 const FILL = 256;
-/** Positions always visible: the beginning and the line being written. */
-const ENDS = 16;
 
 const { values: flags } = parseArgs({
   options: {
@@ -45,21 +42,10 @@ const longest = Math.max(...contexts);
 const executor = await start();
 await fill();
 const others = watchOthers();
-const settings = contexts.flatMap((context) =>
-  [
-    { share: 1, span: null },
-    ...shares.flatMap((share) => spans.map((span) => ({ share, span }))),
-    { share: 0, span: null },
-  ]
-    .filter(({ share, span }) => span === null || countSpans(context, share, span) > 0)
-    .map(({ share, span }) => ({
-      context,
-      share,
-      span,
-      visible: visibleAt(context, share, span),
-      values: [],
-    })),
-);
+const settings = spanSettings(contexts, shares, spans, 1).map(({ visible, ...setting }) => ({
+  ...setting,
+  visible: visible && mergeIntervals([...visible, { start: setting.context, end: setting.context + 1 }]),
+}));
 for (let round = 0; round <= rounds; round++) {
   for (const setting of settings) {
     const milliseconds = await attend(setting);
@@ -109,7 +95,7 @@ if (flags.record) {
     keyValueFormat: "f16",
     results,
   };
-  appendFileSync(path.join(root, "bench/results/attention.jsonl"), `${JSON.stringify(row)}\n`);
+  appendRow("attention", row);
 }
 process.exit(0);
 
@@ -191,25 +177,6 @@ async function fill() {
       visible: [...positions].map((position) => [{ start: position, end: position + 1 }]),
     });
   }
-}
-
-function countSpans(context, share, span) {
-  return Math.round((share * context - 2 * ENDS) / span);
-}
-
-/** The beginning, spans of `span` positions spread evenly, and the end: `share` of the context in all. */
-function visibleAt(context, share, span) {
-  if (share === 1) return undefined;
-  if (share === 0) return [{ start: context, end: context + 1 }];
-  const count = countSpans(context, share, span);
-  const starts = Array.from({ length: count }, (_, i) =>
-    Math.floor(((i + 0.5) * (context - 2 * span)) / count),
-  );
-  return mergeIntervals([
-    { start: 0, end: ENDS },
-    ...starts.map((start) => ({ start, end: start + span })),
-    { start: context - ENDS, end: context + 1 },
-  ]);
 }
 
 /** Milliseconds of processor time of a step of one token behind `context` positions. */

@@ -2,15 +2,14 @@
 // tinyllama-1.1b shape with random weights: choosing included, all programs loaded at once and run in turns beside the
 // bandwidth of the same moment. Takes medians and the best of the repetitions. Needs `npm run build`.
 //   node bench/kernels/linear-columns.mjs [--threads 2] [--repetitions 25] [--layers 3] [--record]
-import { appendFileSync } from "node:fs";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
 import { overlayFile } from "../../dist/formats/overlay-file.js";
 import { allocateDensities, keptCounts } from "../../dist/methods/dynamic-input-pruning/densities.js";
 import { nodePlatform } from "../../dist/platform/node.js";
 import { f32 } from "../../dist/quantization/f32.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+import { readLoad, watchOthers } from "../peers/machine.mjs";
+import { appendRow, describeRun } from "../rows.mjs";
 import { median } from "../subjects.mjs";
 
 const { values: flags } = parseArgs({
@@ -157,11 +156,10 @@ const results = subjects.map((subject) => {
 for (const { executor } of subjects) await executor.dispose();
 const row = {
   schema: "linear-columns/1",
-  date: new Date().toISOString(),
-  ...readCommit(),
-  command: `node bench/kernels/linear-columns.mjs --threads ${threads} --repetitions ${repetitions} --layers ${layers}`,
-  machine: describeMachine(),
-  load: { before, after: readLoad(), otherCores },
+  ...describeRun(
+    `node bench/kernels/linear-columns.mjs --threads ${threads} --repetitions ${repetitions} --layers ${layers}`,
+    { before, otherCores },
+  ),
   shape: { hidden: D, feedForward: F, layers },
   threads,
   roofline: { medianGBs: median(bandwidths), bestGBs: roofline },
@@ -175,7 +173,4 @@ for (const r of results) {
     `${r.weights.padEnd(4)} ${String(r.density ?? "dense").padEnd(6)} ${r.medianMs.toFixed(2)} ms, ${r.medianGBs.toFixed(1)} GB/s (best ${r.bestGBs.toFixed(1)}), ${(100 * r.rooflineShare).toFixed(0)} % of the roofline (best ${(100 * r.bestRooflineShare).toFixed(0)} %), ${r.ratioToDense.toFixed(2)} x dense`,
   );
 }
-if (flags.record) {
-  const root = path.resolve(import.meta.dirname, "../..");
-  appendFileSync(path.join(root, "bench/results/linear-columns.jsonl"), `${JSON.stringify(row)}\n`);
-}
+if (flags.record) appendRow("linear-columns", row);

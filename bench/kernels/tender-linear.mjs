@@ -2,8 +2,6 @@
 // weights: prefill on one thread in GOP/s, decoding on all threads in GB/s beside the bandwidth measured in turns with it.
 // Takes the best of many interleaved repetitions, which other processes disturb least. Needs `npm run build`.
 //   node bench/kernels/tender-linear.mjs [--threads 2] [--repetitions 15] [--megabytes 256] [--record]
-import { appendFileSync } from "node:fs";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
 import { overlayFile, vectorTensor } from "../../dist/formats/overlay-file.js";
@@ -14,8 +12,7 @@ import { i8 } from "../../dist/quantization/i8.js";
 import { q4_0 } from "../../dist/quantization/q4-0.js";
 import { q8_0 } from "../../dist/quantization/q8-0.js";
 import { describeMachine, readCommit, readLoad } from "../peers/machine.mjs";
-
-const root = path.resolve(import.meta.dirname, "../..");
+import { appendRow } from "../rows.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -206,6 +203,4 @@ const row = {
   best: rows,
 };
 console.log(JSON.stringify(row, undefined, 1));
-if (values.record) {
-  appendFileSync(path.join(root, "bench/results/tender-linear.jsonl"), `${JSON.stringify(row)}\n`);
-}
+if (values.record) appendRow("tender-linear", row);

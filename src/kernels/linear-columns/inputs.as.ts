@@ -15,7 +15,7 @@ export function scaleInputs(indices: usize, total: i32, x: usize, scales: usize,
 }
 
 /** words [count], i16 = products * inverse, rounded; then zeros up to a whole group. Writes up to 7 words more, before them. */
-export function storeInputs(products: usize, count: i32, inverse: f32, words: usize): void {
+function storeInputs(products: usize, count: i32, inverse: f32, words: usize): void {
   const factor = f32x4.splat(inverse), rounding = f32x4.splat(ROUNDING);
   const end = words + (<usize>count << 1);
   for (let to = words; to < end; to += 16) {
@@ -25,4 +25,15 @@ export function storeInputs(products: usize, count: i32, inverse: f32, words: us
     products += 32;
   }
   memory.fill(end, 0, <usize>GROUP << 1);
+}
+
+/**
+ * A chunk's products as i16 at `words`, zeros up to a whole group: what is `largest` of all chunks becomes `limit`. A chunk whose
+ * own measure is smaller is finer by a power of two, whose exponent, at most `most`, is returned.
+ */
+export function quantizeChunk(products: usize, count: i32, own: f32, largest: f32, limit: f32, most: i32, words: usize): i32 {
+  let shift = 0;
+  for (let scaled = own * 2; shift < most && scaled <= largest; scaled *= 2) shift++;
+  storeInputs(products, count, largest == 0 ? 0 : (limit / largest) * <f32>(1 << shift), words);
+  return shift;
 }

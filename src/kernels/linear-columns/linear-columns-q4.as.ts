@@ -4,7 +4,7 @@
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
 import { nibbleMask } from "../lanes.as";
-import { scaleInputs, storeInputs } from "./inputs.as";
+import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
 } from "./layout.as";
@@ -123,14 +123,6 @@ function largestProduct(products: usize, count: i32): f32 {
   return largest;
 }
 
-/** A chunk's products as i16 at `words`, zeros up to a whole group; returns the bits they are finer by. */
-function quantizeChunk(products: usize, count: i32, largest: f32, most: i32, words: usize): i32 {
-  let shift = 0;
-  for (let own = largestProduct(products, count) * 2; shift < most && own <= largest; own *= 2) shift++;
-  storeInputs(products, count, largest == 0 ? 0 : (INPUT_LIMIT / largest) * <f32>(1 << shift), words);
-  return shift;
-}
-
 /** totals [blocks][32], i32, += (sums + offsets [blocks]) << shift; sums and offsets become zero. */
 function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, totals: usize): void {
   const zero = i32x4.splat(0);
@@ -181,7 +173,7 @@ export function linear_columns_q4_i8(
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);
-      const shift = quantizeChunk(own, count, largest, most, words + part * wordBytes);
+      const shift = quantizeChunk(own, count, largestProduct(own, count), largest, INPUT_LIMIT, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = from; i < to; i += GROUP) {

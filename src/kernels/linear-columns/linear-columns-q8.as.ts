@@ -3,7 +3,7 @@
 // half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
-import { scaleInputs, storeInputs } from "./inputs.as";
+import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
@@ -105,14 +105,6 @@ function largestChunk(products: usize, total: i32): f32 {
   return largest;
 }
 
-/** A chunk's products as i16 at `words`, zeros up to a whole group; returns the bits they are finer by. */
-function quantizeChunk(products: usize, count: i32, largest: f32, most: i32, words: usize): i32 {
-  let shift = 0;
-  for (let sum = chunkMagnitude(products, count) * 2; shift < most && sum <= largest; sum *= 2) shift++;
-  storeInputs(products, count, largest == 0 ? 0 : (MOST_SUM / largest) * <f32>(1 << shift), words);
-  return shift;
-}
-
 /** totals [rows / 16][8 even, 8 odd], i32, += sums << shift; sums become zero. */
 function addTotals(sums: usize, rows: usize, shift: i32, totals: usize): void {
   const zero = i32x4.splat(0);
@@ -160,7 +152,7 @@ export function linear_columns_q8_i16(
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);
-      const shift = quantizeChunk(own, count, largest, most, words + part * wordBytes);
+      const shift = quantizeChunk(own, count, chunkMagnitude(own, count), largest, MOST_SUM, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = from; i < to; i += GROUP) {
