@@ -1,8 +1,9 @@
 // Decode speed of combinations of methods on one shape beside skim's dense model and llama.cpp, all in one run: models loaded
 // at once, rounds interleaved, medians. The first subject is what the others are compared with, in speed and in bytes. With
 // --record it appends a row to results/combinations.jsonl.
-//   node bench/combinations.mjs [--threads 2] [--rounds 9] [--tokens 8] [--llama FILE.gguf]... [--record] \
+//   node bench/combinations.mjs [--threads 2] [--rounds 9] [--tokens 8] [--prompt-tokens 512] [--llama FILE.gguf]... [--record] \
 //     q8=tinyllama-q8_0.gguf dip-q4=tinyllama-q4_0.gguf,weightFormat=q4,density=0.5
+// --prompt-tokens times a prompt of so many tokens as well, evaluated in one step.
 // --llama times llama.cpp on a file in the same rounds, each in a process of its own (needs `npm ci --ignore-scripts` in
 // bench/peers).
 import path from "node:path";
@@ -12,8 +13,9 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { runInChild } from "./peers/child-process.mjs";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject } from "./subjects.mjs";
+import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject, prefillSpeed } from "./subjects.mjs";
 
+/** Positions beside those of a timed prompt. */
 const CONTEXT = 256;
 /** Position whose token is counted in bytes per token. */
 const DEPTH = 64;
@@ -24,6 +26,7 @@ const { values: flags, positionals } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "9" },
     tokens: { type: "string", default: "8" },
+    "prompt-tokens": { type: "string", default: "0" },
     llama: { type: "string", multiple: true, default: [] },
     record: { type: "boolean", default: false },
   },
@@ -32,7 +35,13 @@ if (positionals.length === 0) {
   console.error("combinations: expected NAME=MODEL[,option=value], the dense model first");
   process.exit(2);
 }
-const [threads, rounds, tokens] = [flags.threads, flags.rounds, flags.tokens].map(Number);
+const [threads, rounds, tokens, promptTokens] = [
+  flags.threads,
+  flags.rounds,
+  flags.tokens,
+  flags["prompt-tokens"],
+].map(Number);
+const contextLength = CONTEXT + promptTokens;
 const platform = nodePlatform();
 const before = readLoad();
 
@@ -40,10 +49,10 @@ const subjects = [];
 for (const positional of positionals) {
   const { name, file, options } = parseSubject("combinations", positional);
   const model = await loadModelOn(platform, file, {
-    model: { contextLength: CONTEXT, ...options },
-    engine: { threads },
+    model: { contextLength, ...options },
+    engine: { threads, stepTokens: Math.max(PROMPT, promptTokens) },
   });
-  subjects.push({ name, file, options, model, values: [] });
+  subjects.push({ name, file, options, model, values: [], prompts: [] });
   console.error(`loaded ${name}`);
 }
 const peers = flags.llama.map((file) => ({ file, values: [], versions: undefined }));
@@ -52,17 +61,20 @@ const others = watchOthers();
 let roofline = 0;
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
-  for (const { model, values } of subjects) {
+  for (const { model, values, prompts } of subjects) {
     const speed = await decodeSpeed(model, tokens);
+    const prompt = promptTokens > 0 ? await prefillSpeed(model, promptTokens) : undefined;
     // Round 0 is the warm-up.
-    if (round > 0) values.push(speed);
+    if (round === 0) continue;
+    values.push(speed);
+    if (prompt !== undefined) prompts.push(prompt);
   }
   if (round > 0) for (const peer of peers) await timeLlama(peer);
 }
 const otherCores = others();
 
 const [dense] = subjects;
-const results = subjects.map(({ name, file, options, model, values }) => {
+const results = subjects.map(({ name, file, options, model, values, prompts }) => {
   const { total, byKind } = model.executor.readBytes(DEPTH);
   const speed = median(values);
   const ratio = speed / median(dense.values);
@@ -78,6 +90,14 @@ const results = subjects.map(({ name, file, options, model, values }) => {
     rooflineShare: (speed * total) / (roofline * 1e9),
     ratio,
     byteRatio,
+    ...(promptTokens > 0 && {
+      prefill: {
+        promptTokens,
+        tokensPerSecond: median(prompts),
+        values: prompts,
+        ratio: median(prompts) / median(dense.prompts),
+      },
+    }),
   };
 });
 const llamaCpp = peers.map(({ file, values, versions }) => ({
@@ -105,13 +125,20 @@ for (const { name, bytesPerToken, decode: speed, rooflineShare, ratio, byteRatio
 for (const { model, decode: speed } of llamaCpp) {
   console.log(`llama.cpp on ${model}: ${speed.tokensPerSecond.toFixed(1)} tok/s`);
 }
+for (const { name, prefill } of results) {
+  if (prefill === undefined) continue;
+  console.log(
+    `prompt of ${promptTokens}, ${name}: ${prefill.tokensPerSecond.toFixed(1)} tok/s, x ${prefill.ratio.toFixed(2)}`,
+  );
+}
 console.log(`other processes kept ${otherCores.toFixed(2)} cores busy`);
 if (flags.record) {
   const llama = flags.llama.map((file) => ` --llama ${path.basename(file)}`).join("");
+  const prompt = promptTokens > 0 ? ` --prompt-tokens ${promptTokens}` : "";
   const row = {
     schema: "combinations/1",
     ...describeRun(
-      `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${llama} ${nameSubjects(positionals)}`,
+      `node bench/combinations.mjs --threads ${threads} --rounds ${rounds} --tokens ${tokens}${prompt}${llama} ${nameSubjects(positionals)}`,
       { before, otherCores },
     ),
     quality: "random weights: none",

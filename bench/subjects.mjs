@@ -24,15 +24,30 @@ export function nameSubjects(positionals) {
   return positionals.map((positional) => positional.replace(/=[^,]*\//, "=")).join(" ");
 }
 
+function tokenIds(model, count) {
+  return Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+}
+
 /** Tokens per second of one sequence, `tokens` long, behind a short prompt. */
 export function decodeSpeed(model, tokens) {
   return model.withSequence(async (sequence, queue) => {
-    const ids = (count) =>
-      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+    const prompt = tokenIds(model, PROMPT);
     sequence.tokens.length = 0;
-    await extend(queue, sequence, ids(PROMPT), [PROMPT - 1], undefined, () => undefined, true);
+    await extend(queue, sequence, prompt, [PROMPT - 1], undefined, () => undefined, true);
     const started = performance.now();
-    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    for (const id of tokenIds(model, tokens)) {
+      await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    }
+    return (1000 * tokens) / (performance.now() - started);
+  });
+}
+
+/** Tokens per second of a prompt of `tokens`, evaluated in one step. */
+export function prefillSpeed(model, tokens) {
+  return model.withSequence(async (sequence, queue) => {
+    sequence.tokens.length = 0;
+    const started = performance.now();
+    await extend(queue, sequence, tokenIds(model, tokens), [tokens - 1], undefined, () => undefined, true);
     return (1000 * tokens) / (performance.now() - started);
   });
 }

@@ -93,22 +93,30 @@ export function tenderActivations(op: TenderLinearOp, orders: ColumnOrders): Act
   return largest <= 127 ? T8_ACTIVATIONS : SPLIT_ACTIVATIONS;
 }
 
-/** Whether batches may add codes in pairs before multiplying (kernels/tender-linear/strassen.as.ts). */
-export function sumsFit(op: TenderLinearOp): boolean {
-  return 2 * largestCode(op) <= 32767;
+/** What sums of activations may take of a thread's share of the cache that threads have in common. */
+const PASS_BYTES = 4 * 2 ** 20;
+
+/**
+ * Tokens that batches multiply at a time, a multiple of two tiles, where they may add codes in pairs before multiplying
+ * (kernels/tender-linear/strassen.as.ts); 0 where sums do not fit 16 bits. The sums of two tiles take 20 bytes a column and are
+ * read once per pair of panels.
+ */
+export function passTokens(op: TenderLinearOp, orders: ColumnOrders): number {
+  if (op.codeBits !== 8 || 2 * largestCode(op) > 32767) return 0;
+  return 2 * TILE_TOKENS * Math.max(1, Math.floor(PASS_BYTES / (20 * opColumns(op, orders))));
 }
 
 function largestCode({ quantizer }: TenderLinearOp): number {
   return quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
 }
 
-/** Scratch of a thread: a panel of 16-bit weights or, for 8-bit ones whose codes may be added, what strassen.as.ts keeps. */
+/** Scratch of a thread: a panel of 16-bit weights or, where codes may be added, what strassen.as.ts keeps of a pass. */
 export function panelScratchBytes(program: Program, orders: ColumnOrders, rows: number): number {
-  const pairs = Math.ceil(rows / (2 * TILE_TOKENS));
   const bytes = program.ops.map((op) => {
     if (op.kind !== "tenderLinear") return 0;
     const columns = opColumns(op, orders);
-    return op.codeBits === 8 && sumsFit(op) ? 56 * columns + pairs * (896 + 20 * columns) : 16 * columns;
+    const pairs = Math.ceil(Math.min(rows, passTokens(op, orders)) / (2 * TILE_TOKENS));
+    return pairs === 0 ? 16 * columns : 56 * columns + pairs * (896 + 20 * columns);
   });
   return Math.ceil(Math.max(0, ...bytes) / 64) * 64;
 }

@@ -8,7 +8,7 @@ import type { PreparedArea } from "./memory-plan.ts";
 import { floatWord } from "./tape-codes.ts";
 import { rowsCode, type TapeWriter } from "./tape-writer.ts";
 import { columnOrderOf } from "./column-order.ts";
-import { opColumns, sumsFit, tenderActivations } from "./tender-layout.ts";
+import { opColumns, passTokens, tenderActivations } from "./tender-layout.ts";
 import { panelCount } from "./weight-layout.ts";
 
 /** Appends the op's instructions. */
@@ -41,7 +41,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       op.offset === undefined ? 0 : 4 * op.codes.rows,
       plan.panelScratch,
       plan.panelScratchStride,
-      sumsFit(op) ? 1 : 0,
+      passTokens(op, plan.orders),
     ],
     {
       reads: decode ? [] : [{ region: `prepared:${activations.name}`, access: "whole" }],

@@ -30,7 +30,7 @@ import { announce, awaitStep, barrier } from "./barrier.as";
 import { runChooseCached, runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
 import { fetchColumns } from "./fetch.as";
 import { runLinearRows, runLinearRowsTile } from "./rows.as";
-import { prepareTenderLinear, runTenderActivations, runTenderLinear } from "./tender.as";
+import { prepareTenderPass, runTenderActivations, runTenderLinear, runTenderLinearTile, tenderPass } from "./tender.as";
 import { runTraining } from "./training.as";
 import { address, real, shareOf, word } from "./words.as";
 
@@ -315,10 +315,16 @@ function run(): bool {
       }
       case OP_TENDER_LINEAR: {
         const rows = rowCount(word(p, 2)), last = share(word(p, 5), thread + 1);
-        const look = rows == 1 ? i32.MAX_VALUE / 2 : PANELS_PER_LOOK;
-        prepareTenderLinear(p, thread, rows);
-        for (let first = share(word(p, 5), thread); first < last && !stopping(); first += look) {
-          runTenderLinear(p, thread, rows, first, min(last, first + look));
+        if (rows == 1) runTenderLinear(p, thread, share(word(p, 5), thread), last);
+        else {
+          const pass = tenderPass(p, rows);
+          for (let from = 0; from < rows; from += pass) {
+            const tokens = min(pass, rows - from);
+            prepareTenderPass(p, thread, from, tokens);
+            for (let first = share(word(p, 5), thread); first < last && !stopping(); first += PANELS_PER_LOOK) {
+              runTenderLinearTile(p, thread, from, tokens, first, min(last, first + PANELS_PER_LOOK));
+            }
+          }
         }
         break;
       }

@@ -72,34 +72,46 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
   }
 }
 
-/** What runTenderLinear's arguments ask a thread to do once, whatever the number of its calls: sums of activations. */
-export function prepareTenderLinear(p: usize, thread: i32, rows: i32): void {
-  if (rows == 1 || word(p, 3) != WEIGHT_T8 || word(p, 17) == 0) return;
-  tender_linear_t8_t16_combine(word(p, 6), address(p, 8), rows, address(p, 15) + <usize>thread * address(p, 16));
+/** Tokens that a batch multiplies at a time; see passTokens of executors/wasm/tender-layout.ts. */
+export function tenderPass(p: usize, rows: i32): i32 {
+  const tokens = word(p, 17);
+  return tokens == 0 ? rows : tokens;
+}
+
+/** What a thread does once per pass, whatever the number of its calls: sums of activations. `tokens` from `from` on. */
+export function prepareTenderPass(p: usize, thread: i32, from: i32, tokens: i32): void {
+  if (word(p, 3) != WEIGHT_T8 || word(p, 17) == 0) return;
+  const columns = word(p, 6), x = address(p, 8) + <usize>(from / TILE_TOKENS) * tileBytesT16(columns);
+  tender_linear_t8_t16_combine(columns, x, tokens, address(p, 15) + <usize>thread * address(p, 16));
 }
 
 /**
  * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
- * offsetStride, scratch, scratchStride, whether sums of two codes fit 16 bits; panels [first, last) are this thread's
+ * offsetStride, scratch, scratchStride, tokens of a pass (0: sums of two codes do not fit 16 bits); panels [first, last) are
+ * this thread's. One token.
  */
-export function runTenderLinear(p: usize, thread: i32, rows: i32, first: i32, last: i32): void {
-  const wide = word(p, 3) == WEIGHT_T8, weights = address(p, 4), columns = word(p, 6), format = word(p, 7);
-  const x = address(p, 8) + <usize>thread * address(p, 9), out = address(p, 10), stride = address(p, 11);
-  const rowScales = address(p, 12), offset = address(p, 13), offsetStride = address(p, 14);
-  if (rows == 0 || first == last) return;
-  if (rows == 1) {
-    if (wide) tender_linear_t8_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_SPLIT) {
-      tender_linear_t4_split_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    } else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    else tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
-    return;
-  }
-  const scratch = address(p, 15) + <usize>thread * address(p, 16);
-  const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
-  if (wide && word(p, 17) != 0) {
-    tender_linear_t8_t16_pairs(weights, first, last, columns, x, rows, out, stride, rowScales, offset, offsetStride, scratch);
-  } else if (wide) tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
-  else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
+export function runTenderLinear(p: usize, thread: i32, first: i32, last: i32): void {
+  const weights = address(p, 4), columns = word(p, 6), format = word(p, 7), x = address(p, 8) + <usize>thread * address(p, 9);
+  const out = address(p, 10), rowScales = address(p, 12), offset = address(p, 13), offsetStride = address(p, 14);
+  if (word(p, 3) == WEIGHT_T8) tender_linear_t8_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+  else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_SPLIT) {
+    tender_linear_t4_split_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+  } else if (ASC_FEATURE_RELAXED_SIMD && format == ACTIVATIONS_T8) tender_linear_t4_t8_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+  else tender_linear_t4_t16_row(weights, first, last, columns, x, out, rowScales, offset, offsetStride);
+}
+
+/** The same for `tokens` tokens from `from` on, a pass. */
+export function runTenderLinearTile(p: usize, thread: i32, from: i32, tokens: i32, first: i32, last: i32): void {
+  const weights = address(p, 4), columns = word(p, 6), stride = address(p, 11), rowScales = address(p, 12);
+  const bytes = ASC_FEATURE_RELAXED_SIMD && word(p, 7) == ACTIVATIONS_T8;
+  const tileBytes = bytes ? tileBytesT8(columns) : tileBytesT16(columns);
+  const x = address(p, 8) + <usize>(from / TILE_TOKENS) * tileBytes, out = address(p, 10) + <usize>from * stride;
+  const offset = address(p, 13), offsetStride = address(p, 14), scratch = address(p, 15) + <usize>thread * address(p, 16);
+  const tiles = (tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+  if (word(p, 3) == WEIGHT_T8) {
+    if (word(p, 17) != 0) {
+      tender_linear_t8_t16_pairs(weights, first, last, columns, x, tokens, out, stride, rowScales, offset, offsetStride, scratch);
+    } else tender_linear_t8_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
+  } else if (bytes) tender_linear_t4_t8_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride);
   else tender_linear_t4_t16_tile(weights, first, last, columns, x, tiles, out, stride, rowScales, offset, offsetStride, scratch);
 }

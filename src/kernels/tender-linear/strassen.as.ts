@@ -47,9 +47,9 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
   }
 }
 
-/** One of the seven products, [w, end) times half a tile. A call of its own: inlined, its accumulators would spill. */
+/** One of the seven products, [w, end) times half a tile; a call of its own costs a tenth. */
 // @ts-ignore: decorator
-@noinline function multiplyHalf(w: usize, end: usize, x: usize, to: usize): void {
+@inline function multiplyHalf(w: usize, end: usize, x: usize, to: usize): void {
   let a00 = i32x4.splat(0), a01 = i32x4.splat(0), a10 = i32x4.splat(0), a11 = i32x4.splat(0);
   let a20 = i32x4.splat(0), a21 = i32x4.splat(0), a30 = i32x4.splat(0), a31 = i32x4.splat(0);
   for (; w < end; w += 32) {
@@ -79,8 +79,7 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
 }
 
 /** The four results of a pair of tiles and a pair of panels; `x` is the first tile's header, `out` its first row. */
-// @ts-ignore: decorator
-@noinline function finishPair(
+function finishPair(
   product: usize, apart: usize, x: usize, tileBytes: usize, out: usize, outStride: usize, scales: usize, offset: usize,
   offsetStride: usize,
 ): void {
