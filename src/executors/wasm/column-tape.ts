@@ -222,13 +222,14 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
       scratch.threadStride,
       placed.stride,
       placed.scales + 4 * part * weight.columns,
+      tape.counter(),
     ],
     {
       reads: [
         { region: "columns:tiles", access: "whole" },
         ...(placed.site === undefined ? [] : [FETCHED_READ]),
       ],
-      writes: [{ region: out.name, access: `panels/${panels}` }],
+      writes: [{ region: out.name, access: tape.panelAccess(panels) }],
     },
   );
 }

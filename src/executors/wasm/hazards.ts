@@ -6,11 +6,13 @@
 
 /**
  * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or shared
- * out by a rule. Equal rules give every thread the same part. `private` touches a copy of the thread's own.
+ * out by a rule. Equal rules give every thread the same part. `taken` is decided while it runs, so that nobody knows whose
+ * part is whose. `private` touches a copy of the thread's own.
  */
 export type Access =
   | "whole"
   | "private"
+  | "taken"
   | `panels/${number}`
   | `heads/${number}`
   | `units/${number}`
@@ -21,6 +23,10 @@ interface Touched {
   readonly writes: Set<Access>;
 }
 
+function sameParts(earlier: Access, access: Access): boolean {
+  return earlier === access && access !== "taken";
+}
+
 export class HazardTracker {
   readonly #regions = new Map<string, Touched>();
 
@@ -28,7 +34,7 @@ export class HazardTracker {
   readConflicts(region: string, access: Access): boolean {
     if (access === "private") return false;
     // Every thread has finished its own identical write before it reads; other threads' writes must be waited for.
-    return [...this.#of(region).writes].some((write) => write !== "whole" && write !== access);
+    return [...this.#of(region).writes].some((write) => write !== "whole" && !sameParts(write, access));
   }
 
   /** True when writing `region` this way needs a barrier first. */
@@ -36,7 +42,7 @@ export class HazardTracker {
     if (access === "private") return false;
     const { reads, writes } = this.#of(region);
     // A `whole` write repeated by a slower thread must not undo what came after it.
-    return [...reads, ...writes].some((earlier) => earlier === "whole" || earlier !== access);
+    return [...reads, ...writes].some((earlier) => earlier === "whole" || !sameParts(earlier, access));
   }
 
   read(region: string, access: Access): void {

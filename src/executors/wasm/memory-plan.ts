@@ -83,6 +83,8 @@ export interface MemoryPlan {
   readonly ones: { readonly address: number; readonly count: number };
   readonly tape: number;
   readonly tapeBytes: number;
+  /** For each product of a batch how much of it threads have taken (i32); zeros when a step begins. */
+  readonly taken: { readonly address: number; readonly count: number };
   readonly staging: number;
   /** A panel of rows in another format, for weights that are converted while loading. */
   readonly conversion: number;
@@ -198,11 +200,13 @@ function placeTapesAndStaging(
   program: Program,
   placed: readonly ListedWeight[],
   space: Layouter,
-): Pick<MemoryPlan, "tape" | "tapeBytes" | "staging" | "conversion"> {
+): Pick<MemoryPlan, "tape" | "tapeBytes" | "taken" | "staging" | "conversion"> {
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
+  const products = program.ops.reduce((sum, op) => sum + (op.kind === "linearColumns" ? op.parts.length : 1), 0);
+  const taken = { address: space.take(4 * products), count: products };
   const staging = space.take(2 * STAGING_BYTES);
-  return { tape, tapeBytes, staging, conversion: space.take(conversionBytes(program, placed)) };
+  return { tape, tapeBytes, taken, staging, conversion: space.take(conversionBytes(program, placed)) };
 }
 
 function placeCaches(

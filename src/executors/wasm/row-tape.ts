@@ -32,8 +32,7 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
         out.address,
         tape.columnAreas().counters,
       ],
-      // Which rows a thread writes is known only when it runs: whoever reads them meets the others first.
-      { reads: [], writes: [{ region: op.out.name, access: "units/0" }] },
+      { reads: [], writes: [{ region: op.out.name, access: "taken" }] },
     );
     return;
   }
@@ -54,10 +53,11 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
       zeros,
       panelScratch,
       panelScratchStride,
+      tape.counter(),
     ],
     {
       reads: [{ region: preparedRegion(stored), access: "whole" }],
-      writes: [{ region: op.out.name, access: `panels/${panels}` }],
+      writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );
 }

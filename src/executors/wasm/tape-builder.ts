@@ -177,10 +177,11 @@ function appendLinear(tape: TapeWriter, op: LinearOp): void {
       out.address,
       out.stride,
       bias,
+      tape.counter(),
     ],
     {
       reads: decode ? [] : [{ region: preparedRegion(weight.layout), access: "whole" }],
-      writes: [{ region: op.out.name, access: `panels/${panels}` }],
+      writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );
 }

@@ -47,6 +47,7 @@ export class TapeWriter {
   readonly #prepared = new Map<string, { buffer: string; columns: number; key: string }>();
   readonly #privateBuffers: ReadonlySet<string>;
   #barriers = 0;
+  #counters = 0;
 
   constructor(program: Program, plan: MemoryPlan, options: TapeOptions, mode: TapeMode) {
     this.plan = plan;
@@ -140,6 +141,19 @@ export class TapeWriter {
   /** Whether every thread does all rows of such an instruction or a share of them. */
   split(): number {
     return this.mode === "decode" ? layout.SPLIT_NONE : layout.SPLIT_TILES;
+  }
+
+  /** Where a product of a batch counts what of it threads have taken; 0 while decoding, where each has its share. */
+  counter(): number {
+    if (this.mode === "decode") return 0;
+    const { address, count } = this.plan.taken;
+    if (this.#counters === count) throw new Error("tape: more products than counters");
+    return address + 4 * this.#counters++;
+  }
+
+  /** How threads write the output of such a product, which has so many panels. */
+  panelAccess(panels: number): Access {
+    return this.mode === "decode" ? `panels/${panels}` : "taken";
   }
 
   cacheCode(): number {

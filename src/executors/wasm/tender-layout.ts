@@ -94,7 +94,7 @@ export function tenderActivations(op: TenderLinearOp, orders: ColumnOrders): Act
 }
 
 /** What sums of activations may take of a thread's share of the cache that threads have in common. */
-const PASS_BYTES = 4 * 2 ** 20;
+const PASS_BYTES = 2 * 2 ** 20;
 
 /**
  * Tokens that batches multiply at a time, a multiple of two tiles, where they may add codes in pairs before multiplying

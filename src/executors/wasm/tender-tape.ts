@@ -42,10 +42,11 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       plan.panelScratch,
       plan.panelScratchStride,
       passTokens(op, plan.orders),
+      tape.counter(),
     ],
     {
       reads: decode ? [] : [{ region: `prepared:${activations.name}`, access: "whole" }],
-      writes: [{ region: op.out.name, access: `panels/${panels}` }],
+      writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );
 }

@@ -99,6 +99,7 @@ export class WasmExecutor implements Executor {
   readonly #caches: ChoiceCaches | undefined;
   readonly #memory: WebAssembly.Memory;
   readonly #control: Int32Array;
+  readonly #taken: Int32Array;
   readonly #elementBytes: number;
   readonly #tapes: Readonly<Record<TapeMode | "read", number>>;
   readonly #rotary: readonly { table: RotaryTable; angles: Float32Array }[];
@@ -119,6 +120,7 @@ export class WasmExecutor implements Executor {
     this.#caches = choices === undefined ? undefined : new ChoiceCaches(memory, choices, options.threads);
     this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
     this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
+    this.#taken = new Int32Array(memory.buffer, plan.taken.address, plan.taken.count);
     new Float32Array(memory.buffer, plan.ones.address, plan.ones.count).fill(1);
     const tapes = {
       decode: buildTape(program, plan, options, "decode"),
@@ -283,6 +285,7 @@ export class WasmExecutor implements Executor {
     const abort = () => Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 1);
     Atomics.store(this.#control, layout.CONTROL_ABORT / 4, 0);
     this.#set(layout.CONTROL_TAPE, this.#tapes[tape]);
+    this.#taken.fill(0);
     this.#running = true;
     signal?.addEventListener("abort", abort, { once: true });
     try {

@@ -109,7 +109,7 @@ export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens
   }
 }
 
-/** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride, bytes from column to column, scales: panels [first, last) */
+/** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride, bytes from column to column, scales, counter of panels taken: panels [first, last) */
 export function runLinearColumnsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
   const format = word(p, 2), columns = address(p, 8), x = address(p, 9);
   const bytes = elementBytes(format), total = storedRows(format, word(p, 6)), stride = address(p, 15);

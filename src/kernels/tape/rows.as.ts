@@ -24,7 +24,7 @@ export function runLinearRows(p: usize, thread: i32, threads: i32): void {
   else linear_rows_bf16_f32(weights, rowBytes, columns, indices, count, x, out);
 }
 
-/** format, weights, rowBytes, columns, panels, x, out, outStride, zeros, scratch, scratchStride: panels [first, last) */
+/** format, weights, rowBytes, columns, panels, x, out, outStride, zeros, scratch, scratchStride, counter of panels taken: panels [first, last) */
 export function runLinearRowsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
   const format = word(p, 2), rowBytes = address(p, 4), columns = word(p, 5), x = address(p, 7), stride = address(p, 9);
   const bias = address(p, 10), panel = address(p, 11) + <usize>thread * address(p, 12);

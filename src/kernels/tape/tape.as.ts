@@ -32,15 +32,18 @@ import { fetchColumns } from "./fetch.as";
 import { runLinearRows, runLinearRowsTile } from "./rows.as";
 import { prepareTenderPass, runTenderActivations, runTenderLinear, runTenderLinearTile, tenderPass } from "./tender.as";
 import { runTraining } from "./training.as";
-import { address, real, shareOf, word } from "./words.as";
+import { address, real, shareOf, take, word } from "./words.as";
 
 /** Set once per instance by the host: control block, this thread's index. */
 let control: usize = 0;
 let thread: i32 = 0;
 let threads: i32 = 1;
 
-/** Panels of a batched linear between two looks at the abort flag: some milliseconds of work. */
-const PANELS_PER_LOOK = 8;
+/**
+ * Panels of a batched linear that a thread takes at a time: some milliseconds of work. Between them it looks at the abort flag.
+ * Shares fixed in advance would make all wait for a thread that something else on the machine holds up.
+ */
+const PIECE = 8;
 
 /**
  * True once the step is to stop. Threads notice at different times, so what is left is skipped but no barrier is: at the
@@ -113,21 +116,22 @@ function runActivations(p: usize): void {
   }
 }
 
-/** rows, weight format, weights, panels, columns, x, threadStride, out, outStride, bias */
+/** rows, weight format, weights, panels, columns, x, threadStride, out, outStride, bias, counter of panels taken */
 function runLinear(p: usize): void {
   const rows = rowCount(word(p, 2)), format = word(p, 3), weights = address(p, 4), panels = word(p, 5), columns = word(p, 6);
   const x = address(p, 7) + <usize>thread * address(p, 8), out = address(p, 9), stride = address(p, 10), bias = address(p, 11);
-  const first = share(panels, thread), last = share(panels, thread + 1);
-  if (rows == 0 || first == last) return;
+  if (rows == 0) return;
   if (rows == 1) {
+    const first = share(panels, thread), last = share(panels, thread + 1);
+    if (first == last) return;
     if (format == WEIGHT_Q8) linear_q8_i16_row(weights, first, last, columns, x, out, bias);
     else if (format == WEIGHT_Q4) linear_q4_i8_row(weights, first, last, columns, x, out, bias);
     else linearFloatRow(format, weights, first, last, columns, x, out, bias);
     return;
   }
-  const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
-  for (let from = first; from < last && !stopping(); from += PANELS_PER_LOOK) {
-    const to = min(last, from + PANELS_PER_LOOK);
+  const tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS, counter = address(p, 12);
+  for (let from = take(counter, PIECE); from < panels && !stopping(); from = take(counter, PIECE)) {
+    const to = min(panels, from + PIECE);
     if (format == WEIGHT_Q8) linear_q8_i16_tile(weights, from, to, columns, x, tiles, out, stride, bias);
     else if (format == WEIGHT_Q4) linear_q4_i8_tile(weights, from, to, columns, x, tiles, out, stride, bias);
     else linearFloatTile(format, weights, from, to, columns, x, tiles, out, stride, bias);
@@ -265,6 +269,18 @@ function runReadMemory(p: usize): void {
   if (v128.all_true<i8>(v128.xor(v128.xor(a, b), v128.xor(c, d))) && threads < 0) store<i32>(control, 1);
 }
 
+/** Pieces of one pass over the tokens after the other. A thread adds up activations when it first meets a pass. */
+function runTenderBatch(p: usize, rows: i32, panels: i32): void {
+  const tokens = tenderPass(p, rows), pieces = (panels + PIECE - 1) / PIECE, counter = address(p, 18);
+  let prepared = -1;
+  for (let piece = take(counter, 1); piece < pieces * ((rows + tokens - 1) / tokens) && !stopping(); piece = take(counter, 1)) {
+    const from = piece / pieces * tokens, count = min(tokens, rows - from), first = piece % pieces * PIECE;
+    if (from != prepared) prepareTenderPass(p, thread, from, count);
+    prepared = from;
+    runTenderLinearTile(p, thread, from, count, first, min(panels, first + PIECE));
+  }
+}
+
 /** Walks the tape of the current step up to OP_END; true when it was stopped. */
 function run(): bool {
   let p = load<usize>(control + CONTROL_TAPE);
@@ -294,17 +310,17 @@ function run(): bool {
       case OP_COLUMN_SUMS: runColumnSums(p, thread, threads); break;
       case OP_COLUMN_ACTIVATIONS: runColumnActivations(p, thread, threads, rowCount(ROWS_TOKENS)); break;
       case OP_LINEAR_COLUMNS_TILE: {
-        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 7), last = share(panels, thread + 1);
-        for (let first = share(panels, thread); first < last && !stopping(); first += PANELS_PER_LOOK) {
-          runLinearColumnsTile(p, thread, tokens, first, min(last, first + PANELS_PER_LOOK));
+        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 7), counter = address(p, 17);
+        for (let first = take(counter, PIECE); first < panels && !stopping(); first = take(counter, PIECE)) {
+          runLinearColumnsTile(p, thread, tokens, first, min(panels, first + PIECE));
         }
         break;
       }
       case OP_LINEAR_ROWS: runLinearRows(p, thread, threads); break;
       case OP_LINEAR_ROWS_TILE: {
-        const tokens = rowCount(ROWS_TOKENS), last = share(word(p, 6), thread + 1);
-        for (let first = share(word(p, 6), thread); first < last && !stopping(); first += PANELS_PER_LOOK) {
-          runLinearRowsTile(p, thread, tokens, first, min(last, first + PANELS_PER_LOOK));
+        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 6), counter = address(p, 13);
+        for (let first = take(counter, PIECE); first < panels && !stopping(); first = take(counter, PIECE)) {
+          runLinearRowsTile(p, thread, tokens, first, min(panels, first + PIECE));
         }
         break;
       }
@@ -314,18 +330,9 @@ function run(): bool {
         break;
       }
       case OP_TENDER_LINEAR: {
-        const rows = rowCount(word(p, 2)), last = share(word(p, 5), thread + 1);
-        if (rows == 1) runTenderLinear(p, thread, share(word(p, 5), thread), last);
-        else {
-          const pass = tenderPass(p, rows);
-          for (let from = 0; from < rows; from += pass) {
-            const tokens = min(pass, rows - from);
-            prepareTenderPass(p, thread, from, tokens);
-            for (let first = share(word(p, 5), thread); first < last && !stopping(); first += PANELS_PER_LOOK) {
-              runTenderLinearTile(p, thread, from, tokens, first, min(last, first + PANELS_PER_LOOK));
-            }
-          }
-        }
+        const rows = rowCount(word(p, 2)), panels = word(p, 5);
+        if (rows == 1) runTenderLinear(p, thread, share(panels, thread), share(panels, thread + 1));
+        else runTenderBatch(p, rows, panels);
         break;
       }
       case OP_END: return barrier(control);

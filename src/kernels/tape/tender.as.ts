@@ -87,8 +87,8 @@ export function prepareTenderPass(p: usize, thread: i32, from: i32, tokens: i32)
 
 /**
  * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
- * offsetStride, scratch, scratchStride, tokens of a pass (0: sums of two codes do not fit 16 bits); panels [first, last) are
- * this thread's. One token.
+ * offsetStride, scratch, scratchStride, tokens of a pass (0: sums of two codes do not fit 16 bits), counter of pieces taken;
+ * panels [first, last) are this thread's. One token.
  */
 export function runTenderLinear(p: usize, thread: i32, first: i32, last: i32): void {
   const weights = address(p, 4), columns = word(p, 6), format = word(p, 7), x = address(p, 8) + <usize>thread * address(p, 9);
