@@ -101,6 +101,7 @@ export class MemoryGuard {
     yield [plan.control, CONTROL_BYTES];
     for (const array of [plan.tokens, plan.positions, plan.slots]) yield [array, 4 * tokens];
     yield [plan.outputs, 4 * outputs];
+    yield [plan.taken.address, 4 * plan.taken.count];
     if (step.visible !== undefined) yield [plan.spans, SPAN_ROW_BYTES * tokens];
     for (const table of programRotaryTables(this.#case.program)) {
       yield [found(plan.angles, table.name), 8 * table.inverseFrequencies.length * tokens];
@@ -194,6 +195,7 @@ export class MemoryGuard {
       [plan.scratch, "scratch"],
       [plan.zeros, "zeros"],
       [plan.tape, "tape"],
+      [plan.taken.address, "counters of products"],
       [plan.staging, "staging"],
       ...[...plan.buffers].map(([name, { address: at }]): [number, string] => [at, `buffer ${name}`]),
       ...[...plan.caches].map(([name, { keys }]): [number, string] => [keys, `cache ${name}`]),
