@@ -46,6 +46,13 @@ describe("writing what was read or written", () => {
   });
 });
 
+test("what threads take as it comes conflicts with everything, itself included", () => {
+  for (const access of [...SHARED, "taken", "whole"] as const) {
+    expect(touchedBy("write", "taken").readConflicts("x", access)).toBe(true);
+    expect(touchedBy("write", "taken").writeConflicts("x", access)).toBe(true);
+  }
+});
+
 test("a thread's own copy conflicts with nothing", () => {
   const hazards = touchedBy("write", "panels/8");
   expect(hazards.readConflicts("x", "private")).toBe(false);

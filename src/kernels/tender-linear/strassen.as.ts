@@ -12,8 +12,8 @@ import { offsetOf, tender_linear_t8_t16_tile, tenderFinish } from "./linear-t8.a
 /** Eight sums of one product: four tokens of eight rows. */
 const PRODUCT_BYTES: usize = 128;
 const PRODUCTS: usize = 7;
-/** Products whose left operand is a sum and does not lie in the prepared activations. */
-const COMBINED: usize = 5;
+/** Bytes of a right operand that stay in the first-level cache while all tiles pass over them. */
+const PIECE: usize = 16384;
 
 /** The seven right operands as 16-bit lanes, one after the other; `half` are the packed bytes of half a panel. */
 // @ts-ignore: decorator
@@ -47,11 +47,11 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
   }
 }
 
-/** One of the seven products, [w, end) times half a tile; a call of its own costs a tenth. */
+/** Adds [w, end) times a piece of half a tile to one of the seven products; a call of its own costs a tenth. */
 // @ts-ignore: decorator
 @inline function multiplyHalf(w: usize, end: usize, x: usize, to: usize): void {
-  let a00 = i32x4.splat(0), a01 = i32x4.splat(0), a10 = i32x4.splat(0), a11 = i32x4.splat(0);
-  let a20 = i32x4.splat(0), a21 = i32x4.splat(0), a30 = i32x4.splat(0), a31 = i32x4.splat(0);
+  let a00 = v128.load(to), a01 = v128.load(to, 16), a10 = v128.load(to, 32), a11 = v128.load(to, 48);
+  let a20 = v128.load(to, 64), a21 = v128.load(to, 80), a30 = v128.load(to, 96), a31 = v128.load(to, 112);
   for (; w < end; w += 32) {
     const w0 = v128.load(w), w1 = v128.load(w, 16);
     let xv = v128.load32_splat(x);
@@ -139,14 +139,17 @@ function multiplyPairs(
   for (let panel = <usize>first; panel < <usize>last; panel += 2) {
     const w = weights + panel * panelBytes, at = panel << 5;
     combineWeights(w, w + panelBytes, panelBytes >> 1, scratch);
+    memory.fill(products, 0, PRODUCTS * apart);
     for (let i: usize = 0; i < PRODUCTS; i++) {
-      const right = scratch + i * panelBytes;
-      let left = i < 2 ? combined + i * group : i == 2 ? a11 : i == 3 ? a22 : combined + (i - 2) * group;
-      const next = i == 2 || i == 3 ? step : halfTile;
-      let to = products + i * apart;
-      for (const stop = to + apart; to < stop; to += PRODUCT_BYTES) {
-        multiplyHalf(right, right + panelBytes, left, to);
-        left += next;
+      const right = scratch + i * panelBytes, next = i == 2 || i == 3 ? step : halfTile;
+      const lefts = i < 2 ? combined + i * group : i == 2 ? a11 : i == 3 ? a22 : combined + (i - 2) * group;
+      for (let from: usize = 0; from < panelBytes; from += PIECE) {
+        const end = right + min(panelBytes, from + PIECE);
+        let left = lefts + (from >> 1), to = products + i * apart;
+        for (const stop = to + apart; to < stop; to += PRODUCT_BYTES) {
+          multiplyHalf(right + from, end, left, to);
+          left += next;
+        }
       }
     }
     for (let p: usize = 0; p < pairs; p++) {
