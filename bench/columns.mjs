@@ -6,11 +6,13 @@ import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { extend } from "../dist/session/sequence-steps.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median } from "./subjects.mjs";
+import { decodeSpeed, median, prefillSpeed } from "./subjects.mjs";
+
+/** Tokens of the prompt that is timed. */
+const PROMPT_TOKENS = 64;
 
 const { values: flags } = parseArgs({
   options: {
@@ -46,7 +48,8 @@ let roofline = 0;
 for (let round = 0; round <= rounds; round++) {
   roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
   for (const subject of subjects) {
-    const { decode, prompt } = await measure(subject.model);
+    const decode = await decodeSpeed(subject.model, tokens);
+    const prompt = await prefillSpeed(subject.model, PROMPT_TOKENS);
     // Round 0 is the warm-up.
     if (round > 0) subject.values.push(decode);
     if (round > 0) subject.prompts.push(prompt);
@@ -54,22 +57,9 @@ for (let round = 0; round <= rounds; round++) {
 }
 const otherCores = others();
 
-async function measure(model) {
-  return model.withSequence(async (sequence, queue) => {
-    const ids = (count) =>
-      Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
-    sequence.tokens.length = 0;
-    const prompted = performance.now();
-    await extend(queue, sequence, ids(64), [63], undefined, () => undefined, true);
-    const started = performance.now();
-    for (const id of ids(tokens)) await extend(queue, sequence, [id], [0], undefined, () => undefined);
-    return { decode: (1000 * tokens) / (performance.now() - started), prompt: 64000 / (started - prompted) };
-  });
-}
-
 const settings = subjects.map(({ density, model, values, prompts }) => {
   const { executor } = model;
-  const { total, byKind } = executor.readBytes(64);
+  const { total, byKind } = executor.readBytes(PROMPT_TOKENS);
   const generated = (rounds + 1) * tokens;
   return {
     density: density ?? null,

@@ -10,7 +10,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { runInChild } from "./peers/child-process.mjs";
+import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
 import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject, prefillSpeed } from "./subjects.mjs";
@@ -153,16 +153,13 @@ if (flags.record) {
 process.exit(0);
 
 async function timeLlama(peer) {
-  const prompt = Array.from({ length: PROMPT }, (_, i) => 17 * i + 5);
-  const result = await runInChild("llama-cpp-speed.mjs", {
+  const { speed, versions } = await llamaDecodeSpeed({
     model: peer.file,
     threads,
-    keyValueFormat: "f16",
     contextLength: CONTEXT,
-    batchSize: 32,
-    warmUp: { name: "warm-up", prompt, decode: 2 },
-    tests: [{ name: `tg${4 * tokens}`, prompt, decode: 4 * tokens }],
+    prompt: Array.from({ length: PROMPT }, (_, i) => 17 * i + 5),
+    tokens: 4 * tokens,
   });
-  peer.values.push((4000 * tokens) / result.tests[0].decodeMs);
-  peer.versions = result.versions;
+  peer.values.push(speed);
+  peer.versions = versions;
 }

@@ -23,7 +23,7 @@ import { loadProgram } from "../dist/models/registry.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { q8_0 } from "../dist/quantization/q8-0.js";
 import { RandomSource } from "../dist/session/random.js";
-import { runInChild } from "./peers/child-process.mjs";
+import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
@@ -154,22 +154,15 @@ function normalQuantile(share) {
 }
 
 async function timeLlama() {
-  const prompt = [id(0), id(1), id(2)];
-  const test = { name: `tg${4 * tokens}`, prompt, decode: 4 * tokens };
-  const options = {
+  const { speed, versions } = await llamaDecodeSpeed({
     model: flags.model,
     threads,
-    keyValueFormat: "f16",
     contextLength: CONTEXT,
-    batchSize: 32,
-  };
-  const result = await runInChild("llama-cpp-speed.mjs", {
-    ...options,
-    warmUp: { name: "warm-up", prompt, decode: 2 },
-    tests: [test],
+    prompt: [id(0), id(1), id(2)],
+    tokens: 4 * tokens,
   });
-  llama.values.push((1000 * test.decode) / result.tests[0].decodeMs);
-  llama.versions = result.versions;
+  llama.values.push(speed);
+  llama.versions = versions;
 }
 
 /** Predictor mode against both others; the share of chosen neurons is what the kernels counted. */

@@ -56,7 +56,7 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
       tape.counter(),
     ],
     {
-      reads: [{ region: preparedRegion(stored), access: "whole" }],
+      reads: [{ region: preparedRegion(stored.activations), access: "whole" }],
       writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );

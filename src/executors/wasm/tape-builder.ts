@@ -180,7 +180,7 @@ function appendLinear(tape: TapeWriter, op: LinearOp): void {
       tape.counter(),
     ],
     {
-      reads: decode ? [] : [{ region: preparedRegion(weight.layout), access: "whole" }],
+      reads: decode ? [] : [{ region: preparedRegion(weight.layout.activations), access: "whole" }],
       writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );

@@ -11,7 +11,7 @@ import { type Access, HazardTracker } from "./hazards.ts";
 import type { MemoryPlan, PlacedBuffer, PlacedCache, PreparedArea } from "./memory-plan.ts";
 import type { ThreadArea } from "./shared-memory.ts";
 import { floatWord } from "./tape-codes.ts";
-import type { WeightLayout } from "./weight-layout.ts";
+import type { ActivationLayout, WeightLayout } from "./weight-layout.ts";
 import type { PlacedWeight } from "./weight-plan.ts";
 
 export type TapeMode = "decode" | "batch";
@@ -107,7 +107,7 @@ export class TapeWriter {
       {
         reads: [this.rowTouch(x)],
         // Decoding prepares into rows of the thread's own, which nobody else touches.
-        writes: decode ? [] : [{ region: preparedRegion(weight), access: "tiles" }],
+        writes: decode ? [] : [{ region: preparedRegion(activations), access: "tiles" }],
       },
     );
     return area;
@@ -198,8 +198,8 @@ export class TapeWriter {
   }
 }
 
-export function preparedRegion(weight: WeightLayout): string {
-  return `prepared:${weight.activations.name}`;
+export function preparedRegion(activations: ActivationLayout): string {
+  return `prepared:${activations.name}`;
 }
 
 export function rowsCode(buffer: Buffer): number {

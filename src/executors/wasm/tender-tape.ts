@@ -6,7 +6,7 @@ import * as layout from "../../kernels/layout.ts";
 import type { TenderLinearOp } from "../../program/program.ts";
 import type { PreparedArea } from "./memory-plan.ts";
 import { floatWord } from "./tape-codes.ts";
-import { rowsCode, type TapeWriter } from "./tape-writer.ts";
+import { preparedRegion, rowsCode, type TapeWriter } from "./tape-writer.ts";
 import { columnOrderOf } from "./column-order.ts";
 import { opColumns, passTokens, tenderActivations } from "./tender-layout.ts";
 import { panelCount } from "./weight-layout.ts";
@@ -45,7 +45,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       tape.counter(),
     ],
     {
-      reads: decode ? [] : [{ region: `prepared:${activations.name}`, access: "whole" }],
+      reads: decode ? [] : [{ region: preparedRegion(activations), access: "whole" }],
       writes: [{ region: op.out.name, access: tape.panelAccess(panels) }],
     },
   );
@@ -88,7 +88,7 @@ function prepare(tape: TapeWriter, op: TenderLinearOp, area: PreparedArea): void
     ],
     {
       reads: [tape.rowTouch(x)],
-      writes: decode ? [] : [{ region: `prepared:${activations.name}`, access: "tiles" }],
+      writes: decode ? [] : [{ region: preparedRegion(activations), access: "tiles" }],
     },
   );
 }
