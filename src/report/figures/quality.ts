@@ -162,7 +162,7 @@ export function spanQualityFigure(rows: ResultRows): Figure[] {
     name,
     lines: [...levels.values()].map(({ level, problems, exact, all }) => ({
       name: `level ${level}, ${problems} problems`,
-      values: [(100 * exact) / problems, (100 * all.read) / all.inAll],
+      values: [(100 * exact) / problems, 100 * shareRead(all)],
     })),
   }));
   if (groups.length === 0) return [];
@@ -197,12 +197,18 @@ export function spanQualityFigure(rows: ResultRows): Figure[] {
   ];
 }
 
+/** Where nothing is stated, everything is read and nothing was counted. */
+function shareRead({ read, inAll }: { readonly read: number; readonly inAll: number }): number {
+  return inAll === 0 ? 1 : read / inAll;
+}
+
 /** By model and what is done with its spans, each level as measured last. */
 function newestLevels(rows: readonly ResultRow<"calc/1">[]) {
   type Level = ResultRow<"calc/1">["models"][number]["levels"][number];
   const groups = new Map<string, Map<number, Level>>();
   for (const { name, spans, levels } of rows.flatMap(({ models }) => models)) {
-    const key = spans === "follow" ? `${name}, stated spans followed` : `${name}, spans not followed`;
+    const followed = spans === "follow" && levels.some(({ all }) => all.inAll > 0);
+    const key = `${name}, ${followed ? "stated spans followed" : "everything read"}`;
     const group = groups.get(key) ?? new Map<number, Level>();
     for (const level of levels) group.set(level.level, level);
     groups.set(key, group);
