@@ -332,7 +332,7 @@ function run(): bool {
       case OP_TENDER_LINEAR: {
         const rows = rowCount(word(p, 2)), panels = word(p, 5);
         if (rows == 1) runTenderLinear(p, thread, share(panels, thread), share(panels, thread + 1));
-        else runTenderBatch(p, rows, panels);
+        else if (rows > 1) runTenderBatch(p, rows, panels);
         break;
       }
       case OP_END: return barrier(control);

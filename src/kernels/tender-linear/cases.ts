@@ -91,6 +91,7 @@ export function tenderLinearCases(): readonly KernelCase[] {
     ...SETTINGS.flatMap((setting) => SHAPES.map((shape, i) => shapeCase(setting, shape, i % 2 === 0))),
     // So wide that a batch takes several passes (passTokens of executors/wasm/tender-layout.ts).
     shapeCase({ codeBits: 8, activations: { limit: 127 }, kernel: "t8_t16" }, [25, 45_000], true),
+    outputsCase(),
     ...GROUPED.map((given, i) => shapeCase(given, given.shape, i % 2 === 0)),
     // 1040 * 127 * 2^7 * 127, 9362 * 32767 * 7 and 9398 * 32639 * 7: one column more would pass 2^31 - 1.
     boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponents: () => 7 }),
@@ -140,6 +141,28 @@ function shapeCase(
   });
   const steps = statelessSteps();
   return builder.finish(out, { kernel: names(kernel), bound: 0, steps });
+}
+
+/** Rows of outputs, of which a step may want none, with codes that may not be added up. */
+function outputsCase(): KernelCase {
+  const [rows, columns] = [9, 40];
+  const builder = new CaseBuilder("tenderLinear of the wanted rows");
+  const random = (stream: string, count: number) => builder.random(stream, count);
+  const x = builder.input("x", builder.inputRows(columns), columns);
+  const selected = { name: "selected", width: columns, rows: "outputs" } as const;
+  const out = { name: "out", width: rows, rows: "outputs" } as const;
+  builder.push({ kind: "selectOutputs", x, out: selected });
+  builder.test({
+    kind: "tenderLinear",
+    x: selected,
+    codes: builder.matrix("codes", rows, columns, i8, random("codes", rows * columns).map(Math.round)),
+    codeBits: 8,
+    scales: builder.vector("scales", random("scales", rows).map(Math.abs)),
+    offset: undefined,
+    quantizer: buildQuantizer(builder, { limit: 32767 }, columns),
+    out,
+  });
+  return builder.finish(out, { kernel: names("t8_t16"), bound: 0, steps: statelessSteps() });
 }
 
 function buildQuantizer(
