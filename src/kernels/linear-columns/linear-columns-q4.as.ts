@@ -8,6 +8,7 @@ import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
 } from "./layout.as";
+import { touchGroup } from "./touch.as";
 
 /** The largest input of a chunk, as the kernel holds it before multiplying by 256 * the share of a block. */
 const INPUT_LIMIT: f32 = 16256;
@@ -178,6 +179,7 @@ export function linear_columns_q4_i8(
     }
     for (let i = from; i < to; i += GROUP) {
       const group = columns + (<usize>i << 2);
+      touchGroup(group, columnBytes);
       for (let part: usize = 0; part < parts; part++) {
         const values = words + part * wordBytes + (<usize>i << 1);
         const nibbles = parts * shareBytes + part * (rows >> 1), into = sums + part * (rows << 1);

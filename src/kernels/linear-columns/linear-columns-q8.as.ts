@@ -7,6 +7,7 @@ import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
+import { touchGroup } from "./touch.as";
 
 /** (a * x + 2^14) >> 15. No lane of x is -32768, so relaxed and plain SIMD give the same integers. */
 // @ts-ignore: decorator
@@ -156,6 +157,7 @@ export function linear_columns_q8_i16(
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = from; i < to; i += GROUP) {
+      touchGroup(columns + (<usize>i << 2), columnBytes);
       for (let part: usize = 0; part < parts; part++) {
         addGroup(columns + (<usize>i << 2), part * rows, rows, words + part * wordBytes + (<usize>i << 1), sums + part * (rows << 1));
       }
