@@ -2,7 +2,7 @@
 // interleaved, medians, spans of several lengths beside each other. Attention time is a step's time less that of a step that
 // sees only itself. With --record it appends a row to results/spans.jsonl.
 //   node bench/spans.mjs --model tinyllama-q8_0.gguf [--contexts 1024,4096,16384] [--shares 0.25,0.1] [--spans 64]
-//     [--sequences 1] [--threads 2] [--rounds 9] [--tokens 6] [--record]
+//     [--sequences 1] [--kv-format f16] [--threads 2] [--rounds 9] [--tokens 6] [--record]
 import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     shares: { type: "string", default: "0.25,0.1" },
     spans: { type: "string", default: "64" },
     sequences: { type: "string", default: "1" },
+    "kv-format": { type: "string", default: "f16" },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "9" },
     tokens: { type: "string", default: "6" },
@@ -49,7 +50,7 @@ const before = readLoad();
 
 const longest = Math.max(...contexts);
 const model = await loadModelOn(platform, flags.model, {
-  model: { contextLength: longest + tokens },
+  model: { contextLength: longest + tokens, keyValueFormat: flags["kv-format"] },
   engine: { threads, slots: sequences, stepTokens: Math.max(FILL, sequences) },
 });
 const { executor } = model;
@@ -140,12 +141,12 @@ await model.dispose();
 const row = {
   schema: "spans/1",
   ...describeRun(
-    `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --sequences ${sequences} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
+    `node bench/spans.mjs --model ${path.basename(flags.model)} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --sequences ${sequences} --kv-format ${flags["kv-format"]} --threads ${threads} --rounds ${rounds} --tokens ${tokens}`,
     { before, otherCores },
   ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
   quality: "random weights: none",
-  keyValueFormat: "f16",
+  keyValueFormat: flags["kv-format"],
   sequences,
   threads,
   peakMemoryBytes: platform.peakMemoryBytes(),

@@ -3,12 +3,13 @@
 // sees only itself is subtracted. One thread, processor time (so that other processes disturb little), settings interleaved,
 // medians, spans of several lengths beside each other. Needs `npm run build`.
 //   node bench/kernels/attention.mjs [--heads 32 --kv-heads 4 --width 64 --layers 22] [--contexts 1024,4096,16384]
-//     [--shares 0.25,0.1] [--spans 64,256,1024] [--rounds 15] [--record]
+//     [--shares 0.25,0.1] [--spans 64,256,1024] [--kv-format f16] [--rounds 15] [--record]
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
 import { overlayFile } from "../../dist/formats/overlay-file.js";
 import { nodePlatform } from "../../dist/platform/node.js";
 import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
+import { keyValueRowBytes } from "../../dist/program/key-value-format.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
 import { appendRow } from "../rows.mjs";
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     contexts: { type: "string", default: "1024,4096,16384" },
     shares: { type: "string", default: "0.25,0.1" },
     spans: { type: "string", default: "64,256,1024" },
+    "kv-format": { type: "string", default: "f16" },
     rounds: { type: "string", default: "15" },
     record: { type: "boolean", default: false },
   },
@@ -38,6 +40,7 @@ const [heads, kvHeads, width, layers] = [flags.heads, flags["kv-heads"], flags.w
 const rounds = Number(flags.rounds);
 const [contexts, shares, spans] = [list(flags.contexts), list(flags.shares), list(flags.spans)];
 const longest = Math.max(...contexts);
+const keyValueFormat = flags["kv-format"];
 
 const executor = await start();
 await fill();
@@ -56,24 +59,24 @@ for (let round = 0; round <= rounds; round++) {
 const otherCores = others();
 await executor.dispose();
 
-const positionBytes = layers * kvHeads * width * 2 * 2;
 const results = contexts.flatMap((context) => {
   const here = settings.filter((setting) => setting.context === context);
   const of = (wanted) => median(here.find(({ share }) => share === wanted).values);
   return here
     .filter(({ share }) => share > 0)
     .map(({ share, span, visible, values }) => {
-      const positions = visible === undefined ? context + 1 : countPositions(visible);
+      const whole = [{ start: 0, end: context + 1 }];
+      const bytes = readBytes(visible ?? whole);
       const milliseconds = median(values) - of(0);
       return {
         context,
         share,
         span,
-        positions,
+        positions: countPositions(visible ?? whole),
         milliseconds,
-        gigabytesPerSecond: (positions * positionBytes) / milliseconds / 1e6,
+        gigabytesPerSecond: bytes / milliseconds / 1e6,
         timeRatio: milliseconds / (of(1) - of(0)),
-        byteRatio: positions / (context + 1),
+        byteRatio: bytes / readBytes(whole),
       };
     });
 });
@@ -89,15 +92,25 @@ if (flags.record) {
     schema: "attention/1",
     date: new Date().toISOString(),
     ...readCommit(),
-    command: `node bench/kernels/attention.mjs --heads ${heads} --kv-heads ${kvHeads} --width ${width} --layers ${layers} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --rounds ${rounds}`,
+    command: `node bench/kernels/attention.mjs --heads ${heads} --kv-heads ${kvHeads} --width ${width} --layers ${layers} --contexts ${flags.contexts} --shares ${flags.shares} --spans ${flags.spans} --kv-format ${keyValueFormat} --rounds ${rounds}`,
     machine: describeMachine(),
     load: { ...readLoad(), otherCores },
-    keyValueFormat: "f16",
+    keyValueFormat,
     results,
   };
   appendRow("attention", row);
 }
 process.exit(0);
+
+/** What the kernel reads of intervals: keys in whole panels of 8 positions, values too where they are bytes. */
+function readBytes(intervals) {
+  const panels = intervals.reduce(
+    (sum, { start, end }) => sum + 8 * (Math.ceil(end / 8) - Math.floor(start / 8)),
+    0,
+  );
+  const values = keyValueFormat === "q8" ? panels : countPositions(intervals);
+  return layers * kvHeads * keyValueRowBytes(keyValueFormat, width) * (panels + values);
+}
 
 /** embed of a query, a key and a value; `layers` of attention over caches of their own; logits of the last. */
 function start() {
@@ -158,7 +171,7 @@ function start() {
   return createWasmExecutor(nodePlatform(), program, overlayFile(base, tensors, undefined), {
     threads: 1,
     limits: { contextLength: longest + 1, slots: 1, stepTokens: FILL },
-    keyValueFormat: "f16",
+    keyValueFormat,
     weightFormat: "auto",
     simd: "auto",
     onProgress: undefined,

@@ -105,7 +105,8 @@ async function report(
   before: ModelFile,
   { file, recipe }: DropResult,
 ): Promise<void> {
-  const cacheBytes = async (model: ModelFile) => keyValueBytes((await loadRecipeProgram(model)).program, 2);
+  const cacheBytes = async (model: ModelFile) =>
+    keyValueBytes((await loadRecipeProgram(model)).program, "f16");
   const summary = {
     out: flags.out,
     dropped: sublayersOf(recipe, false).map(sublayerName),

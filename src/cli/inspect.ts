@@ -150,7 +150,7 @@ function countProgram(file: ModelFile, program: Program, attended: number): Insp
   };
   const cost = countCost(program, {
     weightBytes,
-    keyValueElementBytes: 2,
+    keyValueRowBytes: (width) => 2 * width,
     attended: Math.min(attended, program.contextLength),
   });
   return {

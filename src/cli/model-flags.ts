@@ -1,6 +1,7 @@
 /** The flags of every command that loads a model, and the loading itself with progress on stderr. */
 import { type Command, Option } from "commander";
 import { nodePlatform } from "../platform/node.ts";
+import { KEY_VALUE_FORMATS } from "../program/key-value-format.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
 import type { EngineOptions, ModelOptions } from "../session/options.ts";
@@ -48,7 +49,9 @@ export function addEngineFlags(command: Command): Command {
       ).choices(["auto", "f32", "f16", "q8", "q4"]),
     )
     .addOption(
-      new Option("--kv-format <name>", "storage of keys and values (default: f16)").choices(["f16", "f32"]),
+      new Option("--kv-format <name>", "storage of keys and values (default: f16)").choices(
+        KEY_VALUE_FORMATS,
+      ),
     )
     .addOption(
       new Option("--simd <build>", "kernel build (default: auto, relaxed where the machine has it)").choices([

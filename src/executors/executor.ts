@@ -6,6 +6,7 @@ import type { ReadBytes } from "../program/accounting.ts";
 import type { CacheCounts, CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import type { ColumnStore, FetchCounts } from "./column-store.ts";
 import type { Interval } from "../program/intervals.ts";
+import type { KeyValueFormat } from "../program/key-value-format.ts";
 import type { Program } from "../program/program.ts";
 
 export type { ReadBytes } from "../program/accounting.ts";
@@ -69,7 +70,7 @@ export interface ExecutorOptions {
   readonly threads: number;
   readonly limits: ExecutorLimits;
   /** Storage of keys and values. */
-  readonly keyValueFormat: "f16" | "f32";
+  readonly keyValueFormat: KeyValueFormat;
   /** Storage of weights in kernel memory: as near to the file's format as kernels exist, or forced. */
   readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
   /** Kernel build: probe for relaxed SIMD, or force one (tests). */

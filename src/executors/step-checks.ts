@@ -43,6 +43,15 @@ export function checkColumnCache(
   checkOneSequence(columnCache.gamma, limits);
 }
 
+/** Throws where attention of integer codes is asked to read a cache of bytes: it codes what it reads itself. */
+export function checkKeyValueFormat(program: Program, { keyValueFormat }: ExecutorOptions): void {
+  if (keyValueFormat !== "q8" || !program.ops.some((op) => op.kind === "attention" && op.codes !== undefined))
+    return;
+  throw new OptionError(
+    `${program.name}: attention is quantized by its recipe, expected keys and values in f16 or f32, got q8 - choose f16`,
+  );
+}
+
 /** Where what is in memory decides about the text, sequences must not share it. */
 export function checkOneSequence(gamma: number, { slots }: ExecutorLimits): void {
   if (gamma === 1 || slots === 1) return;

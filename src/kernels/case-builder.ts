@@ -4,6 +4,7 @@
  * Invariant: names and shapes determine every value, so that executors can be compared run by run.
  */
 import { normalValues } from "../models/synthetic/random.ts";
+import type { KeyValueFormat } from "../program/key-value-format.ts";
 import type { Buffer, Op, Program, Weight } from "../program/program.ts";
 import { f32 } from "../quantization/f32.ts";
 import { formatBytes, type WeightFormat } from "../quantization/weight-format.ts";
@@ -17,7 +18,7 @@ export interface CaseFacts {
   readonly bound: number;
   readonly steps: readonly CaseStep[];
   readonly slots?: number;
-  readonly keyValueFormat?: "f16" | "f32";
+  readonly keyValueFormat?: KeyValueFormat;
   readonly weightFormat?: KernelCase["weightFormat"];
   readonly model?: CaseModel;
 }

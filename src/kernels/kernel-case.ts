@@ -4,6 +4,7 @@
  * folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor.
  */
 import type { Interval } from "../program/intervals.ts";
+import type { KeyValueFormat } from "../program/key-value-format.ts";
 import type { Program } from "../program/program.ts";
 import type { WeightFormat } from "../quantization/weight-format.ts";
 
@@ -48,7 +49,7 @@ export interface KernelCase {
   readonly steps: readonly CaseStep[];
   /** Sequence slots the steps use. */
   readonly slots: number;
-  readonly keyValueFormat: "f16" | "f32";
+  readonly keyValueFormat: KeyValueFormat;
   readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
   /** Index of the op under test, and the kernel that must run it. */
   readonly op: number;

@@ -56,6 +56,7 @@ export const ACTIVATIONS_SPLIT = 5;
 // Formats of keys and values.
 export const CACHE_F16 = 0;
 export const CACHE_F32 = 1;
+export const CACHE_Q8 = 2;
 
 // Gate activations.
 export const GATE_SILU = 0;

@@ -5,6 +5,7 @@
  */
 import { selectedShare, type Selection } from "./column-ops.ts";
 import { choiceOps, programCaches, weightsOf } from "./dataflow.ts";
+import { type KeyValueFormat, keyValueRowBytes } from "./key-value-format.ts";
 import { tenderBytes } from "./tender-linear.ts";
 import type { Op, Program, Weight } from "./program.ts";
 import { layerWeight } from "./weight-names.ts";
@@ -42,8 +43,8 @@ export interface ProgramCost {
 export interface CostModel {
   /** Bytes the whole weight occupies where the executor reads it. */
   readonly weightBytes: (weight: Weight) => number;
-  /** Bytes of one stored key or value element: 2 for f16, 4 for f32. */
-  readonly keyValueElementBytes: number;
+  /** Bytes of a key, or of a value, of one head and position: see keyValueRowBytes. */
+  readonly keyValueRowBytes: (headWidth: number) => number;
   /** Positions visible to the token; sliding windows see at most their width. */
   readonly attended: number;
   /** Prompts read every column; generated tokens (the default) only those that are selected. */
@@ -70,10 +71,13 @@ export function countCost(program: Program, model: CostModel): ProgramCost {
   return { ops, reads: { total, byKind }, multiplyAdds };
 }
 
-/** Bytes that one position of a sequence keeps in all caches, given those of one element. */
-export function keyValueBytes(program: Program, elementBytes: number): number {
-  const elements = programCaches(program).map(({ kvHeads, headWidth }) => 2 * kvHeads * headWidth);
-  return elements.reduce((sum, count) => sum + count, 0) * elementBytes;
+/** Bytes that one position of a sequence keeps in all caches. */
+export function keyValueBytes(program: Program, format: KeyValueFormat): number {
+  const caches = programCaches(program);
+  return caches.reduce(
+    (sum, { kvHeads, headWidth }) => sum + 2 * kvHeads * keyValueRowBytes(format, headWidth),
+    0,
+  );
 }
 
 /** Which group a weight's bytes belong to, from its name in the program. */
@@ -98,9 +102,9 @@ function opBytes(op: Op, model: CostModel): number {
     return model.weightBytes(op.table) / op.table.rows;
   }
   if (op.kind === "attention") {
-    const elements = 2 * op.cache.kvHeads * op.cache.headWidth; // one key and one value
+    const rowBytes = 2 * op.cache.kvHeads * model.keyValueRowBytes(op.cache.headWidth); // one key and one value
     const tables = weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
-    return visible(op.window, model.attended) * elements * model.keyValueElementBytes + tables;
+    return visible(op.window, model.attended) * rowBytes + tables;
   }
   if (op.kind === "tenderLinear") {
     return tenderBytes(op, model.weightBytes);

@@ -8,6 +8,7 @@ import { OptionError } from "../errors.ts";
 import type { ColumnStore } from "../executors/column-store.ts";
 import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import { CAUSAL_POLICIES } from "../methods/dynamic-input-pruning/eviction.ts";
+import { KEY_VALUE_FORMATS, type KeyValueFormat } from "../program/key-value-format.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** What is loaded, and how it is stored. */
@@ -17,7 +18,7 @@ export interface ModelOptions {
   /** Storage of weights in kernel memory; default `auto`, as near to the file's format as kernels exist. */
   readonly weightFormat?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
   /** Storage of keys and values; default `f16`. */
-  readonly keyValueFormat?: "f16" | "f32" | undefined;
+  readonly keyValueFormat?: KeyValueFormat | undefined;
   /**
    * Dynamic Input Pruning: the share of the feed-forward weights that a generated token reads, 0.00085 to 1. Prompts are
    * evaluated densely. Default: everything is read, by the dense kernels.
@@ -105,7 +106,7 @@ const fraction = z.number().min(0).max(1);
 const modelSchema = z.strictObject({
   contextLength: count.optional(),
   weightFormat: z.enum(["auto", "f32", "f16", "q8", "q4"]).optional(),
-  keyValueFormat: z.enum(["f16", "f32"]).optional(),
+  keyValueFormat: z.enum(KEY_VALUE_FORMATS).optional(),
   density: fraction.optional(),
   inputDensity: fraction.optional(),
   gluDensity: fraction.optional(),

@@ -176,7 +176,8 @@ describe("a method at its neutral setting leaves the other's bits", () => {
 });
 
 it("trimming takes the dropped sublayers' keys and values with it, whatever else was done", async () => {
-  const perPosition = async (file: ModelFile) => keyValueBytes((await loadRecipeProgram(file)).program, 2);
+  const perPosition = async (file: ModelFile) =>
+    keyValueBytes((await loadRecipeProgram(file)).program, "f16");
   const whole = await perPosition(base);
   const trimmed = await dropSublayers(await compose("neurons", "spans"), [{ layer: 2, kind: "attention" }], {
     base: "t",

@@ -13,6 +13,7 @@ import { opColumns, tenderActivations } from "../../src/executors/wasm/tender-la
 import type { ActivationLayout } from "../../src/executors/wasm/weight-layout.ts";
 import { CONTROL_BYTES, PANEL_ROWS, SPAN_ROW_BYTES, TILE_TOKENS } from "../../src/kernels/layout.ts";
 import type { CaseStep, KernelCase } from "../../src/kernels/kernel-case.ts";
+import { type KeyValueFormat, keyValueRowBytes } from "../../src/program/key-value-format.ts";
 import { programRotaryTables } from "../../src/program/dataflow.ts";
 import { programBuffers, programCaches } from "../../src/program/dataflow.ts";
 import { caseFile } from "../../src/executors/case-runner.ts";
@@ -24,7 +25,7 @@ const PATTERN = 0xff;
 export class MemoryGuard {
   readonly #case: KernelCase;
   readonly #plan: MemoryPlan;
-  readonly #elementBytes: number;
+  readonly #keyValueFormat: KeyValueFormat;
   readonly #threads: number;
   readonly #memory: Uint8Array;
   readonly #expected: Buffer;
@@ -38,7 +39,7 @@ export class MemoryGuard {
   ) {
     this.#case = kernelCase;
     this.#plan = planMemory(kernelCase.program, caseFile(kernelCase), options, orders);
-    this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
+    this.#keyValueFormat = options.keyValueFormat;
     this.#threads = options.threads;
     this.#memory = new Uint8Array(memory.buffer);
     this.#poison();
@@ -167,18 +168,20 @@ export class MemoryGuard {
 
   /** The exact elements of the keys (panels of 8 positions) and values (rows) of the step's positions. */
   *#cacheRanges(step: CaseStep): Generator<[start: number, bytes: number]> {
-    const size = this.#elementBytes;
     for (const cache of programCaches(this.#case.program)) {
       const place = found(this.#plan.caches, cache.name);
       const stored = Math.ceil(cache.headWidth / PANEL_ROWS) * PANEL_ROWS;
       for (let t = 0; t < step.tokens.length; t++) {
         const position = step.positions[t];
         for (let head = 0; head < cache.kvHeads; head++) {
-          const base = step.slots[t] * place.slotBytes + head * stored * this.#plan.capacity * size;
-          yield [place.values + base + position * stored * size, stored * size];
-          const panel = place.keys + base + (position >> 3) * stored * PANEL_ROWS * size;
-          for (let i = 0; i < stored; i++) {
-            yield [panel + (i * PANEL_ROWS + (position & 7)) * size, size];
+          const rowBytes = keyValueRowBytes(this.#keyValueFormat, stored);
+          const base = step.slots[t] * place.slotBytes + head * rowBytes * this.#plan.capacity;
+          const [keys, values] = [place.keys + base, place.values + base];
+          if (this.#keyValueFormat === "q8") {
+            const panel = (position >> 3) * PANEL_ROWS * rowBytes;
+            yield* codeRanges(keys + panel, values + panel, position & 7, cache.headWidth, stored);
+          } else {
+            yield* floatRanges(keys, values, position, stored, rowBytes);
           }
         }
       }
@@ -211,4 +214,37 @@ function found<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
   const value = map.get(name);
   if (value === undefined) throw new Error(`memory guard: ${name} has no place`);
   return value;
+}
+
+/** What a position of a cache of floats takes: kernels/store-key-value/layout.as.ts. */
+function* floatRanges(
+  keys: number,
+  values: number,
+  position: number,
+  stored: number,
+  rowBytes: number,
+): Generator<[start: number, bytes: number]> {
+  const size = rowBytes / stored;
+  yield [values + position * rowBytes, rowBytes];
+  const panel = keys + (position >> 3) * PANEL_ROWS * rowBytes;
+  for (let i = 0; i < stored; i++) {
+    yield [panel + (i * PANEL_ROWS + (position & 7)) * size, size];
+  }
+}
+
+/** The same of a cache of bytes, in the panels of keys and values that hold position `at`. */
+function* codeRanges(
+  keys: number,
+  values: number,
+  at: number,
+  width: number,
+  stored: number,
+): Generator<[start: number, bytes: number]> {
+  const scales = 4 * PANEL_ROWS;
+  yield [keys + 4 * at, 4];
+  yield [values + 4 * at, 4];
+  for (let i = 0; i < width; i++) {
+    yield [keys + scales + 2 * ((i >> 1) * PANEL_ROWS + at) + (i & 1), 1];
+    yield [values + scales + 2 * ((at >> 1) * stored + i) + (at & 1), 1];
+  }
 }

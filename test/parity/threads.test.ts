@@ -8,6 +8,7 @@ import { buildProgram } from "../../src/models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../src/models/synthetic/checkpoint.ts";
 import { type SyntheticFamily, syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
+import type { KeyValueFormat } from "../../src/program/key-value-format.ts";
 import { q4_0 } from "../../src/quantization/q4-0.ts";
 import { q8_0 } from "../../src/quantization/q8-0.ts";
 import { inlinePlatform } from "./inline-platform.ts";
@@ -17,14 +18,15 @@ const TEXT = Array.from({ length: 240 }, (_, t) => (t * t * 7 + t * 31 + 5) % 32
 /** Mostly single tokens, as in decoding, with batches between them. */
 const LENGTHS = [17, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 1, 1, 2];
 
-const MODELS: readonly (readonly [SyntheticFamily, number, typeof q8_0])[] = [
-  ["llama", 4, q8_0],
-  ["qwen3", 5, q4_0],
+const MODELS: readonly (readonly [SyntheticFamily, number, typeof q8_0, KeyValueFormat])[] = [
+  ["llama", 4, q8_0, "f16"],
+  ["qwen3", 5, q4_0, "f16"],
+  ["llama", 3, q8_0, "q8"],
 ];
 
 test.each(MODELS)(
   "%s on %i threads gives the bits of one, step after step",
-  async (family, threads, format) => {
+  async (family, threads, format, keyValueFormat) => {
     const file = await openSyntheticGguf(
       createSyntheticCheckpoint(family, syntheticShape(family), 9),
       format,
@@ -37,7 +39,7 @@ test.each(MODELS)(
         {
           threads: count,
           limits: { contextLength: 256, slots: 1, stepTokens: 32 },
-          keyValueFormat: "f16",
+          keyValueFormat,
           weightFormat: "auto",
           simd: "auto",
           onProgress: undefined,

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CaseBuilder, tokenBuffer } from "../../src/kernels/case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../../src/kernels/kernel-case.ts";
+import { KEY_VALUE_FORMATS } from "../../src/program/key-value-format.ts";
 import type { KeyValueCache } from "../../src/program/program.ts";
 import { bf16 } from "../../src/quantization/bf16.ts";
 import { f16 } from "../../src/quantization/f16.ts";
@@ -90,7 +91,7 @@ test("attention of any shape", async () => {
     group: fc.integer({ min: 1, max: 9 }),
     headWidth: fc.integer({ min: 1, max: 40 }),
     window: fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined }),
-    format: fc.constantFrom("f16", "f32"),
+    format: fc.constantFrom(...KEY_VALUE_FORMATS),
     first: fc.integer({ min: 0, max: 2 }),
     lengths: fc.tuple(fc.integer({ min: 2, max: 12 }), fc.integer({ min: 1, max: 12 })),
     simd: simds,
@@ -118,8 +119,9 @@ test("attention of any shape", async () => {
         )
         .sort((a, b) => a.position - b.position);
       const facts = {
-        kernel: oneKernel(`attention_${format}_f32`),
-        bound: 1e-4,
+        kernel: oneKernel(`attention_${format}`),
+        // Over bytes queries and weights are codes as well.
+        bound: format === "q8" ? 1e-3 : 1e-4,
         steps: togetherAndAlone(rows),
         slots: 4,
         keyValueFormat: format,

@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { CaseBuilder, tokenBuffer } from "../../src/kernels/case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../../src/kernels/kernel-case.ts";
 import { type Interval, mergeIntervals } from "../../src/program/intervals.ts";
+import { KEY_VALUE_FORMATS } from "../../src/program/key-value-format.ts";
 import { runGuarded } from "../parity/guarded-run.ts";
 import { inlinePlatform } from "../parity/inline-platform.ts";
 import { firstDifference } from "../parity/sequence-runs.ts";
@@ -19,7 +20,7 @@ const shapes = fc.record({
   kvHeads: fc.integer({ min: 1, max: 3 }),
   group: fc.integer({ min: 1, max: 13 }),
   headWidth: fc.constantFrom(4, 8, 12, 16, 32, 64),
-  format: fc.constantFrom("f16", "f32"),
+  format: fc.constantFrom(...KEY_VALUE_FORMATS),
   length: fc.oneof(
     { weight: 15, arbitrary: fc.integer({ min: 1, max: 90 }) },
     { weight: 1, arbitrary: fc.integer({ min: 500, max: 620 }) },
@@ -88,8 +89,8 @@ function attentionCase(shape: Shape, before: readonly number[]): KernelCase {
   const spans = stated(shape);
   const all = [{ start: 0, end: length + 1 }];
   const steps = [fill, single(spans), single(all), single(), again, single(spans), single()];
-  const kernel = oneKernel(`attention_${format}_f32`);
-  return builder.finish(out, { kernel, bound: 1e-5, steps, keyValueFormat: format });
+  const kernel = oneKernel(`attention_${format}`);
+  return builder.finish(out, { kernel, bound: format === "q8" ? 2e-4 : 1e-5, steps, keyValueFormat: format });
 }
 
 test("attention over intervals is masked attention, and all stated is nothing stated", async () => {

@@ -26,6 +26,7 @@ import {
 } from "../../kernels/tender-linear/reference.ts";
 import { CachedColumns, type CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import type { KeyValueFormat } from "../../program/key-value-format.ts";
 import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp, Selection } from "../../program/column-ops.ts";
 import { knownTokens, programCaches } from "../../program/dataflow.ts";
 import type {
@@ -38,16 +39,13 @@ import type {
   TenderLinearOp,
 } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
-import { float16ToFloat32, float32ToFloat16 } from "../../quantization/float16.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
-import { checkColumnCache, checkLimits, checkStep } from "../step-checks.ts";
+import { checkColumnCache, checkKeyValueFormat, checkLimits, checkStep } from "../step-checks.ts";
 import { Pacer } from "./pacer.ts";
 import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
 
 /** Multiply-adds between two looks at the abort signal: a few milliseconds of scalar work. */
 const PIECE_MULTIPLY_ADDS = 1 << 22;
-
-const MAX_FLOAT16 = 65504;
 
 /**
  * Loads the weights of `program` from `file` (which stays open and is the caller's to close). `threads` and `simd` mean
@@ -62,6 +60,7 @@ export async function createReferenceExecutor(
   checkLimits(options.limits);
   validateProgram(program);
   checkColumnCache(program, options);
+  checkKeyValueFormat(program, options);
   return new ReferenceExecutor(program, options, await loadWeights(program, file, options));
 }
 
@@ -81,7 +80,7 @@ export class ReferenceExecutor implements Executor {
   readonly #buffers = new Map<string, Float32Array>();
   readonly #caches: Map<string, CacheArrays>;
   readonly #selections = new Map<string, Int32Array | "all">();
-  readonly #round: (value: number) => number;
+  readonly #keyValueFormat: KeyValueFormat;
   readonly #pacer = new Pacer();
   #observer: OpObserver | undefined;
   readonly #cached: CachedColumns | undefined;
@@ -96,7 +95,7 @@ export class ReferenceExecutor implements Executor {
     this.#weights = new Map(weights.values);
     this.weightBytes = weights.bytes;
     this.#cached = options.columnCache === undefined ? undefined : new CachedColumns(options.columnCache);
-    this.#round = options.keyValueFormat === "f16" ? keptByFloat16 : Math.fround;
+    this.#keyValueFormat = options.keyValueFormat;
     this.#caches = new Map(
       programCaches(program).map((cache) => [cache.name, allocateCache(cache, options.limits)]),
     );
@@ -138,7 +137,8 @@ export class ReferenceExecutor implements Executor {
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
-    return countCost(this.program, { weightBytes, keyValueElementBytes: 4, attended, phase }).reads;
+    return countCost(this.program, { weightBytes, keyValueRowBytes: (width) => 4 * width, attended, phase })
+      .reads;
   }
 
   cacheCounts(): CacheCounts | undefined {
@@ -186,7 +186,14 @@ export class ReferenceExecutor implements Executor {
       case "rope":
         return rope(of(op.x), positions, op.heads, op.headWidth, op.table);
       case "storeKeyValue":
-        return storeKeyValue(this.#cache(op.cache), of(op.key), of(op.value), slots, positions, this.#round);
+        return storeKeyValue(
+          this.#cache(op.cache),
+          of(op.key),
+          of(op.value),
+          slots,
+          positions,
+          this.#keyValueFormat,
+        );
       case "attention":
         return this.#runAttention(op, step);
       case "glu":
@@ -367,11 +374,6 @@ export class ReferenceExecutor implements Executor {
   }
 }
 
-/** What an f16 cache keeps of a value: the nearest f16, the largest finite one for all beyond it. */
-function keptByFloat16(value: number): number {
-  return float16ToFloat32(float32ToFloat16(Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, value))));
-}
-
 function rowCount(buffer: Buffer, step: Step): number {
   return buffer.rows === "tokens" ? step.tokens.length : step.outputs.length;
 }
@@ -384,6 +386,7 @@ function allocateCache(cache: KeyValueCache, limits: ExecutorLimits): CacheArray
     values: allocate(length, `cache ${cache.name}`),
     contextLength: limits.contextLength,
     width,
+    headWidth: cache.headWidth,
   };
 }
 

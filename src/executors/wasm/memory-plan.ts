@@ -14,6 +14,7 @@ import {
   TILE_TOKENS,
 } from "../../kernels/layout.ts";
 import { programBuffers, programCaches, programRotaryTables } from "../../program/dataflow.ts";
+import { type KeyValueFormat, keyValueRowBytes } from "../../program/key-value-format.ts";
 import type { Buffer, KeyValueCache, Program } from "../../program/program.ts";
 import type { FetchPlan } from "../column-store.ts";
 import type { ExecutorOptions } from "../executor.ts";
@@ -203,7 +204,10 @@ function placeTapesAndStaging(
 ): Pick<MemoryPlan, "tape" | "tapeBytes" | "taken" | "staging" | "conversion"> {
   const tapeBytes = 4 * 2 * (64 + 48 * program.ops.length);
   const tape = space.take(tapeBytes);
-  const products = program.ops.reduce((sum, op) => sum + (op.kind === "linearColumns" ? op.parts.length : 1), 0);
+  const products = program.ops.reduce(
+    (sum, op) => sum + (op.kind === "linearColumns" ? op.parts.length : 1),
+    0,
+  );
   const taken = { address: space.take(4 * products), count: products };
   const staging = space.take(2 * STAGING_BYTES);
   return { tape, tapeBytes, taken, staging, conversion: space.take(conversionBytes(program, placed)) };
@@ -216,11 +220,10 @@ function placeCaches(
   space: Layouter,
 ): Pick<MemoryPlan, "caches" | "keyValueBytes" | "echo"> {
   const start = space.end;
-  const elementBytes = keyValueFormat === "f16" ? 2 : 4;
   const caches = new Map(
     programCaches(program).map((cache) => [
       cache.name,
-      placeCache(cache, elementBytes, capacity, limits.slots, space),
+      placeCache(cache, keyValueFormat, capacity, limits.slots, space),
     ]),
   );
   const keyValueBytes = space.end - start;
@@ -236,13 +239,13 @@ function placeBuffer(buffer: Buffer, rows: number, space: Layouter): PlacedBuffe
 
 function placeCache(
   cache: KeyValueCache,
-  elementBytes: number,
+  format: KeyValueFormat,
   capacity: number,
   slotCount: number,
   space: Layouter,
 ): PlacedCache {
   const stored = roundUp(cache.headWidth, PANEL_ROWS);
-  const slotBytes = cache.kvHeads * stored * capacity * elementBytes;
+  const slotBytes = cache.kvHeads * capacity * keyValueRowBytes(format, stored);
   return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
 }
 

@@ -247,9 +247,8 @@ function appendAttention(tape: TapeWriter, op: AttentionOp): void {
   const access: Access = `heads/${op.heads}`;
   // Where the threads divide the key/value heads evenly, each reads only what it stored itself.
   const own = kvHeads % tape.options.threads === 0;
-  const { keyValueFormat } = tape.options;
   tape.kernels.push(
-    op.codes === undefined ? `attention_${keyValueFormat}_f32` : `tender_attention_${keyValueFormat}`,
+    `${op.codes === undefined ? "attention" : "tender_attention"}_${tape.options.keyValueFormat}`,
   );
   tape.emit(
     layout.OP_ATTENTION,

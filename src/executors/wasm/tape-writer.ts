@@ -4,6 +4,7 @@
  */
 import * as layout from "../../kernels/layout.ts";
 import { buffersRead, buffersWritten } from "../../program/dataflow.ts";
+import type { KeyValueFormat } from "../../program/key-value-format.ts";
 import type { Buffer, Op, Program } from "../../program/program.ts";
 import type { ExecutorOptions } from "../executor.ts";
 import type { ColumnAreas } from "./column-plan.ts";
@@ -22,6 +23,12 @@ export interface Tape {
   readonly kernels: readonly string[];
   readonly barriers: number;
 }
+
+const CACHE_CODES: Readonly<Record<KeyValueFormat, number>> = {
+  f16: layout.CACHE_F16,
+  f32: layout.CACHE_F32,
+  q8: layout.CACHE_Q8,
+};
 
 export type TapeOptions = Pick<ExecutorOptions, "threads" | "keyValueFormat">;
 
@@ -157,7 +164,7 @@ export class TapeWriter {
   }
 
   cacheCode(): number {
-    return this.options.keyValueFormat === "f16" ? layout.CACHE_F16 : layout.CACHE_F32;
+    return CACHE_CODES[this.options.keyValueFormat];
   }
 
   buffer(buffer: Buffer): PlacedBuffer {

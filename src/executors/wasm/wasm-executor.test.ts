@@ -8,6 +8,7 @@ import type { ModelFile } from "../../formats/model-file.ts";
 import { CaseBuilder, statelessSteps, tokenBuffer } from "../../kernels/case-builder.ts";
 import type { KernelCase } from "../../kernels/kernel-case.ts";
 import { scaledBlocks } from "../../kernels/linear/stored-blocks.ts";
+import { tenderAttentionCases } from "../../kernels/tender-attention/cases.ts";
 import { nodePlatform } from "../../platform/node.ts";
 import type { Platform, WorkerHandle } from "../../platform/types.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
@@ -167,7 +168,7 @@ describe("what does not work out is said in one line", () => {
     const out = tokenBuffer("out", 64);
     attention.push({ kind: "storeKeyValue", key: x, value: x, cache });
     attention.test({ kind: "attention", query: x, cache, out, heads: 1, scale: 1, window: undefined });
-    const kernel = { decode: "attention_f32_f32", batch: "attention_f32_f32" };
+    const kernel = { decode: "attention_f32", batch: "attention_f32" };
     const kernelCase = attention.finish(out, { kernel, bound: 1, steps: statelessSteps() });
     const limits = { contextLength: 1 << 20, slots: 64, stepTokens: 8 };
     const outcome = create(kernelCase, { limits });
@@ -224,4 +225,9 @@ test("bandwidth is that of a memory, and facts are reported", async () => {
   expect(progress.at(-1)).toBeCloseTo(1, 3);
   expect((await executor.step(stepOf(2))).length).toBe(8192);
   await executor.dispose();
+});
+
+test("attention of integer codes refuses a cache of bytes", async () => {
+  const [quantized] = tenderAttentionCases();
+  await expect(create(quantized, { keyValueFormat: "q8" })).rejects.toThrow(/got q8 - choose f16$/);
 });

@@ -10,11 +10,19 @@ import type { CacheCounts } from "../../methods/dynamic-input-pruning/cached-col
 import type { Platform } from "../../platform/types.ts";
 import { knownTokens, programRotaryTables } from "../../program/dataflow.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import { type KeyValueFormat, keyValueRowBytes } from "../../program/key-value-format.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import type { ColumnReaders, FetchCounts } from "../column-store.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
-import { checkColumnCache, checkLimits, checkOneSequence, checkStep, checkThreads } from "../step-checks.ts";
+import {
+  checkColumnCache,
+  checkKeyValueFormat,
+  checkLimits,
+  checkOneSequence,
+  checkStep,
+  checkThreads,
+} from "../step-checks.ts";
 import { ChoiceCaches } from "./choice-plan.ts";
 import { readColumnOrders } from "./column-order.ts";
 import { columnReadBytes } from "./column-layout.ts";
@@ -46,6 +54,7 @@ export async function createWasmExecutor(
   checkThreads(options.threads);
   validateProgram(program);
   checkColumnCache(program, options);
+  checkKeyValueFormat(program, options);
   const { columnStore } = options;
   if (columnStore !== undefined) {
     checkOneSequence(columnStore.gamma, options.limits);
@@ -100,7 +109,7 @@ export class WasmExecutor implements Executor {
   readonly #memory: WebAssembly.Memory;
   readonly #control: Int32Array;
   readonly #taken: Int32Array;
-  readonly #elementBytes: number;
+  readonly #keyValueFormat: KeyValueFormat;
   readonly #tapes: Readonly<Record<TapeMode | "read", number>>;
   readonly #rotary: readonly { table: RotaryTable; angles: Float32Array }[];
   #running = false;
@@ -118,7 +127,7 @@ export class WasmExecutor implements Executor {
     this.#memory = memory;
     const { choices } = plan;
     this.#caches = choices === undefined ? undefined : new ChoiceCaches(memory, choices, options.threads);
-    this.#elementBytes = options.keyValueFormat === "f16" ? 2 : 4;
+    this.#keyValueFormat = options.keyValueFormat;
     this.#control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
     this.#taken = new Int32Array(memory.buffer, plan.taken.address, plan.taken.count);
     new Float32Array(memory.buffer, plan.ones.address, plan.ones.count).fill(1);
@@ -214,7 +223,7 @@ export class WasmExecutor implements Executor {
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     return countCost(this.program, {
       weightBytes: (weight) => this.#weightBytes(weight),
-      keyValueElementBytes: this.#elementBytes,
+      keyValueRowBytes: (width) => keyValueRowBytes(this.#keyValueFormat, width),
       attended,
       phase,
     }).reads;

@@ -2,12 +2,17 @@
 // into scratch, softmax, weighted sum of values. Nothing outside the intervals is read but the rest of their panels. Query heads
 // that share a key/value head are handled together, one or two runs of 4 (scores.as.ts); every sum runs over positions in
 // order, so results depend neither on the number of threads nor on how tokens are batched. While one span is computed, the start
-// of the next is brought near (claim.as.ts). Cache layout: store-key-value/store-key-value.as.ts.
+// of the next is brought near (claim.as.ts). E is what the cache holds: floats, or codes of a byte (score-codes.as.ts,
+// weigh-codes.as.ts). Cache layout: store-key-value/layout.as.ts.
 // Scratch per thread, for two runs each: query [stored][RUN], sums [RUN][stored], scores [RUN][capacity + 8 + 16 per
-// interval], all f32. Scores of an interval lie where its first panel begins, panel after panel; intervals follow each other.
-import { exp4, HALF_SCALE, sumLanes } from "../lanes.as";
+// interval], 32 bits each. Scores of an interval lie where its first panel begins, panel after panel; intervals follow each other.
+import { HALF_SCALE } from "../lanes.as";
+import { rowBytesOf } from "../store-key-value/layout.as";
 import { claimRest, planClaim, readyOf, startOf, touch, touchEchoes } from "./claim.as";
+import { placeQueryCodes, scoreOneCodes, scoreRunCodes } from "./score-codes.as";
 import { scoreOne, scoreRun } from "./scores.as";
+import { exponentiate, panelScores } from "./softmax.as";
+import { encodeWeights, weighOneCodes, weighRunCodes } from "./weigh-codes.as";
 import { weighOne, weighRun } from "./weighted-values.as";
 
 /** Query heads of a run. */
@@ -16,31 +21,10 @@ const RUN: usize = 4;
 const PIECE: i32 = 512;
 
 // @ts-ignore: decorator
+@inline function isCodes<E>(): bool { return sizeof<E>() == 1; }
+// @ts-ignore: decorator
 @inline function rescale<E>(): f32 {
-  return isFloat<E>() ? <f32>1 : HALF_SCALE;
-}
-
-/** Replaces scores by e^(score - max) * factor; returns the sum of the unscaled exponentials. */
-// @ts-ignore: decorator
-@inline export function exponentiate(from: usize, to: usize, factor: f32): f32 {
-  let largest = f32x4.splat(-Infinity);
-  for (let p = from; p < to; p += 16) largest = f32x4.pmax(largest, v128.load(p));
-  largest = f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
-  largest = f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 1, 0, 3, 2));
-  const factors = f32x4.splat(factor);
-  let sums = f32x4.splat(0);
-  for (let p = from; p < to; p += 16) {
-    const e = exp4(f32x4.sub(v128.load(p), largest));
-    sums = f32x4.add(sums, e);
-    v128.store(p, f32x4.mul(e, factors));
-  }
-  return sumLanes(sums);
-}
-
-/** Bytes that the scores of positions [start, end) take: whole panels. */
-// @ts-ignore: decorator
-@inline export function panelScores(start: i32, end: i32): usize {
-  return <usize>(((end + 7) & ~7) - (start & ~7)) << 2;
+  return isFloat<E>() || isCodes<E>() ? <f32>1 : HALF_SCALE;
 }
 
 /** `run` query heads as [stored][run], scaled; zeros beyond the width. */
@@ -60,14 +44,15 @@ const PIECE: i32 = 512;
   queries: usize, keys: usize, stored: usize, span: usize, scores: usize, stride: usize, runs: usize, base: usize, following: usize,
   echo: usize,
 ): void {
-  const end = load<i32>(span, 4), rowBytes = stored * sizeof<E>();
+  const end = load<i32>(span, 4), rowBytes = rowBytesOf<E>(stored);
   for (let from = load<i32>(span); from < end; ) {
     const stop = min(end, (from & ~7) + PIECE);
     if (stop == end) planClaim(base, following, rowBytes, echo);
     let ready = readyOf(keys, span, rowBytes);
     for (let r: usize = 0; r < runs; r++) {
       const query = queries + ((r * stored * RUN) << 2), to = scores + r * RUN * stride;
-      scoreRun<E>(query, keys, stored, from, stop, to, stride, ready, (rowBytes << 3) / runs);
+      if (isCodes<E>()) scoreRunCodes(query, keys, stored, from, stop, to, stride, ready, (rowBytes << 3) / runs);
+      else scoreRun<E>(query, keys, stored, from, stop, to, stride, ready, (rowBytes << 3) / runs);
       ready = usize.MAX_VALUE;
     }
     claimRest();
@@ -81,14 +66,15 @@ const PIECE: i32 = 512;
   scores: usize, stride: usize, values: usize, stored: usize, span: usize, sums: usize, runs: usize, base: usize, following: usize,
   echo: usize,
 ): void {
-  const end = load<i32>(span, 4), rowBytes = stored * sizeof<E>();
+  const end = load<i32>(span, 4), rowBytes = rowBytesOf<E>(stored);
   for (let from = load<i32>(span); from < end; ) {
     const stop = min(end, (from & ~7) + PIECE);
     if (stop == end && following != 0) planClaim(base, following, rowBytes, echo);
     let ready = readyOf(values, span, rowBytes);
     for (let r: usize = 0; r < runs; r++) {
       const to = sums + ((r * stored * RUN) << 2);
-      weighRun<E>(scores + r * RUN * stride, stride, values, stored, from, stop, to, ready, runs);
+      if (isCodes<E>()) weighRunCodes(scores + r * RUN * stride, stride, values, stored, from, stop, to, ready, runs);
+      else weighRun<E>(scores + r * RUN * stride, stride, values, stored, from, stop, to, ready, runs);
       ready = usize.MAX_VALUE;
     }
     claimRest();
@@ -105,7 +91,7 @@ const PIECE: i32 = 512;
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
   capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize, echo: usize,
 ): void {
-  const width = <usize>headWidth, stored = (width + 7) & ~7, rowBytes = stored * sizeof<E>();
+  const width = <usize>headWidth, stored = (width + 7) & ~7, rowBytes = rowBytesOf<E>(stored);
   const headBytes = rowBytes * <usize>capacity, lastSpan = spans + (<usize>count << 3);
   const stride = (<usize>capacity + 8 + 16 * <usize>count) << 2;
   const runBytes = (stored * RUN) << 2, sums = scratch + 2 * runBytes, scores = sums + 2 * runBytes;
@@ -117,7 +103,9 @@ const PIECE: i32 = 512;
     const k = keys + <usize>kvHead * headBytes, v = values + <usize>kvHead * headBytes;
     const after = head + <i32>(run * runs), afterKeys = keys + <usize>(after / group) * headBytes;
     for (let r: usize = 0; r < runs; r++) {
-      placeQueries<E>(query + (((<usize>head + r * run) * width) << 2), scratch + r * runBytes, run, width, stored, scale);
+      const rows = query + (((<usize>head + r * run) * width) << 2), to = scratch + r * runBytes;
+      if (isCodes<E>()) placeQueryCodes(rows, to, run, width, stored, scale);
+      else placeQueries<E>(rows, to, run, width, stored, scale);
     }
     if (run == RUN) {
       touchEchoes(k, v, spans, count, rowBytes, echo);
@@ -129,43 +117,55 @@ const PIECE: i32 = 512;
       const start = load<i32>(span), end = load<i32>(span, 4), more = span + 8 < lastSpan;
       const at = to - (<usize>(start & ~7) << 2);
       if (run == RUN) scoreSpan<E>(scratch, k, stored, span, at, stride, runs, more ? k : v, more ? span + 8 : spans, echo);
+      else if (isCodes<E>()) scoreOneCodes(scratch, k, stored, start, end, at);
       else scoreOne<E>(scratch, k, stored, start, end, at);
       to += panelScores(start, end);
     }
     const used = to - scores;
     for (let h: usize = 0; h < run * runs; h++) {
-      const row = scores + h * stride;
-      store<f32>(scratch + (h << 2), 1 / exponentiate(row, row + used, rescale<E>()));
+      const row = scores + h * stride, end = row + used;
+      const unit: f32 = isCodes<E>() ? encodeWeights(row, end, v, stored, spans, lastSpan) : <f32>1 / exponentiate(row, end, rescale<E>());
+      store<f32>(scratch + (h << 2), unit);
     }
     memory.fill(sums, 0, runs * runBytes);
     to = scores;
     for (let span = spans; span < lastSpan; span += 8) {
       const start = load<i32>(span), end = load<i32>(span, 4), more = span + 8 < lastSpan;
-      const at = to - (<usize>(start & ~7) << 2), following = more ? span + 8 : after < last ? spans : 0;
+      const at = to - (<usize>(start & ~7) << (isCodes<E>() ? 1 : 2)), following = more ? span + 8 : after < last ? spans : 0;
       if (run == RUN) weighSpan<E>(at, stride, v, stored, span, sums, runs, more ? v : afterKeys, following, echo);
+      else if (isCodes<E>()) weighOneCodes(at, v, stored, start, end, sums);
       else weighOne<E>(at, v, stored, start, end, sums);
-      to += panelScores(start, end);
+      to += isCodes<E>() ? panelScores(start, end) >> 1 : panelScores(start, end);
     }
     for (let h: usize = 0; h < run * runs; h++) {
       const inverse = load<f32>(scratch + (h << 2));
       const to = out + (((<usize>head + h) * width) << 2), from = sums + ((h * stored) << 2);
-      for (let i: usize = 0; i < width << 2; i += 4) store<f32>(to + i, load<f32>(from + i) * inverse);
+      for (let i: usize = 0; i < width << 2; i += 4) {
+        store<f32>(to + i, (isCodes<E>() ? <f32>load<i32>(from + i) : load<f32>(from + i)) * inverse);
+      }
     }
     near = run == RUN;
     head = after;
   }
 }
 
-export function attention_f16_f32(
+export function attention_f16(
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
   capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize, echo: usize,
 ): void {
   attend<u16>(query, out, keys, values, first, last, group, headWidth, capacity, spans, count, scale, scratch, echo);
 }
 
-export function attention_f32_f32(
+export function attention_f32(
   query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
   capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize, echo: usize,
 ): void {
   attend<f32>(query, out, keys, values, first, last, group, headWidth, capacity, spans, count, scale, scratch, echo);
+}
+
+export function attention_q8(
+  query: usize, out: usize, keys: usize, values: usize, first: i32, last: i32, group: i32, headWidth: i32,
+  capacity: i32, spans: usize, count: i32, scale: f32, scratch: usize, echo: usize,
+): void {
+  attend<i8>(query, out, keys, values, first, last, group, headWidth, capacity, spans, count, scale, scratch, echo);
 }

@@ -1,9 +1,10 @@
 /**
- * Case rows of attention: head widths, groups of query heads, windows and scales, over caches in f16 and f32. The steps
+ * Case rows of attention: head widths, groups of query heads, windows and scales, over caches in f16, f32 and bytes. The steps
  * fill three slots in mixed order, cross panels of positions, and go back to an earlier position, behind which the
  * cache still holds what was stored before. Some rows see only intervals of what is there.
  */
 import { type Interval, mergeIntervals } from "../../program/intervals.ts";
+import { KEY_VALUE_FORMATS, type KeyValueFormat } from "../../program/key-value-format.ts";
 import type { KeyValueCache } from "../../program/program.ts";
 import { CaseBuilder, tokenBuffer } from "../case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../kernel-case.ts";
@@ -12,6 +13,9 @@ import { type CaseStep, type KernelCase, oneKernel } from "../kernel-case.ts";
 const BOUND = 1e-5;
 /** An error of 1e-7 of a score of some hundreds is one of 1e-5 of its exponential. */
 const PEAKED_BOUND = 2e-4;
+/** The same over codes: queries and weights are rounded to 1/32767 of their largest. */
+const CODES_BOUND = 1e-4;
+const CODES_PEAKED_BOUND = 1e-2;
 /** Distinct queries, keys and values. */
 const TOKENS = 40;
 
@@ -79,10 +83,10 @@ const SHAPES: readonly Shape[] = [
 ];
 
 export function attentionCases(): readonly KernelCase[] {
-  return (["f16", "f32"] as const).flatMap((format) => SHAPES.map((shape) => shapeCase(shape, format)));
+  return KEY_VALUE_FORMATS.flatMap((format) => SHAPES.map((shape) => shapeCase(shape, format)));
 }
 
-function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
+function shapeCase(shape: Shape, keyValueFormat: KeyValueFormat): KernelCase {
   const { heads, kvHeads, headWidth, window, queryScale = 1, spans } = shape;
   const builder = new CaseBuilder(`attention ${keyValueFormat} ${JSON.stringify(shape)}`);
   const cache: KeyValueCache = { name: "cache", kvHeads, headWidth };
@@ -94,9 +98,11 @@ function shapeCase(shape: Shape, keyValueFormat: "f16" | "f32"): KernelCase {
   const out = tokenBuffer("out", heads * headWidth);
   builder.push({ kind: "storeKeyValue", key, value, cache });
   builder.test({ kind: "attention", query, cache, out, heads, scale: 1 / Math.sqrt(headWidth), window });
+  const [bound, peakedBound] =
+    keyValueFormat === "q8" ? [CODES_BOUND, CODES_PEAKED_BOUND] : [BOUND, PEAKED_BOUND];
   const facts = {
-    kernel: oneKernel(`attention_${keyValueFormat}_f32`),
-    bound: queryScale > 1 ? PEAKED_BOUND : BOUND,
+    kernel: oneKernel(`attention_${keyValueFormat}`),
+    bound: queryScale > 1 ? peakedBound : bound,
     steps: sequenceSteps().map((step) => ({
       ...step,
       ...(spans && { visible: Array.from(step.positions, SPANS[spans]) }),

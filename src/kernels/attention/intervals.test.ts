@@ -17,6 +17,7 @@ function attend(...positions: readonly number[]): Float32Array {
     values: Float32Array.from(VALUES.flat()),
     contextLength: 5,
     width: 2,
+    headWidth: 2,
   };
   const out = new Float32Array(2);
   const shape = { heads: 1, kvHeads: 1, headWidth: 2, scale: 1, window: undefined };

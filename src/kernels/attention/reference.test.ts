@@ -11,6 +11,7 @@ function cacheWith(keys: number[][], values: number[][]): CacheArrays {
     values: new Float32Array(2 * 8 * WIDTH),
     contextLength: 8,
     width: WIDTH,
+    headWidth: 2,
   };
   const rows = keys.length;
   storeKeyValue(
@@ -19,7 +20,7 @@ function cacheWith(keys: number[][], values: number[][]): CacheArrays {
     Float32Array.from(values.flat()),
     new Int32Array(rows).fill(1),
     Int32Array.from(keys, (_, position) => position),
-    Math.fround,
+    "f32",
   );
   return cache;
 }
@@ -87,16 +88,25 @@ describe("attention", () => {
   });
 });
 
-test("storeKeyValue writes to slot and position, rounded, and nowhere else", () => {
-  const cache = {
-    keys: new Float32Array(2 * 3 * 2),
-    values: new Float32Array(2 * 3 * 2),
-    contextLength: 3,
-    width: 2,
-  };
-  const key = Float32Array.of(1.4, 2.6);
-  const value = Float32Array.of(-1.4, 0.4);
-  storeKeyValue(cache, key, value, Int32Array.of(1), Int32Array.of(2), Math.round);
-  expect([...cache.keys]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
-  expect([...cache.values]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0]);
-});
+test.each([
+  // 1 + 2^-11 lies between two f16 and goes to the even one.
+  ["f16", [1 + 2 ** -11, -70000], [1, -65504]],
+  ["f32", [1 + 2 ** -11, -70000], [1 + 2 ** -11, -70000]],
+  // The scale is 1: ties go to even codes.
+  ["q8", [2.5, -127], [2, -127]],
+] as const)(
+  "storeKeyValue writes to slot and position, as %s keeps it, and nowhere else",
+  (format, row, kept) => {
+    const cache = {
+      keys: new Float32Array(2 * 3 * 2),
+      values: new Float32Array(2 * 3 * 2),
+      contextLength: 3,
+      width: 2,
+      headWidth: 2,
+    };
+    const key = Float32Array.from(row);
+    storeKeyValue(cache, key, key.toReversed(), Int32Array.of(1), Int32Array.of(2), format);
+    expect([...cache.keys]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...kept]);
+    expect([...cache.values]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...kept.toReversed()]);
+  },
+);

@@ -13,12 +13,23 @@ const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
   return widenHalf(p, offset, mask);
 }
 
+/** All bits of the lanes whose position lies in [start, end). */
+// @ts-ignore: decorator
+@inline function inside(position: i32, offset: u32, start: i32, end: i32): v128 {
+  const at = i32x4.add(v128.load(LANES + offset), i32x4.splat(position));
+  return v128.and(i32x4.ge_s(at, i32x4.splat(start)), i32x4.lt_s(at, i32x4.splat(end)));
+}
+
 /** Minus infinity where a position lies outside [start, end). */
 // @ts-ignore: decorator
 @inline export function hideOutside(scores: v128, position: i32, offset: u32, start: i32, end: i32): v128 {
-  const at = i32x4.add(v128.load(LANES + offset), i32x4.splat(position));
-  const visible = v128.and(i32x4.ge_s(at, i32x4.splat(start)), i32x4.lt_s(at, i32x4.splat(end)));
-  return v128.bitselect(scores, f32x4.splat(-Infinity), visible);
+  return v128.bitselect(scores, f32x4.splat(-Infinity), inside(position, offset, start, end));
+}
+
+/** Zero where a position lies outside [start, end), whatever is there. */
+// @ts-ignore: decorator
+@inline export function showInside(weights: v128, position: i32, offset: u32, start: i32, end: i32): v128 {
+  return v128.and(weights, inside(position, offset, start, end));
 }
 
 /**

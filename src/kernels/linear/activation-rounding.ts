@@ -19,7 +19,8 @@ export function roundToI8Blocks(row: Float32Array): Float32Array {
   return rounded;
 }
 
-function roundToScale(values: Float32Array, limit: number): Float32Array {
+/** Integers up to `limit`, ties to even, times the largest magnitude / limit. */
+export function roundToScale(values: Float32Array, limit: number): Float32Array {
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (largest === 0) return new Float32Array(values.length);
   const scale = Math.fround(largest / limit);

@@ -2,11 +2,14 @@
  * Case rows of storeKeyValue. Attention to a single position returns the stored value itself, so these rows see the
  * cache's own rounding, bit by bit: ties, subnormals, the largest f16 and what lies beyond it.
  */
+import { KEY_VALUE_FORMATS, type KeyValueFormat } from "../../program/key-value-format.ts";
 import type { KeyValueCache } from "../../program/program.ts";
 import { CaseBuilder, tokenBuffer } from "../case-builder.ts";
 import { type CaseStep, type KernelCase, oneKernel } from "../kernel-case.ts";
 
 const WIDTH = 16;
+/** Floats come back as they are; codes times their scale are rounded once more. */
+const BOUNDS: Readonly<Record<KeyValueFormat, number>> = { f16: 0, f32: 0, q8: 1e-6 };
 
 /** Values around every rule of rounding to f16, both signs. */
 const EDGES: readonly number[] = [
@@ -34,10 +37,10 @@ const EDGES: readonly number[] = [
 ];
 
 export function storeKeyValueCases(): readonly KernelCase[] {
-  return [storedValueCase("f16"), storedValueCase("f32")];
+  return KEY_VALUE_FORMATS.map(storedValueCase);
 }
 
-function storedValueCase(keyValueFormat: "f16" | "f32"): KernelCase {
+function storedValueCase(keyValueFormat: KeyValueFormat): KernelCase {
   const builder = new CaseBuilder(`storeKeyValue ${keyValueFormat} values at the edges of f16`);
   const edges = EDGES.flatMap((value) => [value, -value]);
   const count = Math.ceil(edges.length / WIDTH) + 6;
@@ -58,7 +61,7 @@ function storedValueCase(keyValueFormat: "f16" | "f32"): KernelCase {
     stepOf,
   );
   const kernel = oneKernel(`store_key_value_${keyValueFormat}`);
-  return builder.finish(out, { kernel, bound: 0, steps, slots: 2, keyValueFormat });
+  return builder.finish(out, { kernel, bound: BOUNDS[keyValueFormat], steps, slots: 2, keyValueFormat });
 }
 
 function stepOf(tokens: readonly number[], index: number): CaseStep {

@@ -1,8 +1,5 @@
-// Writes one token's keys and values into the cache. Per slot and key/value head, with `stored` = head width rounded
-// up to 8 and all positions of the head together:
-//   keys     [position / 8][stored][8]   panels of 8 positions, read like weight panels (linear/layout.as.ts)
-//   values   [position][stored]
-// The first byte of every cache line is repeated in the echo: that of the line at p at echo + p / 64 (attention/claim.as.ts).
+// Writes one token's keys and values into a cache of floats (layout.as.ts). The first byte of every cache line is repeated in the
+// echo: that of the line at p at echo + p / 64 (attention/claim.as.ts).
 // E is u16 (f16) or f32. f16 rounds to nearest even and saturates at 65504, so the cache never holds infinities.
 
 // @ts-ignore: decorator
@@ -24,7 +21,7 @@
 
 /** Repeats the first byte of every cache line that begins in [from, from + bytes). */
 // @ts-ignore: decorator
-@inline function echoLines(from: usize, bytes: usize, echo: usize): void {
+@inline export function echoLines(from: usize, bytes: usize, echo: usize): void {
   for (let line = (from + 63) & ~63, end = from + bytes; line < end; line += 64) store<u8>(echo + (line >> 6), load<u8>(line));
 }
 

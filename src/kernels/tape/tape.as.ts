@@ -3,11 +3,11 @@
 // JavaScript runs between instructions. The executor's tape builder decides where barriers stand.
 import { add_f32 } from "../add/add.as";
 import { tender_attention_f16, tender_attention_f32 } from "../tender-attention/tender-attention.as";
-import { attention_f16_f32, attention_f32_f32 } from "../attention/attention.as";
+import { attention_f16, attention_f32, attention_q8 } from "../attention/attention.as";
 import { embed_bf16, embed_f16, embed_f32, embed_q4, embed_q8 } from "../embed/embed.as";
 import { glu_f32 } from "../glu/glu.as";
 import {
-  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS,
+  ACTIVATIONS_F32, ACTIVATIONS_I16, CACHE_F16, CACHE_Q8, CONTROL_ABORT, CONTROL_OUTPUTS, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS,
   CONTROL_SLOTS, CONTROL_SPANS, CONTROL_TAPE, CONTROL_THREADS, CONTROL_TOKENS, CONTROL_TOKEN_IDS, OP_ACTIVATIONS,
   OP_ADD, OP_ATTENTION, OP_BARRIER, OP_CHOOSE_CACHED, OP_COLUMN_ACTIVATIONS, OP_COLUMN_SUMS, OP_EMBED, OP_END,
   OP_FETCH_COLUMNS, OP_GLU, OP_LINEAR, OP_LINEAR_COLUMNS, OP_LINEAR_COLUMNS_TILE, OP_LINEAR_ROWS, OP_LINEAR_ROWS_TILE,
@@ -25,6 +25,7 @@ import { linear_q8_i16_row, linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { rms_norm_f32 } from "../rms-norm/rms-norm.as";
 import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
+import { store_key_value_q8 } from "../store-key-value/store-codes.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
 import { runChooseCached, runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
@@ -159,6 +160,7 @@ function runStoreKeyValue(p: usize): void {
     const slot = <usize>load<i32>(slots + (row << 2)) * address(p, 9), position = load<i32>(positions + (row << 2));
     const keys = address(p, 7) + slot, values = address(p, 8) + slot;
     if (word(p, 2) == CACHE_F16) store_key_value_f16(key, value, keys, values, first, last, headWidth, capacity, position, echo);
+    else if (word(p, 2) == CACHE_Q8) store_key_value_q8(key, value, keys, values, first, last, headWidth, capacity, position, echo);
     else store_key_value_f32(key, value, keys, values, first, last, headWidth, capacity, position, echo);
   }
 }
@@ -204,9 +206,11 @@ function runAttention(p: usize): void {
         tender_attention_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, tables, rest);
       }
     } else if (word(p, 2) == CACHE_F16) {
-      attention_f16_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
+      attention_f16(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
+    } else if (word(p, 2) == CACHE_Q8) {
+      attention_q8(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
     } else {
-      attention_f32_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
+      attention_f32(query, out, keys, values, first, last, group, headWidth, capacity, scratch, count, scale, rest, echo);
     }
   }
 }

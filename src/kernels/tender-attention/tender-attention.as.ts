@@ -5,8 +5,8 @@
 // Scratch per thread: codes, bias and centred query [3][stored], then scores [capacity + 8 + 16 per interval], all 32 bits.
 // Tables are seven words: addresses of query bias, query exponents, query scales, key bias and value scales, the limit of
 // codes (f32) and the groups of scores.
-import { exponentiate, panelScores } from "../attention/attention.as";
 import { hideOutside } from "../attention/scores.as";
+import { exponentiate, panelScores } from "../attention/softmax.as";
 import { halfMask, HALF_SCALE, widenHalf } from "../lanes.as";
 
 /** Positions whose products fit 32 bits together; program/tender-attention.ts has the bound. */

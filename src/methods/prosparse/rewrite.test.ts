@@ -81,7 +81,7 @@ describe("rewrite", async () => {
   it("counts the bytes of exact mode", () => {
     const model = {
       weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
-      keyValueElementBytes: 0,
+      keyValueRowBytes: () => 0,
       attended: 1,
     };
     const norms = 2 * 64;
@@ -126,7 +126,7 @@ describe("rewrite", async () => {
   it("counts the bytes of both, the smaller share where two choices meet", () => {
     const model = {
       weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
-      keyValueElementBytes: 0,
+      keyValueRowBytes: () => 0,
       attended: 1,
     };
     const reads = (program: Program) => countCost(program, model).reads.byKind.feedForward - 2 * 64;

@@ -126,8 +126,8 @@ describe("keys and values", () => {
       "layers.2.cache",
       "layers.4.cache",
     ]);
-    expect(keyValueBytes(left, 2)).toBe((keyValueBytes(program, 2) * 3) / 5);
-    expect(keyValueBytes(removeSublayers(program, [MLP_3]), 2)).toBe(keyValueBytes(program, 2));
+    expect(keyValueBytes(left, "f16")).toBe((keyValueBytes(program, "f16") * 3) / 5);
+    expect(keyValueBytes(removeSublayers(program, [MLP_3]), "f16")).toBe(keyValueBytes(program, "f16"));
   });
 
   test("token by token is as all at once", async () => {
@@ -150,7 +150,7 @@ describe("keys and values", () => {
       program,
       all.map((_, layer) => ({ layer, kind: "attention" })),
     );
-    expect(keyValueBytes(left, 2)).toBe(0);
+    expect(keyValueBytes(left, "f16")).toBe(0);
     const logits = await referenceLogits(left, file, [7, 9, 7]);
     const width = left.vocabularySize;
     // Nothing but the token itself decides.

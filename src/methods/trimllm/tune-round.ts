@@ -160,11 +160,11 @@ function sizeOf(file: ModelFile, program: Program): TrimSize {
     const info = file.tensors.get(weight.tensor);
     return info === undefined ? 0 : (weight.rows * weight.columns * bitsPerWeight(info.format)) / 8;
   };
-  const { reads } = countCost(program, { weightBytes, keyValueElementBytes: 0, attended: 1 });
+  const { reads } = countCost(program, { weightBytes, keyValueRowBytes: () => 0, attended: 1 });
   return {
     parameters: parameterCount(file),
     tensorBytes: file.tensorBytes,
     readBytes: reads.total,
-    keyValueBytes: keyValueBytes(program, 2),
+    keyValueBytes: keyValueBytes(program, "f16"),
   };
 }
