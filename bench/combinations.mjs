@@ -13,7 +13,7 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject, prefillSpeed } from "./subjects.mjs";
+import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject, prefillSpeed, tokenIds } from "./subjects.mjs";
 
 /** Positions beside those of a timed prompt. */
 const CONTEXT = 256;
@@ -157,7 +157,7 @@ async function timeLlama(peer) {
     model: peer.file,
     threads,
     contextLength: CONTEXT,
-    prompt: Array.from({ length: PROMPT }, (_, i) => 17 * i + 5),
+    prompt: tokenIds(dense.model.program, PROMPT),
     tokens: 4 * tokens,
   });
   peer.values.push(speed);

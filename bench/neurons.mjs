@@ -26,7 +26,7 @@ import { RandomSource } from "../dist/session/random.js";
 import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median } from "./subjects.mjs";
+import { median, tokenAt, tokenIds } from "./subjects.mjs";
 
 const CONTEXT = 256;
 
@@ -55,8 +55,7 @@ const platform = nodePlatform();
 const before = readLoad();
 const file = await openModelFile(platform, flags.model);
 const { program } = await loadProgram(file, { contextLength: CONTEXT });
-const id = (i) => (17 * i + 5) % program.vocabularySize;
-const segments = [{ tokens: Array.from({ length: 32 }, (_, i) => id(i)) }];
+const segments = [{ tokens: tokenIds(program, 32) }];
 
 const rank = Number(flags.rank);
 const { neurons, width } = feedForwardShape();
@@ -105,9 +104,9 @@ async function decode(executor) {
       slots: Int32Array.of(0),
       outputs: Int32Array.of(0),
     });
-  await step(id(0), 0);
+  await step(tokenAt(program, 0), 0);
   const started = performance.now();
-  for (let t = 1; t <= tokens; t++) await step(id(t), t);
+  for (let t = 1; t <= tokens; t++) await step(tokenAt(program, t), t);
   return (1000 * tokens) / (performance.now() - started);
 }
 
@@ -158,7 +157,7 @@ async function timeLlama() {
     model: flags.model,
     threads,
     contextLength: CONTEXT,
-    prompt: [id(0), id(1), id(2)],
+    prompt: tokenIds(program, 3),
     tokens: 4 * tokens,
   });
   llama.values.push(speed);

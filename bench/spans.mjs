@@ -12,7 +12,7 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median } from "./subjects.mjs";
+import { median, tokenAt } from "./subjects.mjs";
 import { spanSettings } from "./visible-spans.mjs";
 
 const FILL = 256;
@@ -54,7 +54,6 @@ const model = await loadModelOn(platform, flags.model, {
   engine: { threads, slots: sequences, stepTokens: Math.max(FILL, sequences) },
 });
 const { executor } = model;
-const id = (i) => (17 * i + 5) % model.program.vocabularySize;
 await fill();
 
 const others = watchOthers();
@@ -80,7 +79,7 @@ async function fill() {
       const count = Math.min(FILL, Math.ceil((longest - first) / FILL_STEP));
       const positions = Int32Array.from({ length: count }, (_, i) => first + i * FILL_STEP);
       await executor.step({
-        tokens: positions.map((position) => id(position + slot)),
+        tokens: positions.map((position) => tokenAt(model.program, position + slot)),
         positions,
         slots: new Int32Array(count).fill(slot),
         outputs: new Int32Array(),
@@ -100,7 +99,7 @@ async function decode({ context, visible }) {
     const row = visible && mergeIntervals([...visible, { start: context, end: position + 1 }]);
     const own = visible?.length === 0 ? [{ start: position, end: position + 1 }] : row;
     await executor.step({
-      tokens: Int32Array.from({ length: sequences }, (_, slot) => id(position + slot)),
+      tokens: Int32Array.from({ length: sequences }, (_, slot) => tokenAt(model.program, position + slot)),
       positions: new Int32Array(sequences).fill(position),
       slots: Int32Array.from({ length: sequences }, (_, slot) => slot),
       outputs: Int32Array.from({ length: sequences }, (_, slot) => slot),

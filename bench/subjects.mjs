@@ -24,19 +24,24 @@ export function nameSubjects(positionals) {
   return positionals.map((positional) => positional.replace(/=[^,]*\//, "=")).join(" ");
 }
 
-function tokenIds(model, count) {
-  return Array.from({ length: count }, (_, i) => (17 * i + 5) % model.program.vocabularySize);
+/** The token that benches put at a position: any, but the same for all programs of one vocabulary. */
+export function tokenAt(program, position) {
+  return (17 * position + 5) % program.vocabularySize;
+}
+
+export function tokenIds(program, count) {
+  return Array.from({ length: count }, (_, position) => tokenAt(program, position));
 }
 
 /** Tokens per second of one sequence, `tokens` long, behind a short prompt. */
 export function decodeSpeed(model, tokens) {
   return model.withSequence(async (sequence, queue) => {
-    const prompt = tokenIds(model, PROMPT);
+    const prompt = tokenIds(model.program, PROMPT);
     sequence.tokens.length = 0;
-    await extend(queue, sequence, prompt, [PROMPT - 1], undefined, () => undefined, true);
+    await extend(queue, sequence, { tokens: prompt, outputs: [PROMPT - 1], prompt: true }, undefined, () => undefined);
     const started = performance.now();
-    for (const id of tokenIds(model, tokens)) {
-      await extend(queue, sequence, [id], [0], undefined, () => undefined);
+    for (const id of tokenIds(model.program, tokens)) {
+      await extend(queue, sequence, { tokens: [id], outputs: [0] }, undefined, () => undefined);
     }
     return (1000 * tokens) / (performance.now() - started);
   });
@@ -47,7 +52,8 @@ export function prefillSpeed(model, tokens) {
   return model.withSequence(async (sequence, queue) => {
     sequence.tokens.length = 0;
     const started = performance.now();
-    await extend(queue, sequence, tokenIds(model, tokens), [tokens - 1], undefined, () => undefined, true);
+    const piece = { tokens: tokenIds(model.program, tokens), outputs: [tokens - 1], prompt: true };
+    await extend(queue, sequence, piece, undefined, () => undefined);
     return (1000 * tokens) / (performance.now() - started);
   });
 }

@@ -49,7 +49,7 @@ export async function scoreTokens(
     const piece = tokens.slice(first, Math.min(first + pieceLength, tokens.length - 1));
     const skipped = Math.min(piece.length, Math.max(0, firstTarget - 1 - first));
     const outputs = Array.from({ length: piece.length - skipped }, (_, row) => skipped + row);
-    await extend(queue, sequence, piece, outputs, signal, (logits) => {
+    await extend(queue, sequence, { tokens: piece, outputs }, signal, (logits) => {
       const width = outputs.length === 0 ? 0 : logits.length / outputs.length;
       outputs.forEach((row, index) => {
         const target = tokens[first + row + 1];

@@ -70,8 +70,8 @@ export async function* generate(
       record.noteEmitted(piece);
       yield piece;
       if (reason !== undefined) return finish(reason);
-      const visible = spans?.next(token.tokenId);
-      token = await extend(queue, sequence, [token.tokenId], [0], signal, read, false, visible);
+      const next = { tokens: [token.tokenId], outputs: [0], visible: spans?.next(token.tokenId) };
+      token = await extend(queue, sequence, next, signal, read);
     }
   } catch (error) {
     if (signal?.aborted) return finish("aborted");

@@ -6,17 +6,21 @@ import type { Step } from "../executors/executor.ts";
 import type { Sequence } from "./sequences.ts";
 import type { StepQueue } from "./step-queue.ts";
 
-/**
- * A step of consecutive tokens of one sequence; `outputs` are rows of this step, `prompt` marks a prompt's tokens, `visible`
- * says what each row attends to where that is not everything.
- */
+/** Consecutive tokens of one sequence, for one step. */
+export interface Piece {
+  readonly tokens: readonly number[];
+  /** Rows of this step whose logits are wanted. */
+  readonly outputs: readonly number[];
+  /** Whether they are a prompt's. */
+  readonly prompt?: boolean;
+  /** What each row attends to, where that is not everything. */
+  readonly visible?: Step["visible"];
+}
+
 export function sequenceStep(
-  tokens: readonly number[],
+  { tokens, outputs, prompt = false, visible }: Piece,
   firstPosition: number,
   slot: number,
-  outputs: readonly number[],
-  prompt = false,
-  visible?: Step["visible"],
 ): Step {
   return {
     tokens: Int32Array.from(tokens),
@@ -43,27 +47,23 @@ export async function prefill<T>(
   sequence.tokens.length = Math.min(sequence.tokens.length, prompt.length - 1);
   for (;;) {
     const first = sequence.tokens.length;
-    const piece = prompt.slice(first, first + stepTokens);
-    if (first + piece.length === prompt.length) {
-      return extend(queue, sequence, piece, [piece.length - 1], signal, read, true);
+    const tokens = prompt.slice(first, first + stepTokens);
+    if (first + tokens.length === prompt.length) {
+      return extend(queue, sequence, { tokens, outputs: [tokens.length - 1], prompt: true }, signal, read);
     }
-    await extend(queue, sequence, piece, [], signal, () => undefined, true);
+    await extend(queue, sequence, { tokens, outputs: [], prompt: true }, signal, () => undefined);
   }
 }
 
-/** Appends `tokens` in one step and hands the logits [outputs, V] of the rows in `outputs` to `read`. */
+/** Appends a piece in one step and hands the logits [outputs, V] of its rows in `outputs` to `read`. */
 export async function extend<T>(
   queue: StepQueue,
   sequence: Sequence,
-  tokens: readonly number[],
-  outputs: readonly number[],
+  piece: Piece,
   signal: AbortSignal | undefined,
   read: (logits: Float32Array) => T,
-  prompt = false,
-  visible?: Step["visible"],
 ): Promise<T> {
-  const step = sequenceStep(tokens, sequence.tokens.length, sequence.slot, outputs, prompt, visible);
-  const result = await queue.run(step, signal, read);
-  for (const token of tokens) sequence.tokens.push(token);
+  const result = await queue.run(sequenceStep(piece, sequence.tokens.length, sequence.slot), signal, read);
+  for (const token of piece.tokens) sequence.tokens.push(token);
   return result;
 }

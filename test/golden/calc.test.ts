@@ -52,7 +52,7 @@ async function linesRight(change: Change | "full attention" | "window and sink")
     const stated = change === "full attention" ? undefined : masksOf(prompt, encode(altered), tokens);
     const visible = change === "window and sink" ? stated?.map(windowAndSink) : stated;
     const outputs = tokens.map((_, t) => t);
-    const step = { ...sequenceStep(tokens, 0, 0, outputs, true), ...(visible && { visible }) };
+    const step = { ...sequenceStep({ tokens, outputs, prompt: true }, 0, 0), ...(visible && { visible }) };
     const logits = await model.executor.step(step);
     for (const { start, end } of bodiesWithReferences(tokens)) {
       lines++;

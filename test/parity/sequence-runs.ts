@@ -51,7 +51,7 @@ export async function runInterleaved(
 
 /** A step of tokens from position `first` on that wants the logits of the last one. */
 export function lastRowStep(tokens: readonly number[], first: number, prompt = false): Step {
-  return sequenceStep(tokens, first, 0, [tokens.length - 1], prompt);
+  return sequenceStep({ tokens, outputs: [tokens.length - 1], prompt }, first, 0);
 }
 
 /** Logits after a prompt, which may be empty, and after each of the tokens generated behind it. */

@@ -110,7 +110,7 @@ describe("spans in training and inference", async () => {
         },
         prompt,
       );
-      let output = await executor.step(sequenceStep(prompt, 0, 0, [prompt.length - 1], true));
+      let output = await executor.step(sequenceStep({ tokens: prompt, outputs: [prompt.length - 1], prompt: true }, 0, 0));
       for (let t = firstTarget; ; t++) {
         const row = (t - firstTarget) * 261;
         output.forEach((value, i) => {
@@ -120,7 +120,7 @@ describe("spans in training and inference", async () => {
         if (t === tokens.length - 1) break;
         const visible = spans.next(tokens[t]);
         if (visible !== undefined) masked++;
-        output = await executor.step(sequenceStep([tokens[t]], t, 0, [0], false, visible));
+        output = await executor.step(sequenceStep({ tokens: [tokens[t]], outputs: [0], visible }, t, 0));
       }
     }
     expect(worst).toBeLessThan(1e-4);

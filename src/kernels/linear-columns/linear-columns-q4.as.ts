@@ -4,11 +4,11 @@
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
 import { nibbleMask } from "../lanes.as";
+import { placeColumns, touchGroup } from "./groups.as";
 import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   GROUP, mostShift, Q4_CHUNK_COLUMNS, q4ShareBytes, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS,
 } from "./layout.as";
-import { touchGroup } from "./touch.as";
 
 /** The largest input of a chunk, as the kernel holds it before multiplying by 256 * the share of a block. */
 const INPUT_LIMIT: f32 = 16256;
@@ -163,14 +163,8 @@ export function linear_columns_q4_i8(
   memory.fill(sums, 0, inputs - sums);
   const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
   for (let chunk = first - first % Q4_CHUNK_COLUMNS; chunk < last; chunk += Q4_CHUNK_COLUMNS) {
-    const indices = selection + 16 + (<usize>chunk << 2), count = min(Q4_CHUNK_COLUMNS, total - chunk);
-    const from = max(first - chunk, 0), to = min(count, last - chunk);
-    for (let i = from; i < to + GROUP; i++) {
-      // Padding reads the last column again, times zero.
-      const at = <usize>min(i, to - 1) << 2;
-      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>chunk << 2) + at);
-      store<usize>(columns + (<usize>i << 2), place);
-    }
+    const count = min(Q4_CHUNK_COLUMNS, total - chunk), from = max(first - chunk, 0), to = min(count, last - chunk);
+    placeColumns(weights, columnBytes, selection, places, chunk, from, to, columns);
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);

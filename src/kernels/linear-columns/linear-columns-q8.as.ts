@@ -3,11 +3,11 @@
 // half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
+import { placeColumns, touchGroup } from "./groups.as";
 import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
   CHUNK_COLUMNS, GROUP, MOST_SUM, mostShift, SCRATCH_COLUMNS, SCRATCH_SHIFTS, SCRATCH_SUMS, SCRATCH_WORDS, UNIT_ROWS,
 } from "./layout.as";
-import { touchGroup } from "./touch.as";
 
 /** (a * x + 2^14) >> 15. No lane of x is -32768, so relaxed and plain SIMD give the same integers. */
 // @ts-ignore: decorator
@@ -142,14 +142,8 @@ export function linear_columns_q8_i16(
   memory.fill(sums, 0, (rows * 6) * parts);
   const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
   for (let chunk = first - first % CHUNK_COLUMNS; chunk < last; chunk += CHUNK_COLUMNS) {
-    const indices = selection + 16 + (<usize>chunk << 2), count = min(CHUNK_COLUMNS, total - chunk);
-    const from = max(first - chunk, 0), to = min(count, last - chunk);
-    for (let i = from; i < to + GROUP; i++) {
-      // Padding reads the last column again, times zero.
-      const at = <usize>min(i, to - 1) << 2;
-      const place = places == 0 ? weights + load<usize>(indices + at) * columnBytes : load<usize>(places + (<usize>chunk << 2) + at);
-      store<usize>(columns + (<usize>i << 2), place);
-    }
+    const count = min(CHUNK_COLUMNS, total - chunk), from = max(first - chunk, 0), to = min(count, last - chunk);
+    placeColumns(weights, columnBytes, selection, places, chunk, from, to, columns);
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);

@@ -285,6 +285,16 @@ function runTenderBatch(p: usize, rows: i32, panels: i32): void {
   }
 }
 
+/** A batch's product over all columns or rows of a matrix that decoding reads by choice. */
+function runChosenTiles(p: usize, panels: i32, counter: usize): void {
+  const tokens = rowCount(ROWS_TOKENS), columns = word(p, 0) == OP_LINEAR_COLUMNS_TILE;
+  for (let first = take(counter, PIECE); first < panels && !stopping(); first = take(counter, PIECE)) {
+    const last = min(panels, first + PIECE);
+    if (columns) runLinearColumnsTile(p, thread, tokens, first, last);
+    else runLinearRowsTile(p, thread, tokens, first, last);
+  }
+}
+
 /** Walks the tape of the current step up to OP_END; true when it was stopped. */
 function run(): bool {
   let p = load<usize>(control + CONTROL_TAPE);
@@ -313,21 +323,9 @@ function run(): bool {
       case OP_FETCH_COLUMNS: if (thread == 0) fetchColumns(p, control); break;
       case OP_COLUMN_SUMS: runColumnSums(p, thread, threads); break;
       case OP_COLUMN_ACTIVATIONS: runColumnActivations(p, thread, threads, rowCount(ROWS_TOKENS)); break;
-      case OP_LINEAR_COLUMNS_TILE: {
-        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 7), counter = address(p, 17);
-        for (let first = take(counter, PIECE); first < panels && !stopping(); first = take(counter, PIECE)) {
-          runLinearColumnsTile(p, thread, tokens, first, min(panels, first + PIECE));
-        }
-        break;
-      }
+      case OP_LINEAR_COLUMNS_TILE: runChosenTiles(p, word(p, 7), address(p, 17)); break;
       case OP_LINEAR_ROWS: runLinearRows(p, thread, threads); break;
-      case OP_LINEAR_ROWS_TILE: {
-        const tokens = rowCount(ROWS_TOKENS), panels = word(p, 6), counter = address(p, 13);
-        for (let first = take(counter, PIECE); first < panels && !stopping(); first = take(counter, PIECE)) {
-          runLinearRowsTile(p, thread, tokens, first, min(panels, first + PIECE));
-        }
-        break;
-      }
+      case OP_LINEAR_ROWS_TILE: runChosenTiles(p, word(p, 6), address(p, 13)); break;
       case OP_TENDER_ACTIVATIONS: {
         const rows = rowCount(word(p, 2));
         runTenderActivations(p, control, thread, rows, firstRow(word(p, 3), rows), lastRow(word(p, 3), rows));

@@ -139,8 +139,8 @@ async function recordValues(
     for (const { prompt, options, answer } of probed) {
       const tokens = [...prompt, ...options[answer]];
       sequence.tokens.length = 0;
-      const rows = [...tokens.keys()];
-      recorded.push(await extend(queue, sequence, tokens, rows, engine.signal, (values) => values.slice()));
+      const piece = { tokens, outputs: [...tokens.keys()] };
+      recorded.push(await extend(queue, sequence, piece, engine.signal, (values) => values.slice()));
     }
     return recorded;
   });

@@ -1,6 +1,22 @@
-// Brings a group of chosen columns near in one burst, before the arithmetic on it starts. A load whose value nobody uses waits in no
-// scheduler, so as many can be under way as the processor keeps track of, where those inside the arithmetic hold up one another
-// (README.md, "Fourth round"). Neither compilers nor engines may drop them: a load can trap.
+// Groups of chosen columns, which are read side by side: where they lie, and how short ones come near in one burst before the
+// arithmetic on them starts. A load whose value nobody uses waits in no scheduler, so as many can be under way as the processor
+// keeps track of, where those inside the arithmetic hold up one another (README.md, "Fourth round"). Neither compilers nor
+// engines may drop them: a load can trap.
+import { GROUP } from "./layout.as";
+
+/**
+ * Addresses of the chosen columns [from, to) of the chunk that begins at `chunk`, to `columns` [chunk + GROUP]; behind them, as
+ * padding, the last one again. selection, places and columnBytes as in linear_columns_q8_i16.
+ */
+export function placeColumns(
+  weights: usize, columnBytes: usize, selection: usize, places: usize, chunk: i32, from: i32, to: i32, columns: usize,
+): void {
+  for (let i = from; i < to + GROUP; i++) {
+    const at = <usize>(chunk + min(i, to - 1)) << 2;
+    const place = places == 0 ? weights + load<usize>(selection + at, 16) * columnBytes : load<usize>(places + at);
+    store<usize>(columns + (<usize>i << 2), place);
+  }
+}
 
 /** Columns of at most this size are brought near: a group of longer ones would not stay in the first-level cache. */
 const NEAR_BYTES: usize = 4096;
