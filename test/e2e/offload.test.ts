@@ -2,18 +2,20 @@
  * The commands over columns on disk, as processes: the same tokens as in memory at two budgets, memory within the budget,
  * an abort in time, nothing broken by a kill. The model is large enough that memory would show if it were loaded whole.
  */
-import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel, openColumnStore } from "../../src/index.ts";
+import { skim } from "./skim-process.ts";
 
-const CLI = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
-const run = promisify(execFile);
-const skim = async (...args: readonly string[]) => (await run(process.execPath, [CLI, ...args])).stdout;
+/** What `skim ...args` prints; throws with what it says where it fails. */
+async function printed(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await skim(args);
+  if (code !== 0) throw new Error(stderr);
+  return stdout;
+}
 
 /** 201 MB of feed-forward columns beside 34 MB of attention. */
 const SHAPE = "d=1024,ff=8192,layers=8,heads=8,kv=8,vocab=512";
@@ -29,8 +31,8 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "skim-offload-"));
   model = path.join(folder, "model.gguf");
   columns = path.join(folder, "model.columns");
-  await skim("synth", "--shape", SHAPE, "--format", "q8_0", "--out", model);
-  await skim("compress", "columns", "--model", model, "--out", columns);
+  await printed("synth", "--shape", SHAPE, "--format", "q8_0", "--out", model);
+  await printed("compress", "columns", "--model", model, "--out", columns);
 }, 120_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -48,7 +50,7 @@ const RUN = [
   "--json",
 ];
 const generate = async (...flags: readonly string[]) =>
-  JSON.parse(await skim("run", "-m", model, ...RUN, ...flags));
+  JSON.parse(await printed("run", "-m", model, ...RUN, ...flags));
 
 describe("skim run --columns", () => {
   test("gives the tokens of the model in memory, within the budget", async () => {
@@ -66,8 +68,8 @@ describe("skim run --columns", () => {
   test("run, eval and bench take the same flags, with columns in a file and in memory", async () => {
     const [tiny, tinyColumns] = [path.join(folder, "tiny.gguf"), path.join(folder, "tiny.columns")];
     const shape = "d=64,ff=256,layers=2,heads=2,kv=2,vocab=512";
-    await skim("synth", "--shape", shape, "--format", "q8_0", "--out", tiny);
-    await skim("compress", "columns", "--model", tiny, "--out", tinyColumns);
+    await printed("synth", "--shape", shape, "--format", "q8_0", "--out", tiny);
+    await printed("compress", "columns", "--model", tiny, "--out", tinyColumns);
     const text = path.join(folder, "text.txt");
     await writeFile(text, "once upon a time there was a text that nobody wanted to read");
     const memory = ["--density", "0.5", "--gamma", "0.3", "--cache-policy", "lru"];
@@ -79,10 +81,10 @@ describe("skim run --columns", () => {
       [...evaluate, "--json"],
       [...bench, "--json"],
     ]) {
-      const inMemory = JSON.parse(await skim(...command, "-m", tiny, ...memory)).columns;
+      const inMemory = JSON.parse(await printed(...command, "-m", tiny, ...memory)).columns;
       expect(inMemory).toMatchObject({ gamma: 0.3, policy: "lru", share: 0.5 });
       expect(inMemory.hitRate).toBeGreaterThan(0.3);
-      const fetched = JSON.parse(await skim(...command, "-m", tiny, ...file)).columns;
+      const fetched = JSON.parse(await printed(...command, "-m", tiny, ...file)).columns;
       expect(fetched).toMatchObject({ gamma: 0.3, policy: "lru" });
       expect(fetched.hitRate).toBeGreaterThan(0);
       expect(fetched.file.bytesPerToken).toBeGreaterThan(0);
@@ -113,10 +115,10 @@ describe("skim run --columns", () => {
       ],
       [["--columns", model, "--memory-budget", "200MB", "--density", "1"], /expected a column file/],
     ] as const) {
-      const failure = await generate(...flags).catch((error: { code: number; stderr: string }) => error);
-      expect(failure.stderr).toMatch(message);
-      expect(failure.stderr.trim().split("\n")).toHaveLength(1);
-      expect([1, 2]).toContain(failure.code);
+      const { code, stderr } = await skim(["run", "-m", model, ...RUN, ...flags]);
+      expect(stderr).toMatch(message);
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+      expect([1, 2]).toContain(code);
     }
   });
 });
@@ -149,20 +151,11 @@ test("an abort stops prompt and decoding within 200 ms", async () => {
 
 test("killed while it writes or runs, nothing half-written is left under the name and the next run works", async () => {
   const target = path.join(folder, "killed.columns");
-  await killed(["compress", "columns", "--model", model, "--out", target], 400);
+  await skim(["compress", "columns", "--model", model, "--out", target], { killAfter: 400 });
   expect(existsSync(target)).toBe(false);
   expect((await readdir(folder)).filter((name) => name === "killed.columns")).toEqual([]);
   const flags = ["--density", "0.5", "--columns", columns, "--memory-budget", "160MB"];
   const before = await generate(...flags);
-  await killed(["run", "-m", model, ...RUN, ...flags], 500);
+  await skim(["run", "-m", model, ...RUN, ...flags], { killAfter: 500 });
   expect((await generate(...flags)).tokenIds).toEqual(before.tokenIds);
 });
-
-/** Starts the command and kills it outright after some milliseconds. */
-function killed(args: readonly string[], after: number): Promise<void> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [CLI, ...args], { stdio: "ignore" });
-    child.on("exit", () => resolve());
-    setTimeout(() => child.kill("SIGKILL"), after);
-  });
-}

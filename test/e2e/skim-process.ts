@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly interruptOn?: string;
   /** Sends SIGKILL once stderr contains this text. */
   readonly killOn?: string;
+  /** Sends SIGKILL after so many milliseconds. */
+  readonly killAfter?: number;
 }
 
 /** Runs `skim ...args` to its end. */
@@ -48,8 +50,13 @@ export function skim(args: readonly string[], options: RunOptions = {}): Promise
       }
       if (options.killOn !== undefined && stderr.includes(options.killOn)) child.kill("SIGKILL");
     });
+    const timer =
+      options.killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.killAfter);
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, stdout, stderr });
+    });
     // A process that refuses its flags may be gone before it reads anything.
     child.stdin.on("error", () => undefined);
     child.stdin.end(options.stdin ?? "");
