@@ -38,8 +38,8 @@ export const GGUF_METADATA_FILE = "metadata.gguf";
  */
 export async function openFolder(folder: Folder): Promise<ModelFile> {
   const opened = await openHuggingFaceFolder(folder);
-  if (!(await folder.list()).includes(GGUF_METADATA_FILE)) return opened;
   try {
+    if (!(await folder.list()).includes(GGUF_METADATA_FILE)) return opened;
     const { architecture, metadata } = await withFile(folder, GGUF_METADATA_FILE, openGgufFile);
     const { name, tensors, tensorBytes, recipes } = opened;
     return {

@@ -152,9 +152,10 @@ export function cutSegments(
     );
   }
   const least = chunkRows ?? MIN_FLAT_TOKENS;
-  if (least > segmentTokens) {
+  const lead = bosId === undefined ? [] : [bosId];
+  if (Math.max(least, 1 + lead.length) > segmentTokens) {
     throw new OptionError(
-      `calibration: chunks of ${least} rows do not fit segments of ${segmentTokens} tokens - use smaller chunks (--chunk-rows)`,
+      `calibration: chunks of ${least} rows do not fit segments of ${segmentTokens} tokens - use smaller chunks (--chunk-rows) or longer segments`,
     );
   }
   if (body.length < least - (bosId === undefined ? 0 : 1)) {
@@ -162,7 +163,6 @@ export function cutSegments(
       `calibration text: has ${body.length} tokens, expected at least ${least}, ${chunkRows === undefined ? "the least that shows channel ranges" : "one chunk of rows"} - use a longer text`,
     );
   }
-  const lead = bosId === undefined ? [] : [bosId];
   const bodyLength = segmentTokens - lead.length;
   const segments: Segment[] = [];
   for (let first = 0; first < body.length && segments.length < maxSegments; first += bodyLength) {

@@ -24,9 +24,7 @@ export function findGatedUnits({ ops }: Program): GatedUnit[] {
     if (op.kind !== "glu") return [];
     const gate = lastWriter(ops, op.gate.name, glu);
     const up = lastWriter(ops, op.up.name, glu);
-    const down = ops.findIndex(
-      (later, i) => i > glu && later.kind === "linear" && later.x.name === op.out.name,
-    );
+    const down = reader(ops, glu, (later) => later.kind === "linear");
     const [gateOp, upOp] = [ops[gate], ops[up]];
     if (gateOp?.kind !== "linear" || upOp?.kind !== "linear" || down < 0) return [];
     if (gateOp.x.name !== upOp.x.name) return [];
@@ -60,17 +58,14 @@ export function findColumnUnits({ ops }: Program): ColumnUnit[] {
     if (op.kind !== "glu") return [];
     const sources = [op.gate, op.up].map(({ name }) => ops[lastWriter(ops, name, glu)]?.kind);
     if (!sources.every((kind) => kind === "linear" || kind === "linearColumns")) return [];
-    const reads = (later: Op, i: number) => i > glu && "x" in later && later.x.name === op.out.name;
-    const down = ops.findIndex(
-      (later, i) => reads(later, i) && (later.kind === "linear" || later.kind === "linearColumns"),
-    );
+    const down = reader(ops, glu, ({ kind }) => kind === "linear" || kind === "linearColumns");
     const product = ops[down];
     if (product?.kind !== "linear" && product?.kind !== "linearColumns") return [];
     const chosen = product.kind === "linearColumns";
     if (chosen ? isLive(product.selection) : !sources.includes("linearColumns")) return [];
     const weight = chosen ? product.parts[0].weight : product.weight;
     const layer = layerOfPart(weight.name, "feedForward.down");
-    const choice = ops.findIndex((later, i) => reads(later, i) && later.kind === "selectColumns");
+    const choice = reader(ops, glu, ({ kind }) => kind === "selectColumns");
     return layer === undefined ? [] : [{ layer, glu, choice: chosen ? choice : undefined, down }];
   });
 }
@@ -154,6 +149,14 @@ export function chooseNeurons(
         [dense, [...chosen, rows]],
         [unit.down, [columns]],
       ];
+}
+
+/** Index of the first op of a kind that multiplies what the GLU at `glu` gives, before the buffer is used again; -1 without one. */
+function reader(ops: readonly Op[], glu: number, wanted: (op: Op) => boolean): number {
+  const { out } = ops[glu] as GluOp;
+  const next = ops.findIndex((op, i) => i > glu && buffersWritten(op).some(({ name }) => name === out.name));
+  const found = ops.findIndex((op, i) => i > glu && wanted(op) && "x" in op && op.x.name === out.name);
+  return next < 0 || found <= next ? found : -1;
 }
 
 /** Index of the last op before `end` that writes a buffer, -1 when none does. */

@@ -32,13 +32,13 @@ export type ReaderReply =
   | { readonly kind: "failed"; readonly message: string };
 
 /** What FETCH_STATUS says after a failure. */
-export const STATUS_RESOURCE = 1;
-export const STATUS_NUMERIC = 2;
+const STATUS_RESOURCE = 1;
+const STATUS_NUMERIC = 2;
 
 /** What the coordinator tells the executor's side: counts (f64), a word to reset the caches, a message and its length. */
 export const REPORT_RESET = 8 * COUNT_NAMES.length;
-export const REPORT_LENGTH = REPORT_RESET + 4;
-export const REPORT_TEXT = REPORT_LENGTH + 4;
+const REPORT_LENGTH = REPORT_RESET + 4;
+const REPORT_TEXT = REPORT_LENGTH + 4;
 const MAX_TEXT_BYTES = 2048;
 export const REPORT_BYTES = REPORT_TEXT + MAX_TEXT_BYTES;
 

@@ -24,6 +24,7 @@ import {
 } from "./column-reader.ts";
 import { COUNT_NAMES } from "./column-server.ts";
 import { fileOps } from "./column-writer.ts";
+import { checkGamma } from "../methods/dynamic-input-pruning/column-selection.ts";
 import type { CausalPolicy } from "../methods/dynamic-input-pruning/eviction.ts";
 import { createQueueState } from "./read-queue.ts";
 
@@ -222,10 +223,7 @@ function checkOptions({ budgetBytes, gamma = 1, readers = DEFAULT_READERS }: Col
       `memory budget: expected a number of bytes above 0, got ${budgetBytes} - pass what the columns may take`,
     );
   }
-  if (!(gamma >= 0 && gamma <= 1))
-    throw new OptionError(
-      `gamma: expected a number from 0 to 1, got ${gamma} - 1 chooses as without a cache`,
-    );
+  checkGamma(gamma);
   if (!Number.isInteger(readers) || readers < 1 || readers > 64) {
     throw new OptionError(
       `readers: expected a whole number from 1 to 64, got ${readers} - leave it out for the default`,

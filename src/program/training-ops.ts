@@ -218,22 +218,22 @@ export type GradientOp =
 
 export type TrainingOp = ForwardOp | LossOp | GradientOp;
 
-const FORWARD_KINDS: readonly TrainingOp["kind"][] = [
-  "embed",
-  "rmsNorm",
-  "linear",
-  "glu",
-  "activate",
-  "add",
-  "scale",
-  "selectOutputs",
-  "rotate",
-  "keepColumns",
-  "sequenceAttention",
-] satisfies ForwardOp["kind"][];
+const FORWARD_KINDS: Readonly<Record<ForwardOp["kind"], true>> = {
+  embed: true,
+  rmsNorm: true,
+  linear: true,
+  glu: true,
+  activate: true,
+  add: true,
+  scale: true,
+  selectOutputs: true,
+  rotate: true,
+  keepColumns: true,
+  sequenceAttention: true,
+};
 
 export function isForwardOp(op: TrainingOp): op is ForwardOp {
-  return FORWARD_KINDS.includes(op.kind);
+  return op.kind in FORWARD_KINDS;
 }
 
 /** A tensor of the checkpoint that the program uses, and whether the optimizer may change it. */

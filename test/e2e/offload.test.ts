@@ -3,7 +3,7 @@
  * an abort in time, nothing broken by a kill. The model is large enough that memory would show if it were loaded whole.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -153,7 +153,7 @@ test("killed while it writes or runs, nothing half-written is left under the nam
   const target = path.join(folder, "killed.columns");
   await skim(["compress", "columns", "--model", model, "--out", target], { killAfter: 400 });
   expect(existsSync(target)).toBe(false);
-  expect((await readdir(folder)).filter((name) => name === "killed.columns")).toEqual([]);
+  await printed("compress", "columns", "--model", model, "--out", target);
   const flags = ["--density", "0.5", "--columns", columns, "--memory-budget", "160MB"];
   const before = await generate(...flags);
   await skim(["run", "-m", model, ...RUN, ...flags], { killAfter: 500 });

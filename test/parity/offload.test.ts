@@ -18,7 +18,8 @@ import { syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { writeColumnFile } from "../../src/offload/column-writer.ts";
 import { type ColumnStoreOptions, openColumnStore } from "../../src/offload/file-column-store.ts";
 import { createFileSink, nodePlatform } from "../../src/platform/node.ts";
-import type { Program } from "../../src/program/program.ts";
+import type { Selection } from "../../src/program/column-ops.ts";
+import type { Op, Program } from "../../src/program/program.ts";
 import { lastRowStep, runBehindPrompt } from "./sequence-runs.ts";
 
 const OPTIONS: ExecutorOptions = {
@@ -214,6 +215,20 @@ describe("what is read", () => {
     }
     expect(misses).toEqual(misses.toSorted((a, b) => b - a));
     expect(misses[3]).toBeLessThan(0.7 * misses[0]);
+  });
+
+  test("choices by open gates, which readers cannot repeat, are refused", async () => {
+    const chosen = rewriteColumns(dense, freeRecipe(undefined, 0.25));
+    const open = (selection: Selection): Selection => ({
+      ...selection,
+      rule: { kind: "gate", threshold: 0, share: 1 },
+    });
+    const ops = chosen.ops.map((op): Op => {
+      if (op.kind === "selectColumns") return { ...op, out: open(op.out) };
+      return op.kind === "linearColumns" ? { ...op, selection: open(op.selection) } : op;
+    });
+    const store = offloaded({ ...chosen, ops }, { budgetBytes: AMPLE });
+    await expect(store).rejects.toThrow(/chosen by something else than what they multiply/);
   });
 
   test("gamma below 1 with several sequences is refused", async () => {

@@ -110,7 +110,9 @@ describe("spans in training and inference", async () => {
         },
         prompt,
       );
-      let output = await executor.step(sequenceStep({ tokens: prompt, outputs: [prompt.length - 1], prompt: true }, 0, 0));
+      let output = await executor.step(
+        sequenceStep({ tokens: prompt, outputs: [prompt.length - 1], prompt: true }, 0, 0),
+      );
       for (let t = firstTarget; ; t++) {
         const row = (t - firstTarget) * 261;
         output.forEach((value, i) => {

@@ -324,13 +324,10 @@ export class ReferenceExecutor implements Executor {
     const [out, query] = [this.#buffer(op.out, step), this.#buffer(op.query, step)];
     const tables = this.#attentionTables(op);
     for (let t = 0; t < step.tokens.length; t++) {
-      if (tables === undefined) {
-        attention(out, query, cache, step.slots, step.positions, shape, t, t + 1, step.visible);
-      } else {
-        const slotRow = step.slots[t] * cache.contextLength;
-        const row = { t, slotRow, position: step.positions[t], visible: step.visible?.[t] };
-        tenderAttention(out, query, cache, shape, tables, row);
-      }
+      const slotRow = step.slots[t] * cache.contextLength;
+      const row = { t, slotRow, position: step.positions[t], visible: step.visible?.[t] };
+      if (tables === undefined) attention(out, query, cache, shape, row);
+      else tenderAttention(out, query, cache, shape, tables, row);
       await this.#pacer.pause();
     }
   }

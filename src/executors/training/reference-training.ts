@@ -2,6 +2,7 @@
  * The reference trainer: interprets a training program op by op with the scalar kernels, all values in f64. Written to
  * be read, to be checked by finite differences and to be the oracle of the wasm kernels; speed is no aim.
  */
+import { OptionError } from "../../errors.ts";
 import { type AdamWSettings, adamW } from "../../kernels/optimizer/reference.ts";
 import type { Buffer, Weight } from "../../program/program.ts";
 import type { TrainingOp, TrainingProgram } from "../../program/training-ops.ts";
@@ -80,7 +81,11 @@ export class ReferenceTraining implements TrainingExecutor {
   }
 
   write(tensor: string, part: ParameterPart, values: Float32Array | Float64Array): void {
-    this.#parts(tensor)[part].set(values);
+    const target = this.#parts(tensor)[part];
+    if (values.length !== target.length) {
+      throw new OptionError(`${tensor}: expected ${target.length} values, got ${values.length}`);
+    }
+    target.set(values);
   }
 
   async dispose(): Promise<void> {

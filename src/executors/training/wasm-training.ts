@@ -54,7 +54,12 @@ export async function createWasmTraining(
   const control = new Int32Array(memory.buffer, plan.control, layout.CONTROL_BYTES / 4);
   control[layout.CONTROL_THREADS / 4] = threads;
   const engine = await EngineClient.start(platform, { module, memory, control: plan.control }, threads);
-  return new WasmTraining({ program, limits, plan, memory, engine });
+  try {
+    return new WasmTraining({ program, limits, plan, memory, engine });
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  }
 }
 
 interface Parts {

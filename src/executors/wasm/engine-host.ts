@@ -39,7 +39,7 @@ export function hostEngine(port: WorkerPort): void {
   port.onMessage((message) => {
     const started = performance.now();
     try {
-      // Messages come from wasm-executor.ts alone; engine-protocol.ts is the contract.
+      // Messages come from engine-client.ts alone; engine-protocol.ts is the contract.
       if (engine === undefined) {
         engine = attach(message as AttachMessage);
         reply({ kind: "done", stopped: false, milliseconds: performance.now() - started });

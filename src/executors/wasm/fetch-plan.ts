@@ -102,17 +102,26 @@ function takeAligned(space: Layouter, bytes: number): number {
   return roundUp(space.take(bytes + COLUMN_ALIGNMENT), COLUMN_ALIGNMENT);
 }
 
-/** The rule of the op's selection; the choice must be made from what the op multiplies. */
+/**
+ * The rule of the op's selection, which readers apply to what the op multiplies: a choice made from something else cannot be
+ * repeated there, nor can one of open gates, whose buffer the product of gate and up has overwritten.
+ */
 function ruleOf(program: Program, op: LinearColumnsOp): SelectionRule {
   const chosen = program.ops
     .slice(0, program.ops.indexOf(op))
     .findLast((earlier) => earlier.kind === "selectColumns" && earlier.out.name === op.selection.name);
-  if (chosen?.kind !== "selectColumns" || chosen.x.name !== op.x.name) {
+  const { rule, among } = op.selection;
+  if (
+    chosen?.kind !== "selectColumns" ||
+    chosen.x.name !== op.x.name ||
+    rule.kind === "gate" ||
+    among !== undefined
+  ) {
     throw new UnsupportedError(
-      `${op.parts[0].weight.name}: columns are chosen from another buffer than ${op.x.name} - keep these weights in memory`,
+      `${op.parts[0].weight.name}: columns are chosen by something else than what they multiply - keep these weights in memory`,
     );
   }
-  return op.selection.rule;
+  return rule;
 }
 
 function budgetTooSmall(store: ColumnStore, needed: number): ResourceError {

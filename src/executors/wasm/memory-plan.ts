@@ -138,11 +138,11 @@ export function planMemory(
   const orders = placeOrders(columnOrders, space);
   const weights = placeWeights(placed, orders, space);
   const columns = placeColumnWeights(program, file, options, space);
+  const weightBytes = space.end - weightsStart;
   // Page rounding and the margin come on top of what is placed.
   const fetches =
     options.columnStore &&
     placeFetches(program, options.columnStore, step.control, READ_MARGIN + PAGE_BYTES, space);
-  const weightBytes = space.end - weightsStart;
   // Kernels read whole blocks: what stands last may be read past its end, within the margin.
   const end = space.end + READ_MARGIN;
   if (end > MAX_BYTES) throw tooLarge(file.name, weightBytes, keysAndValues.keyValueBytes);

@@ -31,7 +31,7 @@ function blocks(columns: number): number {
   return Math.ceil(columns / BLOCK_COLUMNS);
 }
 
-export const T16_ACTIVATIONS: ActivationLayout = {
+const T16_ACTIVATIONS: ActivationLayout = {
   name: "t16",
   code: ACTIVATIONS_T16,
   rowBytes: (columns) => TENDER_HEADER_BYTES + 2 * storedColumns(columns),

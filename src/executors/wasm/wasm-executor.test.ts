@@ -31,7 +31,7 @@ function oneLinear(rows: number, columns: number): KernelCase {
 }
 
 const SMALL = oneLinear(64, 64);
-/** 15 billion multiply-adds for 512 tokens: about a second on one thread, in a single op. */
+/** 15 billion multiply-adds for 448 tokens: about a second on one thread, in a single op. */
 const LARGE = oneLinear(8192, 4096);
 const LARGE_TOKENS = 448;
 

@@ -1,8 +1,8 @@
 // Brings cache lines of keys and values near before they are needed. WebAssembly has no prefetch, and behind a load that misses
 // everything waits, so lines of the next span cannot be loaded while this one is computed. They can be stored to: nothing waits
 // for a store. A line is claimed by writing its first byte again, the same byte, which `echo` repeats for every line of the
-// caches; store-key-value.as.ts keeps it. README.md has the figures.
-// Invariants: nothing but store-key-value.as.ts changes what a cache holds. No claim is left over when a kernel returns, so
+// caches; the kernels of store-key-value keep it. README.md has the figures.
+// Invariants: nothing but those kernels changes what a cache holds. No claim is left over when a kernel returns, so
 // none meets another thread's store. The byte of the line at p lies at echo + p / 64.
 
 /** Positions at the start of a span that are asked for ahead: there the processor does not read ahead yet. */

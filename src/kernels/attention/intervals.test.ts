@@ -21,8 +21,8 @@ function attend(...positions: readonly number[]): Float32Array {
   };
   const out = new Float32Array(2);
   const shape = { heads: 1, kvHeads: 1, headWidth: 2, scale: 1, window: undefined };
-  const visible = [positions.map((start) => ({ start, end: start + 1 }))];
-  attention(out, Float32Array.of(1, 0), cache, Int32Array.of(0), Int32Array.of(4), shape, 0, 1, visible);
+  const visible = positions.map((start) => ({ start, end: start + 1 }));
+  attention(out, Float32Array.of(1, 0), cache, shape, { t: 0, slotRow: 0, position: 4, visible });
   return out;
 }
 

@@ -39,8 +39,8 @@ const VALUES = [
 
 function attend(query: number[], position: number, shape = SHAPE): Float32Array {
   const out = new Float32Array(8);
-  const positions = Int32Array.of(position);
-  attention(out, Float32Array.from(query), cacheWith(KEYS, VALUES), Int32Array.of(1), positions, shape, 0, 1);
+  const row = { t: 0, slotRow: 8, position, visible: undefined };
+  attention(out, Float32Array.from(query), cacheWith(KEYS, VALUES), shape, row);
   return out;
 }
 

@@ -16,28 +16,34 @@ export interface AttentionShape {
   readonly window: number | undefined;
 }
 
-/** out [T, H * d] for the tokens `first` to `end` - 1 of query [T, H * d]. */
+/** A row of a step. */
+export interface AttentionRow {
+  readonly t: number;
+  /** First row of its slot in the cache. */
+  readonly slotRow: number;
+  readonly position: number;
+  readonly visible: readonly Interval[] | undefined;
+}
+
+/** out [T, H * d], one row, of query [T, H * d]. */
 export function attention(
   out: Float32Array,
   query: Float32Array,
   cache: CacheArrays,
-  slots: Int32Array,
-  positions: Int32Array,
   shape: AttentionShape,
-  first: number,
-  end: number,
-  visible?: readonly (readonly Interval[] | undefined)[] | undefined,
+  row: AttentionRow,
 ): void {
   const scores = new Float64Array(cache.contextLength);
-  for (let t = first; t < end; t++) {
-    const last = positions[t];
-    const start = shape.window === undefined ? 0 : Math.max(0, last - shape.window + 1);
-    const slotRow = slots[t] * cache.contextLength;
-    const seen = positionsOf(visible?.[t] ?? [{ start: 0, end: last + 1 }], start);
-    for (let head = 0; head < shape.heads; head++) {
-      attendHead(out, query, cache, shape, scores, { t, head, slotRow, seen });
-    }
+  const seen = seenPositions(row, shape);
+  for (let head = 0; head < shape.heads; head++) {
+    attendHead(out, query, cache, shape, scores, { ...row, head, seen });
   }
+}
+
+/** Positions that a row sees, ascending. */
+export function seenPositions({ position, visible }: AttentionRow, { window }: AttentionShape): Int32Array {
+  const start = window === undefined ? 0 : Math.max(0, position - window + 1);
+  return positionsOf(visible ?? [{ start: 0, end: position + 1 }], start);
 }
 
 function attendHead(
@@ -78,7 +84,7 @@ function attendHead(
 }
 
 /** Positions of the intervals from `first` on. */
-export function positionsOf(intervals: readonly Interval[], first: number): Int32Array {
+function positionsOf(intervals: readonly Interval[], first: number): Int32Array {
   return Int32Array.from(
     intervals.flatMap(({ start, end }) => {
       const from = Math.max(start, first);

@@ -1,6 +1,6 @@
 // The first half of attention: products of query heads and cached keys. A run is 4 heads that share a key/value head: each
 // key is read and widened once for all of them. Sums run over the columns in order, so a score depends on nothing but its
-// query and key. Keys: panels of 8 positions (store-key-value/store-key-value.as.ts).
+// query and key. Keys: panels of 8 positions (store-key-value/layout.as.ts).
 import { halfMask, madd, widenHalf } from "../lanes.as";
 import { claimAhead, START, touch } from "./claim.as";
 

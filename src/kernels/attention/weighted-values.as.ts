@@ -1,5 +1,5 @@
 // The second half of attention: cached values weighted by probabilities. Sums run over positions in order, within a span and
-// from span to span. Values: row by row (store-key-value/store-key-value.as.ts).
+// from span to span. Values of floats: row by row (store-key-value/layout.as.ts).
 import { halfMask, madd } from "../lanes.as";
 import { claimAhead, START, touch } from "./claim.as";
 import { widen } from "./scores.as";

@@ -12,7 +12,9 @@ export function fetchColumns(p: usize, control: usize): void {
   store<i32>(block + FETCH_INPUT, load<i32>(p + 20));
   const request = atomic.add<i32>(block + FETCH_REQUEST, 1) + 1;
   atomic.notify(block + FETCH_REQUEST, -1);
+  // A reader that died before it saw the request left its status, and answered another one at most.
   for (let seen = atomic.load<i32>(block + FETCH_RESPONSE); seen != request; seen = atomic.load<i32>(block + FETCH_RESPONSE)) {
+    if (atomic.load<i32>(block + FETCH_STATUS) != FETCH_OK) break;
     atomic.wait<i32>(block + FETCH_RESPONSE, seen, -1);
   }
   // What a failed reader left in memory must not be computed with.

@@ -7,8 +7,7 @@
  * are equal; a score's code may differ by one where the exponential's last bit decides.
  */
 import { roundHalfEven } from "../../quantization/half-even.ts";
-import type { Interval } from "../../program/intervals.ts";
-import { type AttentionShape, positionsOf } from "../attention/reference.ts";
+import { type AttentionRow, type AttentionShape, seenPositions } from "../attention/reference.ts";
 import type { CacheArrays } from "../store-key-value/reference.ts";
 
 const fround = Math.fround;
@@ -25,15 +24,6 @@ export interface AttentionTables {
   readonly valueScales: Float32Array;
 }
 
-/** A row of the step: which token, and what it sees. */
-export interface AttentionRow {
-  readonly t: number;
-  /** First row of its slot in the cache. */
-  readonly slotRow: number;
-  readonly position: number;
-  readonly visible: readonly Interval[] | undefined;
-}
-
 /** out [T, H * d], one row. */
 export function tenderAttention(
   out: Float32Array,
@@ -43,9 +33,8 @@ export function tenderAttention(
   tables: AttentionTables,
   row: AttentionRow,
 ): void {
-  const { heads, kvHeads, headWidth, window } = shape;
-  const start = window === undefined ? 0 : Math.max(0, row.position - window + 1);
-  const seen = positionsOf(row.visible ?? [{ start: 0, end: row.position + 1 }], start);
+  const { heads, kvHeads, headWidth } = shape;
+  const seen = seenPositions(row, shape);
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor(head / (heads / kvHeads)); // consecutive query heads share a key/value head
     const at = (position: number) => (row.slotRow + position) * cache.width + kvHead * headWidth;
@@ -73,7 +62,7 @@ interface QueryCodes {
   readonly codes: Int32Array;
   readonly bias: Float32Array;
   readonly scale: number;
-  /** sum of (q - b) times the key bias, filled in per key head. */
+  /** The query less its bias. */
   readonly centred: Float32Array;
 }
 

@@ -29,7 +29,7 @@ export interface QuantizedRows {
 }
 
 /** Row chunk of an absolute position. */
-export function chunkOf(
+function chunkOf(
   position: number,
   { chunks, chunkRows }: Pick<StaticTables, "chunks" | "chunkRows">,
 ): number {

@@ -9,7 +9,7 @@ import { OptionError, UnsupportedError } from "../../errors.ts";
 import type { SelectColumnsOp } from "../../program/column-ops.ts";
 import type { Program } from "../../program/program.ts";
 import { ColumnCache, cacheRandom } from "./column-cache.ts";
-import { type CachePreference, ColumnSelector, NO_PREFERENCE } from "./column-selection.ts";
+import { type CachePreference, checkGamma, ColumnSelector, NO_PREFERENCE } from "./column-selection.ts";
 import { type CausalPolicy, causalPolicy } from "./eviction.ts";
 
 /** The caches of a run with all weights in memory. */
@@ -49,11 +49,11 @@ export function cacheSlots(
  * UnsupportedError for choices by threshold, which keep what they keep, and for choices that narrow others.
  */
 export function cachedChoices(program: Program, { gamma, share }: CacheSettings): readonly SelectColumnsOp[] {
-  if (!(gamma >= 0 && gamma <= 1)) {
-    throw new OptionError(`gamma: out of range, expected a number from 0 to 1, got ${gamma}`);
-  }
+  checkGamma(gamma);
   if (!(share >= 0 && share <= 1)) {
-    throw new OptionError(`cache share: out of range, expected a number from 0 to 1, got ${share}`);
+    throw new OptionError(
+      `cache share: out of range, expected a number from 0 to 1, got ${share} - 0 keeps nothing, 1 all`,
+    );
   }
   const choices = program.ops.filter((op) => op.kind === "selectColumns");
   if (choices.length === 0) {

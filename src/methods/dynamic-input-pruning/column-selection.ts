@@ -32,17 +32,27 @@ export interface CachePreference {
 
 export const NO_PREFERENCE: CachePreference = { gamma: 1, fixedTopN: 0, warmUp: false, alphaBlend: false };
 
+/** Throws OptionError where gamma is no share. */
+export function checkGamma(gamma: number): void {
+  if (gamma >= 0 && gamma <= 1) return;
+  throw new OptionError(
+    `gamma: out of range, expected a number from 0 to 1, got ${gamma} - 1 chooses as without a cache`,
+  );
+}
+
 /** Throws OptionError for preferences out of range or at odds with each other. */
 export function checkPreference(preference: CachePreference): void {
   const { gamma, fixedTopN, topM } = preference;
-  if (!(gamma >= 0 && gamma <= 1)) {
-    throw new OptionError(`gamma: out of range, expected a number from 0 to 1, got ${gamma}`);
-  }
+  checkGamma(gamma);
   if (!Number.isInteger(fixedTopN) || fixedTopN < 0) {
-    throw new OptionError(`fixed top n: expected a whole number of at least 0, got ${fixedTopN}`);
+    throw new OptionError(
+      `fixed top n: expected a whole number of at least 0, got ${fixedTopN} - 0 prefers nothing`,
+    );
   }
   if (topM !== undefined && (!Number.isInteger(topM) || topM < 1)) {
-    throw new OptionError(`top m: expected a whole number of at least 1, got ${topM}`);
+    throw new OptionError(
+      `top m: expected a whole number of at least 1, got ${topM} - leave it out to choose by weights`,
+    );
   }
   if (topM !== undefined && (gamma !== 1 || preference.warmUp || preference.alphaBlend)) {
     throw new OptionError(

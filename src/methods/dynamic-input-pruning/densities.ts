@@ -57,7 +57,11 @@ export function allocateDensities(density: number): DipDensities {
 
 /** k = floor(density * size), as the authors' code has it. Throws OptionError unless 0 <= density <= 1. */
 export function keptCount(density: number, size: number): number {
-  requireFraction("density", density);
+  if (!(density >= 0 && density <= 1)) {
+    throw new OptionError(
+      `density: out of range, expected a fraction from 0 to 1, got ${density} - 1 keeps every column`,
+    );
+  }
   return Math.floor(density * size);
 }
 
@@ -94,11 +98,4 @@ export function keptForDensity(
     );
   }
   return (3 * density - dense) / (3 - dense);
-}
-
-function requireFraction(what: string, value: number): number {
-  if (!(value >= 0 && value <= 1)) {
-    throw new OptionError(`${what}: out of range, expected a fraction from 0 to 1, got ${value}`);
-  }
-  return value;
 }

@@ -161,9 +161,10 @@ function prune(
     );
   }
   const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, by));
-  if (units.length === 0) {
+  const gated = program.ops.filter(({ kind }) => kind === "glu").length;
+  if (units.length === 0 || units.length < gated) {
     throw new UnsupportedError(
-      `${program.name}: no place for a choice of neurons by ${by}, expected a gated feed-forward of plain linears - another method has replaced it, or the model has none`,
+      `${program.name}: ${units.length} of ${gated} gated feed-forwards have a place for a choice of neurons by ${by}, expected all and at least one - another method has replaced them, they have biases, or the model has none`,
     );
   }
   checkLayers(program, "neurons", choice, layerCount(program));

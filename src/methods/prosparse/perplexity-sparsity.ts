@@ -80,8 +80,8 @@ export async function searchTruncation(
       known.get(key) ?? (await scoreTruncated(platform, scaled, units, tokenizer, epsilons, options));
     if (!known.has(key)) {
       known.set(key, perplexity);
-      // The dense one, the one that leaves out nothing but zeros, and the halvings.
-      options.onTrial?.(known.size, 2 + Math.ceil(Math.log2(1 / options.precision)));
+      // The one that leaves out nothing but zeros, and the halvings.
+      options.onTrial?.(known.size, 1 + Math.ceil(Math.log2(1 / options.precision)));
     }
     const layers = curves.map((curve, i) => curve.shareBelow(epsilons[i]));
     const sparsity = layers.reduce((sum, share) => sum + share, 0) / layers.length;

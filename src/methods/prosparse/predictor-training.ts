@@ -76,13 +76,13 @@ export async function trainPredictors(
     layer: unit.layer,
     gate: (program.ops[unit.gate] as LinearOp).weight,
   }));
-  const tokens = options.segments.reduce((sum, { tokens: { length } }) => sum + length, 0);
+  const tokens = countTokens(options.segments);
   const bytes = Math.max(...units.map(({ gate }) => tokens * (4 * gate.columns + gate.rows)));
   const together = Math.max(1, Math.floor(options.memory / bytes));
   const trained: TrainedPredictor[] = [];
   for (let first = 0; first < units.length; first += together) {
     const group = units.slice(first, first + together);
-    const recordings = await record(platform, file, program, options, tokens, group, first);
+    const recordings = await record(platform, file, program, options, group, first);
     for (const [i, { layer, gate }] of group.entries()) {
       const done = trained.length * options.epochs;
       const onEpoch = (epoch: number) => options.onProgress?.(done + epoch, units.length * options.epochs);
@@ -94,15 +94,20 @@ export async function trainPredictors(
   return trained;
 }
 
+function countTokens(segments: RecordOptions["segments"]): number {
+  return segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
+}
+
 async function record(
   platform: Platform,
   file: ModelFile,
   program: Program,
   options: RecordOptions,
-  tokens: number,
   group: readonly { readonly gate: Weight }[],
   first: number,
 ): Promise<Recording[]> {
+  const { segments, threads, signal } = options;
+  const tokens = countTokens(segments);
   const recordings = group.map(({ gate: { rows, columns } }) => ({
     width: columns,
     neurons: rows,
@@ -110,7 +115,6 @@ async function record(
     live: new Uint8Array(tokens * rows),
   }));
   let done = 0;
-  const { segments, threads, signal } = options;
   await recordNeurons(
     platform,
     file,

@@ -118,7 +118,7 @@ export async function measureSparsity(
   program: Program,
   { of, ...options }: SparsityOptions,
 ): Promise<SparsityReport> {
-  const isOff = of === "x1" ? isZero : closedGate(activationOf(program));
+  const isOff = of === "x1" ? isZero : closedGate(firstActivation(program));
   const zeros: number[] = [];
   const byToken: number[] = [];
   await recordNeurons(platform, file, program, [of], options, (read, layers, tokens) => {
@@ -136,7 +136,8 @@ export async function measureSparsity(
   return summarize(zeros, byToken);
 }
 
-function activationOf({ ops }: Program): Activation | undefined {
+/** The configuration states one activation for all layers. */
+function firstActivation({ ops }: Program): Activation | undefined {
   return ops.find((op) => op.kind === "glu")?.activation;
 }
 

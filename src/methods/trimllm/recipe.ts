@@ -8,7 +8,7 @@ import { z } from "zod";
 import { FormatError } from "../../errors.ts";
 
 /** The two kinds of sublayers, each with its own norm. */
-export const SUBLAYER_KINDS = ["attention", "mlp"] as const;
+const SUBLAYER_KINDS = ["attention", "mlp"] as const;
 export type SublayerKind = (typeof SUBLAYER_KINDS)[number];
 
 /** A sublayer of the original model, layers counted from 0. */
