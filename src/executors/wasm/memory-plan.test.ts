@@ -3,10 +3,12 @@
  * storage that each file format or demand leads to.
  */
 import { describe, expect, test } from "vitest";
+import { SPAN_ROW_BYTES } from "../../kernels/layout.ts";
 import { buildProgram } from "../../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticGguf } from "../../models/synthetic/checkpoint.ts";
 import { syntheticShape } from "../../models/synthetic/shape.ts";
-import type { Weight } from "../../program/program.ts";
+import { programRotaryTables } from "../../program/dataflow.ts";
+import type { Program, Weight } from "../../program/program.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
 import { formatByName } from "../../quantization/registry.ts";
@@ -39,9 +41,19 @@ async function planOf(
   return { plan, program, file };
 }
 
-/** Regions whose sizes the plan states or implies, as [start, bytes]. */
-function regionsOf(plan: MemoryPlan): [start: number, bytes: number][] {
+/** Regions whose sizes the plan and the program state or imply, as [start, bytes]. */
+function regionsOf(plan: MemoryPlan, program: Program): [start: number, bytes: number][] {
   return [
+    [plan.spans, SPAN_ROW_BYTES * LIMITS.stepTokens],
+    ...programRotaryTables(program).map(({ name, inverseFrequencies }): [number, number] => [
+      plan.angles.get(name) ?? 0,
+      8 * inverseFrequencies.length * LIMITS.stepTokens,
+    ]),
+    [plan.panelScratch, plan.panelScratchStride * 3],
+    [plan.zeros, 4 * Math.max(...[...plan.buffers.values()].map(({ stride }) => stride / 4))],
+    [plan.ones.address, 4 * plan.ones.count],
+    [plan.taken.address, 4 * plan.taken.count],
+    ...[...plan.prepared.values()].map(({ tiles }): [number, number] => [tiles, 1]),
     [plan.control, 512],
     ...[plan.tokens, plan.positions, plan.slots, plan.outputs].map((at): [number, number] => [
       at,
@@ -71,8 +83,8 @@ describe("regions", () => {
   test.each(["llama", "qwen3"] as const)(
     "of %s lie on cache lines of their own, inside the memory",
     async (family) => {
-      const { plan } = await planOf(family, q8_0);
-      const regions = regionsOf(plan).sort(([a], [b]) => a - b);
+      const { plan, program } = await planOf(family, q8_0);
+      const regions = regionsOf(plan, program).sort(([a], [b]) => a - b);
       regions.forEach(([start, bytes], i) => {
         expect(start % 64).toBe(0);
         expect(start).toBeGreaterThanOrEqual(65536);
@@ -87,6 +99,8 @@ describe("regions", () => {
     expect(half.plan.keyValueBytes).toBe(2 * 2 * 3 * 2 * 16 * 48 * 2);
     expect(full.plan.keyValueBytes).toBe(2 * half.plan.keyValueBytes);
     expect(half.plan.capacity).toBe(48);
+    const bytes = await planOf("llama", f16, { keyValueFormat: "q8" });
+    expect(bytes.plan.keyValueBytes).toBe(2 * 2 * 3 * 2 * (16 + 4) * 48);
   });
 
   test("of a tied head and its embedding are one", async () => {
