@@ -6,6 +6,7 @@ import { appendFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { readCommit } from "./peers/machine.mjs";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
@@ -99,13 +100,10 @@ function measure({ density, policy, gamma, readAhead = true }) {
 }
 
 function describeRun() {
-  const git = (...args) => execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
   return {
     schema: "offload/2",
     date: new Date().toISOString(),
-    commit: git("rev-parse", "HEAD"),
-    // Rows that an earlier run has appended change no figure.
-    modified: git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results") !== "",
+    ...readCommit(),
     machine: {
       cpu: os.cpus()[0].model,
       cores: os.cpus().length,
