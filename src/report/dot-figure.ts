@@ -12,7 +12,7 @@ import {
   GRID,
   HALO,
   layOutLegend,
-  SERIES_COLOURS,
+  seriesColour,
   textWidth,
 } from "./plot-svg.ts";
 
@@ -66,7 +66,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
   const marginLeft = Math.min(330, 24 + Math.max(...lines.map(({ name }) => textWidth(name))));
   const values = lines.flatMap(({ values }) => values.filter((value) => value !== undefined));
   const legend = layOutLegend(
-    options.series.map(({ name, symbol }, s) => ({ text: name, colour: colourOf(s), symbol })),
+    options.series.map(({ name, symbol }, s) => ({ text: name, colour: seriesColour(s), symbol })),
     24 - marginLeft,
     WIDTH,
   );
@@ -116,7 +116,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
           dx: RIGHT - 4,
           text: ({ value }: { value: number | undefined }) =>
             value === undefined ? "" : options.format(value),
-          fill: SERIES_COLOURS[0],
+          fill: seriesColour(0),
           fontSize: FONT_SIZE - 1,
         },
       ),
@@ -139,14 +139,10 @@ function marksOf(
 
 function seriesMarks({ symbol }: DotSeries, index: number, marks: readonly Mark[]): Plot.Markish[] {
   const place = { x: "value", y: "key", title: "title" } as const;
-  const colour = colourOf(index);
+  const colour = seriesColour(index);
   if (symbol === "bar") return [Plot.dot(marks, { ...place, symbol: BAR, fill: colour, r: 7 })];
   if (symbol === "ring") return [Plot.dot(marks, { ...place, stroke: colour, strokeWidth: 2, r: 4.5 })];
   return [Plot.dot(marks, { ...place, fill: colour, r: 5 })];
-}
-
-function colourOf(series: number): string {
-  return SERIES_COLOURS[series % SERIES_COLOURS.length];
 }
 
 function domainOf(values: readonly number[], { rule }: DotOptions): [number, number] {
