@@ -54,6 +54,11 @@ interface Mark {
   readonly title: string;
 }
 
+/** A line and its place on the vertical axis. */
+interface KeyedLine extends DotLine {
+  readonly key: string;
+}
+
 /** The drawing; there must be a line. */
 export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string {
   // Every line and every group's heading has a place of its own on the vertical axis.
@@ -88,45 +93,42 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
       ...(options.rule === undefined
         ? []
         : [Plot.ruleX([options.rule], { stroke: FAINT, strokeWidth: 1.2 })]),
-      Plot.text(headings, {
-        y: "key",
-        text: "name",
-        frameAnchor: "left",
-        textAnchor: "start",
-        dx: -marginLeft,
-        dy: 3,
-        fontWeight: 600,
-        ...HALO,
-      }),
-      Plot.text(lines, {
-        y: "key",
-        text: "name",
-        frameAnchor: "left",
-        textAnchor: "end",
-        dx: -10,
-        fill: "var(--text)",
-      }),
+      ...nameMarks(headings, lines, marginLeft),
       ...options.series.flatMap((series, s) => seriesMarks(series, s, marksOf(lines, series, s, options))),
-      Plot.text(
-        lines.map(({ key, values: [value] }) => ({ key, value })),
-        {
-          y: "key",
-          frameAnchor: "right",
-          textAnchor: "end",
-          dx: RIGHT - 4,
-          text: ({ value }: { value: number | undefined }) =>
-            value === undefined ? "" : options.format(value),
-          fill: seriesColour(0),
-          fontSize: FONT_SIZE - 1,
-        },
-      ),
+      firstValues(lines, options),
       ...legend.marks,
     ],
   });
 }
 
+/** Headings of groups at the left edge, names of lines up to the frame. */
+function nameMarks(
+  headings: readonly { readonly key: string; readonly name: string }[],
+  lines: readonly KeyedLine[],
+  marginLeft: number,
+): Plot.Markish[] {
+  const place = { y: "key", text: "name", frameAnchor: "left" } as const;
+  return [
+    Plot.text(headings, { ...place, textAnchor: "start", dx: -marginLeft, dy: 3, fontWeight: 600, ...HALO }),
+    Plot.text(lines, { ...place, textAnchor: "end", dx: -10, fill: "var(--text)" }),
+  ];
+}
+
+/** What the first series has, as numbers beside the frame. */
+function firstValues(lines: readonly KeyedLine[], { format }: DotOptions): Plot.Markish {
+  return Plot.text(lines, {
+    y: "key",
+    frameAnchor: "right",
+    textAnchor: "end",
+    dx: RIGHT - 4,
+    text: ({ values: [value] }: KeyedLine) => (value === undefined ? "" : format(value)),
+    fill: seriesColour(0),
+    fontSize: FONT_SIZE - 1,
+  });
+}
+
 function marksOf(
-  lines: readonly (DotLine & { key: string })[],
+  lines: readonly KeyedLine[],
   series: DotSeries,
   index: number,
   { format }: DotOptions,
