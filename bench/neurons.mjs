@@ -224,7 +224,7 @@ const predictor = flags.predicted === undefined ? undefined : describePredictor(
 const row = {
   schema: "neurons/1",
   ...describeRun(
-    `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
+    `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${flags.threshold === undefined ? "" : ` --threshold ${threshold}`}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
     { before, otherCores },
   ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },
