@@ -1,4 +1,5 @@
 // What benches that take models as NAME=MODEL[,option=value] share: reading them, their decode speed, and medians.
+import { summarize } from "../dist/evaluation/statistics.js";
 import { extend } from "../dist/session/sequence-steps.js";
 
 /** Tokens before the timed ones. */
@@ -17,6 +18,16 @@ export function parseSubject(bench, positional) {
     .map((entry) => entry.split("="))
     .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
   return { name, file, options: Object.fromEntries(entries) };
+}
+
+/** Name and folder, for benches that load models as they are. */
+export function parseFolder(bench, positional) {
+  const { name, file, options } = parseSubject(bench, positional);
+  if (Object.keys(options).length > 0) {
+    console.error(`${bench}: ${positional}, expected NAME=FOLDER without options`);
+    process.exit(2);
+  }
+  return { name, folder: file };
 }
 
 /** The subjects as a row's command states them: without the folders that models lie in. */
@@ -59,5 +70,5 @@ export function prefillSpeed(model, tokens) {
 }
 
 export function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return summarize(values).median;
 }

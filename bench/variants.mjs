@@ -9,6 +9,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
+import { parameterCount } from "../dist/formats/tensor-layout.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { readLoad, watchOthers } from "./peers/machine.mjs";
@@ -70,9 +71,6 @@ const otherCores = others();
 
 const variants = subjects.map(({ name, file, options, model, perplexity, values }) => {
   const { total, byKind } = model.executor.readBytes(TOKENS);
-  let parameters = 0;
-  for (const { shape } of model.file.tensors.values())
-    parameters += shape.reduce((product, size) => product * size, 1);
   return {
     name,
     model: path.basename(file),
@@ -80,7 +78,7 @@ const variants = subjects.map(({ name, file, options, model, perplexity, values 
     perplexity: perplexity.perplexity,
     meanNll: perplexity.meanNll,
     tokensScored: perplexity.tokensScored,
-    parameters,
+    parameters: parameterCount(model.file),
     weightBytes: model.executor.weightBytes,
     bytesPerToken: total,
     byKind,
