@@ -10,9 +10,9 @@ import { sizeFolder, TRIM_STATE } from "../dist/cli/run-folder.js";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, nameSubjects, parseFolder } from "./subjects.mjs";
+import { decodeSpeed, measureInTurns, median, nameSubjects, parseFolder } from "./subjects.mjs";
 
 const TOKENS = 64;
 const PROMPT = "The company said that its operating profit";
@@ -64,18 +64,12 @@ for (const { name, folder, state } of runs) {
   described.push({ name, state, whole, chosen });
 }
 
-const others = watchOthers();
-let roofline = 0;
 const subjects = [base, ...described.flatMap(({ whole, chosen }) => [whole, chosen])];
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await base.model.executor.measureBandwidth());
-  for (const subject of subjects) {
-    const speed = await decodeSpeed(subject.model, TOKENS);
-    // Round 0 is the warm-up.
-    if (round > 0) subject.values.push(speed);
-  }
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: base.model.executor,
+  timings: subjects.map(({ model, values }) => ({ values, measure: () => decodeSpeed(model, TOKENS) })),
+});
 
 const row = {
   schema: "trimllm/1",
