@@ -11,9 +11,9 @@ import { trackSequence } from "../dist/methods/attention-span/span-tracker.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { countPositions } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median, nameSubjects, parseSubject } from "./subjects.mjs";
+import { measureInTurns, median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -69,16 +69,17 @@ for (const positional of positionals) {
   subjects.push({ name, file, spans, options, model, levels, values: [] });
 }
 
-const others = watchOthers();
 const timed = problems.slice(-TIMED);
-for (let round = 0; round <= rounds; round++) {
-  for (const { model, spans, values } of subjects) {
-    const [{ generatedTokens, milliseconds }] = await evaluate(model, spans, timed);
-    // Round 0 is the warm-up.
-    if (round > 0) values.push((1000 * generatedTokens) / milliseconds);
-  }
-}
-const otherCores = others();
+const { otherCores } = await measureInTurns({
+  rounds,
+  timings: subjects.map(({ model, spans, values }) => ({
+    values,
+    measure: async () => {
+      const [{ generatedTokens, milliseconds }] = await evaluate(model, spans, timed);
+      return (1000 * generatedTokens) / milliseconds;
+    },
+  })),
+});
 const models = subjects.map(({ name, file, spans, options, model, levels, values }) => {
   const { total, byKind } = model.executor.readBytes(DEPTH);
   return {

@@ -7,9 +7,9 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, prefillSpeed } from "./subjects.mjs";
+import { decodeSpeed, measureInTurns, median, prefillSpeed } from "./subjects.mjs";
 
 /** Tokens of the prompt that is timed. */
 const PROMPT_TOKENS = 64;
@@ -43,19 +43,14 @@ for (const density of densities) {
   });
   subjects.push({ density, model, values: [], prompts: [] });
 }
-const others = watchOthers();
-let roofline = 0;
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
-  for (const subject of subjects) {
-    const decode = await decodeSpeed(subject.model, tokens);
-    const prompt = await prefillSpeed(subject.model, PROMPT_TOKENS);
-    // Round 0 is the warm-up.
-    if (round > 0) subject.values.push(decode);
-    if (round > 0) subject.prompts.push(prompt);
-  }
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: subjects[0].model.executor,
+  timings: subjects.flatMap(({ model, values, prompts }) => [
+    { values, measure: () => decodeSpeed(model, tokens) },
+    { values: prompts, measure: () => prefillSpeed(model, PROMPT_TOKENS) },
+  ]),
+});
 
 const settings = subjects.map(({ density, model, values, prompts }) => {
   const { executor } = model;

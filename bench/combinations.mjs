@@ -11,9 +11,18 @@ import { parseArgs } from "node:util";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, nameSubjects, PROMPT, parseSubject, prefillSpeed, tokenIds } from "./subjects.mjs";
+import {
+  decodeSpeed,
+  measureInTurns,
+  median,
+  nameSubjects,
+  PROMPT,
+  parseSubject,
+  prefillSpeed,
+  tokenIds,
+} from "./subjects.mjs";
 
 /** Positions beside those of a timed prompt. */
 const CONTEXT = 256;
@@ -57,23 +66,19 @@ for (const positional of positionals) {
 }
 const peers = flags.llama.map((file) => ({ file, values: [], versions: undefined }));
 
-const others = watchOthers();
-let roofline = 0;
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
-  for (const { model, values, prompts } of subjects) {
-    const speed = await decodeSpeed(model, tokens);
-    const prompt = promptTokens > 0 ? await prefillSpeed(model, promptTokens) : undefined;
-    // Round 0 is the warm-up.
-    if (round === 0) continue;
-    values.push(speed);
-    if (prompt !== undefined) prompts.push(prompt);
-  }
-  if (round > 0) for (const peer of peers) await timeLlama(peer);
-}
-const otherCores = others();
-
 const [dense] = subjects;
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: dense.model.executor,
+  timings: [
+    ...subjects.flatMap(({ model, values, prompts }) => [
+      { values, measure: () => decodeSpeed(model, tokens) },
+      ...(promptTokens > 0 ? [{ values: prompts, measure: () => prefillSpeed(model, promptTokens) }] : []),
+    ]),
+    ...peers.map((peer) => ({ values: peer.values, measure: () => timeLlama(peer), warmUp: false })),
+  ],
+});
+
 const results = subjects.map(({ name, file, options, model, values, prompts }) => {
   const { total, byKind } = model.executor.readBytes(DEPTH);
   const speed = median(values);
@@ -160,6 +165,6 @@ async function timeLlama(peer) {
     prompt: tokenIds(dense.model.program, PROMPT),
     tokens: 4 * tokens,
   });
-  peer.values.push(speed);
   peer.versions = versions;
+  return speed;
 }

@@ -88,7 +88,7 @@ if (flags.record) {
   const row = {
     schema: "composition/1",
     ...describeRun(
-      `node bench/composition.mjs --count ${count} --level ${level} --seed ${seed} --trim ${flags.trim} --density ${flags.density}`,
+      `node bench/composition.mjs --model ${path.basename(flags.model)} --count ${count} --level ${level} --seed ${seed} --trim ${flags.trim} --density ${flags.density}`,
       { before },
     ),
     model: path.basename(flags.model),

@@ -24,9 +24,9 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { q8_0 } from "../dist/quantization/q8-0.js";
 import { RandomSource } from "../dist/session/random.js";
 import { llamaDecodeSpeed } from "./peers/llama-decode.mjs";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median, tokenAt, tokenIds } from "./subjects.mjs";
+import { measureInTurns, median, tokenAt, tokenIds } from "./subjects.mjs";
 
 const CONTEXT = 256;
 
@@ -82,19 +82,15 @@ for (const { name, rewritten, source } of settings) {
   subjects.push({ name, executor, values: [] });
 }
 
-const others = watchOthers();
-let roofline = 0;
 const llama = { values: [], versions: undefined };
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await subjects[0].executor.measureBandwidth());
-  for (const subject of subjects) {
-    const speed = await decode(subject.executor);
-    // Round 0 is the warm-up.
-    if (round > 0) subject.values.push(speed);
-  }
-  if (flags.llama && round > 0) await timeLlama();
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: subjects[0].executor,
+  timings: [
+    ...subjects.map(({ executor, values }) => ({ values, measure: () => decode(executor) })),
+    ...(flags.llama ? [{ values: llama.values, measure: timeLlama, warmUp: false }] : []),
+  ],
+});
 
 async function decode(executor) {
   const step = (token, position) =>
@@ -160,8 +156,8 @@ async function timeLlama() {
     prompt: tokenIds(program, 3),
     tokens: 4 * tokens,
   });
-  llama.values.push(speed);
   llama.versions = versions;
+  return speed;
 }
 
 /** Predictor mode against both others; the share of chosen neurons is what the kernels counted. */
@@ -224,7 +220,7 @@ const predictor = flags.predicted === undefined ? undefined : describePredictor(
 const row = {
   schema: "neurons/1",
   ...describeRun(
-    `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
+    `node bench/neurons.mjs --model ${path.basename(flags.model)} --live ${live} --threads ${threads} --rounds ${rounds} --tokens ${tokens}${flags.threshold === undefined ? "" : ` --threshold ${threshold}`}${predictor === undefined ? "" : ` --predicted ${flags.predicted} --rank ${rank}`}${flags.llama ? " --llama" : ""}`,
     { before, otherCores },
   ),
   model: { file: path.basename(flags.model), fileBytes: statSync(flags.model).size },

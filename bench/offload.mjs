@@ -2,10 +2,11 @@
 // its own, interleaving nothing (a run warms no page cache: reads go past it). Appends rows to bench/results/offload.jsonl.
 //   node bench/offload.mjs --model M.gguf --columns M.columns [--budget 2GB] [--tokens 8] [--context 512] [--only "NAME;..."] [--record]
 import { execFileSync } from "node:child_process";
-import { appendFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { readLoad } from "./peers/machine.mjs";
+import { appendRow, describeRun } from "./rows.mjs";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
@@ -43,10 +44,26 @@ if (flags.model === undefined || flags.columns === undefined) {
 
 for (const configuration of CONFIGURATIONS) {
   if (flags.only !== undefined && !flags.only.split(";").includes(configuration.name)) continue;
-  const row = { ...describeRun(), readAhead: true, ...configuration, ...measure(configuration) };
-  process.stdout.write(`${JSON.stringify(row)}\n`);
-  if (flags.record)
-    appendFileSync(path.join(ROOT, "bench/results/offload.jsonl"), `${JSON.stringify(row)}\n`);
+  const before = readLoad();
+  const measured = measure(configuration);
+  const [model, columns] = [flags.model, flags.columns].map((file) => path.basename(file));
+  const row = {
+    schema: "offload/2",
+    ...describeRun(
+      `node bench/offload.mjs --model ${model} --columns ${columns} --budget ${flags.budget} --tokens ${flags.tokens} --context ${flags.context} --only "${configuration.name}"`,
+      { before },
+    ),
+    model,
+    budget: flags.budget,
+    tokens: Number(flags.tokens),
+    context: Number(flags.context),
+    threads: os.availableParallelism(),
+    readAhead: true,
+    ...configuration,
+    ...measured,
+  };
+  console.log(JSON.stringify(row));
+  if (flags.record) appendRow("offload", row);
 }
 
 function measure({ density, policy, gamma, readAhead = true }) {
@@ -95,28 +112,5 @@ function measure({ density, policy, gamma, readAhead = true }) {
     promptFileBytes: file.promptBytes,
     peakMemoryBytes: file.peakMemoryBytes,
     pageCacheBypassed: file.direct,
-  };
-}
-
-function describeRun() {
-  const git = (...args) => execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
-  return {
-    schema: "offload/2",
-    date: new Date().toISOString(),
-    commit: git("rev-parse", "HEAD"),
-    // Rows that an earlier run has appended change no figure.
-    modified: git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results") !== "",
-    machine: {
-      cpu: os.cpus()[0].model,
-      cores: os.cpus().length,
-      memoryBytes: os.totalmem(),
-      os: `${os.platform()} ${os.arch()}`,
-      node: process.versions.node,
-    },
-    model: path.basename(flags.model),
-    budget: flags.budget,
-    tokens: Number(flags.tokens),
-    context: Number(flags.context),
-    threads: os.availableParallelism(),
   };
 }

@@ -16,6 +16,7 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
 import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
+import { nameSubjects, parseFolder } from "./subjects.mjs";
 
 const CONTEXT = 256;
 
@@ -43,17 +44,13 @@ const before = readLoad();
 
 const runs = [];
 for (const positional of positionals) {
-  const [, name, folder] = /^([^=]+)=(.+)$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`prosparse: ${positional}, expected NAME=FOLDER`);
-    process.exit(2);
-  }
+  const { name, folder } = parseFolder("prosparse", positional);
   runs.push(await describeModel(name, folder));
 }
 const row = {
   schema: "prosparse/1",
   ...describeRun(
-    `node bench/prosparse.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --skip ${skip} --characters ${characters} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    `node bench/prosparse.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --skip ${skip} --characters ${characters} --threads ${threads} ${nameSubjects(positionals)}`,
     { before },
   ),
   threads,

@@ -10,9 +10,9 @@ import { speedBound } from "../dist/methods/attention-span/speed-bound.js";
 import { countPositions, mergeIntervals } from "../dist/program/intervals.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { median, tokenAt } from "./subjects.mjs";
+import { measureInTurns, median, tokenAt } from "./subjects.mjs";
 import { spanSettings } from "./visible-spans.mjs";
 
 const FILL = 256;
@@ -56,18 +56,12 @@ const model = await loadModelOn(platform, flags.model, {
 const { executor } = model;
 await fill();
 
-const others = watchOthers();
-let roofline = 0;
 const settings = spanSettings(contexts, shares, spans, null);
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await executor.measureBandwidth());
-  for (const setting of settings) {
-    const milliseconds = await decode(setting);
-    // Round 0 is the warm-up.
-    if (round > 0) setting.values.push(milliseconds);
-  }
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor,
+  timings: settings.map((setting) => ({ values: setting.values, measure: () => decode(setting) })),
+});
 
 /**
  * Every slot's context, thinly: what positions hold matters to no timing, only that their pages are written. Attention while

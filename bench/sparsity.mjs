@@ -14,6 +14,7 @@ import { nodePlatform } from "../dist/platform/node.js";
 import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
 import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
+import { nameSubjects, parseFolder } from "./subjects.mjs";
 
 const CONTEXT = 256;
 
@@ -44,18 +45,14 @@ const before = readLoad();
 
 const models = [];
 for (const positional of positionals) {
-  const [, name, folder] = /^([^=]+)=(.+)$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`sparsity: ${positional}, expected NAME=MODEL`);
-    process.exit(2);
-  }
+  const { name, folder } = parseFolder("sparsity", positional);
   models.push(await describe(name, folder));
   console.error(`${name}: done`);
 }
 const row = {
   schema: "sparsity/1",
   ...describeRun(
-    `node bench/sparsity.mjs ${texts.map(({ name }) => `--text ${name}`).join(" ")} --characters ${characters} --percent ${percent} --cett ${cett} --threads ${threads} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    `node bench/sparsity.mjs ${texts.map(({ name }) => `--text ${name}`).join(" ")} --characters ${characters} --percent ${percent} --cett ${cett} --threads ${threads} ${nameSubjects(positionals)}`,
     { before },
   ),
   threads,

@@ -1,5 +1,7 @@
-// What benches that take models as NAME=MODEL[,option=value] share: reading them, their decode speed, and medians.
+// What benches that take models as NAME=MODEL[,option=value] share: reading them, their speeds, rounds in turns, and medians.
+import { summarize } from "../dist/evaluation/statistics.js";
 import { extend } from "../dist/session/sequence-steps.js";
+import { watchOthers } from "./peers/machine.mjs";
 
 /** Tokens before the timed ones. */
 export const PROMPT = 16;
@@ -17,6 +19,16 @@ export function parseSubject(bench, positional) {
     .map((entry) => entry.split("="))
     .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]);
   return { name, file, options: Object.fromEntries(entries) };
+}
+
+/** Name and folder, for benches that load models as they are. */
+export function parseFolder(bench, positional) {
+  const { name, file, options } = parseSubject(bench, positional);
+  if (Object.keys(options).length > 0) {
+    console.error(`${bench}: ${positional}, expected NAME=FOLDER without options`);
+    process.exit(2);
+  }
+  return { name, folder: file };
 }
 
 /** The subjects as a row's command states them: without the folders that models lie in. */
@@ -38,7 +50,8 @@ export function decodeSpeed(model, tokens) {
   return model.withSequence(async (sequence, queue) => {
     const prompt = tokenIds(model.program, PROMPT);
     sequence.tokens.length = 0;
-    await extend(queue, sequence, { tokens: prompt, outputs: [PROMPT - 1], prompt: true }, undefined, () => undefined);
+    const piece = { tokens: prompt, outputs: [PROMPT - 1], prompt: true };
+    await extend(queue, sequence, piece, undefined, () => undefined);
     const started = performance.now();
     for (const id of tokenIds(model.program, tokens)) {
       await extend(queue, sequence, { tokens: [id], outputs: [0] }, undefined, () => undefined);
@@ -58,6 +71,25 @@ export function prefillSpeed(model, tokens) {
   });
 }
 
+/**
+ * Measures in turns, so that a machine that drifts treats all alike: a round that warms up and does not count, then `rounds` that
+ * do. Each of `timings` has the `values` that what it `measure`s goes to; `warmUp` false leaves it out of the first round. The
+ * roofline is the best bandwidth of `executor`, which reads memory before each round (0 where there is none).
+ */
+export async function measureInTurns({ rounds, executor, timings }) {
+  const others = watchOthers();
+  let roofline = 0;
+  for (let round = 0; round <= rounds; round++) {
+    if (executor !== undefined) roofline = Math.max(roofline, await executor.measureBandwidth());
+    for (const { values, measure, warmUp = true } of timings) {
+      if (round === 0 && !warmUp) continue;
+      const value = await measure();
+      if (round > 0) values.push(value);
+    }
+  }
+  return { roofline, otherCores: others() };
+}
+
 export function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return summarize(values).median;
 }

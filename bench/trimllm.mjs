@@ -6,12 +6,13 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { sizeFolder, TRIM_STATE } from "../dist/cli/run-folder.js";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median } from "./subjects.mjs";
+import { decodeSpeed, measureInTurns, median, nameSubjects, parseFolder } from "./subjects.mjs";
 
 const TOKENS = 64;
 const PROMPT = "The company said that its operating profit";
@@ -39,45 +40,41 @@ const platform = nodePlatform();
 const before = readLoad();
 
 const runs = positionals.map((positional) => {
-  const [, name, folder] = /^([^=]+)=(.+)$/.exec(positional) ?? [];
-  if (name === undefined) {
-    console.error(`trimllm: ${positional}, expected NAME=FOLDER`);
-    process.exit(2);
-  }
-  const state = JSON.parse(readFileSync(path.join(folder, "trim.json"), "utf8"));
-  if (state.test === undefined) {
+  const { name, folder } = parseFolder("trimllm", positional);
+  const state = JSON.parse(readFileSync(path.join(folder, TRIM_STATE), "utf8"));
+  if (state.chosen === undefined) {
     console.error(`trimllm: ${folder} holds a run that has not ended - resume it first`);
+    process.exit(1);
+  }
+  // The last thing a run does, and only where it was given a test set.
+  if (state.test === undefined) {
+    console.error(
+      `trimllm: ${folder} holds a run without scores on a test set - resume it if it had --test, otherwise train again with it`,
+    );
     process.exit(1);
   }
   return { name, folder, state };
 });
 
-const sizeOf = (folder, round) => path.join(folder, `size-${String(round).padStart(2, "0")}`);
 const base = await describe(flags.base);
 const described = [];
 for (const { name, folder, state } of runs) {
-  const whole = await describe(sizeOf(folder, 0));
-  const chosen = await describe(sizeOf(folder, state.chosen.round));
+  const whole = await describe(sizeFolder(folder, 0));
+  const chosen = await describe(sizeFolder(folder, state.chosen.round));
   described.push({ name, state, whole, chosen });
 }
 
-const others = watchOthers();
-let roofline = 0;
 const subjects = [base, ...described.flatMap(({ whole, chosen }) => [whole, chosen])];
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await base.model.executor.measureBandwidth());
-  for (const subject of subjects) {
-    const speed = await decodeSpeed(subject.model, TOKENS);
-    // Round 0 is the warm-up.
-    if (round > 0) subject.values.push(speed);
-  }
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: base.model.executor,
+  timings: subjects.map(({ model, values }) => ({ values, measure: () => decodeSpeed(model, TOKENS) })),
+});
 
 const row = {
   schema: "trimllm/1",
   ...describeRun(
-    `node bench/trimllm.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${positionals.map((p) => p.replace(/=.*\//, "=")).join(" ")}`,
+    `node bench/trimllm.mjs --base ${path.basename(flags.base)} --text ${path.basename(flags.text)} --characters ${characters} --threads ${threads} --rounds ${rounds} ${nameSubjects(positionals)}`,
     { before, otherCores },
   ),
   threads,

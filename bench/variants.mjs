@@ -9,11 +9,12 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
+import { parameterCount } from "../dist/formats/tensor-layout.js";
 import { loadModelOn } from "../dist/session/load-model.js";
 import { nodePlatform } from "../dist/platform/node.js";
-import { readLoad, watchOthers } from "./peers/machine.mjs";
+import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
-import { decodeSpeed, median, nameSubjects, parseSubject } from "./subjects.mjs";
+import { decodeSpeed, measureInTurns, median, nameSubjects, parseSubject } from "./subjects.mjs";
 
 const TOKENS = 64;
 
@@ -56,23 +57,14 @@ if (flags.pause) {
   for await (const _ of createInterface({ input: process.stdin })) break;
 }
 const before = readLoad();
-const others = watchOthers();
-let roofline = 0;
-for (let round = 0; round <= rounds; round++) {
-  roofline = Math.max(roofline, await subjects[0].model.executor.measureBandwidth());
-  for (const subject of subjects) {
-    const speed = await decodeSpeed(subject.model, TOKENS);
-    // Round 0 is the warm-up.
-    if (round > 0) subject.values.push(speed);
-  }
-}
-const otherCores = others();
+const { roofline, otherCores } = await measureInTurns({
+  rounds,
+  executor: subjects[0].model.executor,
+  timings: subjects.map(({ model, values }) => ({ values, measure: () => decodeSpeed(model, TOKENS) })),
+});
 
 const variants = subjects.map(({ name, file, options, model, perplexity, values }) => {
   const { total, byKind } = model.executor.readBytes(TOKENS);
-  let parameters = 0;
-  for (const { shape } of model.file.tensors.values())
-    parameters += shape.reduce((product, size) => product * size, 1);
   return {
     name,
     model: path.basename(file),
@@ -80,7 +72,7 @@ const variants = subjects.map(({ name, file, options, model, perplexity, values 
     perplexity: perplexity.perplexity,
     meanNll: perplexity.meanNll,
     tokensScored: perplexity.tokensScored,
-    parameters,
+    parameters: parameterCount(model.file),
     weightBytes: model.executor.weightBytes,
     bytesPerToken: total,
     byKind,

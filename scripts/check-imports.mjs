@@ -1,7 +1,7 @@
 // Fails when a file under src/ imports against the layering of ARCHITECTURE.md, or uses `node:` outside the files that
 // may. One line per violation, exit code 1. Imports point left to right only:
 //   errors, platform < quantization < formats, tokenizer, program < models < methods, kernels < executors
-//   < session, offload < training, evaluation, simulation < report < server < cli
+//   < session, offload < training, evaluation, simulation < report < cli
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 
@@ -29,11 +29,10 @@ const MAY_IMPORT = {
   evaluation: ENGINE,
   simulation: ENGINE,
   report: STUDIES,
-  server: [...STUDIES, "report"],
   // The entry that fills in Node's platform; index.ts re-exports it.
   "node-entry": STUDIES,
-  index: [...STUDIES, "report", "server", "node-entry"],
-  cli: [...STUDIES, "report", "server", "node-entry", "index"],
+  index: [...STUDIES, "report", "node-entry"],
+  cli: [...STUDIES, "report", "node-entry", "index"],
 };
 
 // The offline part of a method (everything but its recipe and rewrite) may also use the engine and the trainer.

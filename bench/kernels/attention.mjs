@@ -11,9 +11,9 @@ import { nodePlatform } from "../../dist/platform/node.js";
 import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
 import { keyValueRowBytes } from "../../dist/program/key-value-format.js";
 import { f32 } from "../../dist/quantization/f32.js";
-import { describeMachine, readCommit, readLoad, watchOthers } from "../peers/machine.mjs";
+import { describeMachine, readCommit, readLoad } from "../peers/machine.mjs";
 import { appendRow } from "../rows.mjs";
-import { median } from "../subjects.mjs";
+import { measureInTurns, median } from "../subjects.mjs";
 import { spanSettings } from "../visible-spans.mjs";
 
 const VOCABULARY = 8;
@@ -44,19 +44,14 @@ const keyValueFormat = flags["kv-format"];
 
 const executor = await start();
 await fill();
-const others = watchOthers();
 const settings = spanSettings(contexts, shares, spans, 1).map(({ visible, ...setting }) => ({
   ...setting,
   visible: visible && mergeIntervals([...visible, { start: setting.context, end: setting.context + 1 }]),
 }));
-for (let round = 0; round <= rounds; round++) {
-  for (const setting of settings) {
-    const milliseconds = await attend(setting);
-    // Round 0 is the warm-up.
-    if (round > 0) setting.values.push(milliseconds);
-  }
-}
-const otherCores = others();
+const { otherCores } = await measureInTurns({
+  rounds,
+  timings: settings.map((setting) => ({ values: setting.values, measure: () => attend(setting) })),
+});
 await executor.dispose();
 
 const results = contexts.flatMap((context) => {

@@ -5,6 +5,7 @@ import { watchOthers } from "./machine.mjs";
 import { importSkim } from "./skim-build.mjs";
 
 const { loadModel } = await importSkim("index.js");
+const { parameterCount } = await importSkim("formats/tensor-layout.js");
 
 /** Keeps end tokens from being chosen, so that every run decodes as many tokens as it was asked for. */
 const NEVER = -1e9;
@@ -21,7 +22,7 @@ answerJob(async ({ model: source, contextLength, batchSize, threads, keyValueFor
   const gigabytesPerSecond = await model.executor.measureBandwidth();
   const result = {
     loadMs: model.loadMs,
-    parameters: countParameters(model.file),
+    parameters: parameterCount(model.file),
     tensorBytes: model.file.tensorBytes,
     weightBytes: model.executor.weightBytes,
     simd: model.executor.simd,
@@ -48,10 +49,4 @@ async function runTest(model, { name, prompt, decode }) {
   const { reusedTokens, reads } = await generation.result();
   if (reusedTokens > 0) throw new Error(`skim: ${name} reused ${reusedTokens} prompt tokens, expected none`);
   return { name, prefillMs: firstAt - startedAt, decodeMs, ids, bytesPerToken: reads.bytesPerToken };
-}
-
-function countParameters(file) {
-  let sum = 0;
-  for (const { shape } of file.tensors.values()) sum += shape.reduce((product, size) => product * size, 1);
-  return sum;
 }

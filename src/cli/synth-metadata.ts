@@ -20,7 +20,6 @@ const LETTERS = "etaoinshrdlcumwfgypbvkjxqz";
 /** All metadata; `fileType` is the number of `general.file_type`. */
 export function synthMetadata(shape: SynthShape, fileType: number): Map<string, GgufField> {
   const prefix = shape.architecture;
-  const headWidth = shape.width / shape.heads;
   return new Map([
     ["general.architecture", stringField(shape.architecture)],
     ["general.name", stringField(`${shape.name} (random weights by skim synth)`)],
@@ -34,7 +33,7 @@ export function synthMetadata(shape: SynthShape, fileType: number): Map<string, 
     [`${prefix}.attention.head_count`, uint32Field(shape.heads)],
     [`${prefix}.attention.head_count_kv`, uint32Field(shape.kvHeads)],
     [`${prefix}.attention.layer_norm_rms_epsilon`, float32Field(1e-5)],
-    [`${prefix}.rope.dimension_count`, uint32Field(headWidth)],
+    [`${prefix}.rope.dimension_count`, uint32Field(shape.headWidth)],
     [`${prefix}.rope.freq_base`, float32Field(shape.ropeBase)],
     [`${prefix}.vocab_size`, uint32Field(shape.vocabularySize)],
     ...vocabularyMetadata(shape),

@@ -24,7 +24,7 @@ interface SynthFlags {
 const EXAMPLES = `
 Examples:
   $ skim synth --shape tinyllama-1.1b --format q8_0 --out tinyllama.gguf
-  $ skim synth --shape llama3-8b --layers 4 --format q4_0 --out quarter.gguf
+  $ skim synth --shape llama-3-8b --layers 4 --format q4_0 --out quarter.gguf
   $ skim synth --shape d=64,ff=160,layers=2,heads=8,kv=4,vocab=512 --format f16 --out tiny.gguf
 
 Shapes: ${SHAPE_NAMES.join(", ")},

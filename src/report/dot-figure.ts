@@ -12,7 +12,7 @@ import {
   GRID,
   HALO,
   layOutLegend,
-  SERIES_COLOURS,
+  seriesColour,
   textWidth,
 } from "./plot-svg.ts";
 
@@ -54,6 +54,11 @@ interface Mark {
   readonly title: string;
 }
 
+/** A line and its place on the vertical axis. */
+interface KeyedLine extends DotLine {
+  readonly key: string;
+}
+
 /** The drawing; there must be a line. */
 export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string {
   // Every line and every group's heading has a place of its own on the vertical axis.
@@ -66,7 +71,7 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
   const marginLeft = Math.min(330, 24 + Math.max(...lines.map(({ name }) => textWidth(name))));
   const values = lines.flatMap(({ values }) => values.filter((value) => value !== undefined));
   const legend = layOutLegend(
-    options.series.map(({ name, symbol }, s) => ({ text: name, colour: colourOf(s), symbol })),
+    options.series.map(({ name, symbol }, s) => ({ text: name, colour: seriesColour(s), symbol })),
     24 - marginLeft,
     WIDTH,
   );
@@ -88,45 +93,42 @@ export function dotSvg(groups: readonly DotGroup[], options: DotOptions): string
       ...(options.rule === undefined
         ? []
         : [Plot.ruleX([options.rule], { stroke: FAINT, strokeWidth: 1.2 })]),
-      Plot.text(headings, {
-        y: "key",
-        text: "name",
-        frameAnchor: "left",
-        textAnchor: "start",
-        dx: -marginLeft,
-        dy: 3,
-        fontWeight: 600,
-        ...HALO,
-      }),
-      Plot.text(lines, {
-        y: "key",
-        text: "name",
-        frameAnchor: "left",
-        textAnchor: "end",
-        dx: -10,
-        fill: "var(--text)",
-      }),
+      ...nameMarks(headings, lines, marginLeft),
       ...options.series.flatMap((series, s) => seriesMarks(series, s, marksOf(lines, series, s, options))),
-      Plot.text(
-        lines.map(({ key, values: [value] }) => ({ key, value })),
-        {
-          y: "key",
-          frameAnchor: "right",
-          textAnchor: "end",
-          dx: RIGHT - 4,
-          text: ({ value }: { value: number | undefined }) =>
-            value === undefined ? "" : options.format(value),
-          fill: SERIES_COLOURS[0],
-          fontSize: FONT_SIZE - 1,
-        },
-      ),
+      firstValues(lines, options),
       ...legend.marks,
     ],
   });
 }
 
+/** Headings of groups at the left edge, names of lines up to the frame. */
+function nameMarks(
+  headings: readonly { readonly key: string; readonly name: string }[],
+  lines: readonly KeyedLine[],
+  marginLeft: number,
+): Plot.Markish[] {
+  const place = { y: "key", text: "name", frameAnchor: "left" } as const;
+  return [
+    Plot.text(headings, { ...place, textAnchor: "start", dx: -marginLeft, dy: 3, fontWeight: 600, ...HALO }),
+    Plot.text(lines, { ...place, textAnchor: "end", dx: -10, fill: "var(--text)" }),
+  ];
+}
+
+/** What the first series has, as numbers beside the frame. */
+function firstValues(lines: readonly KeyedLine[], { format }: DotOptions): Plot.Markish {
+  return Plot.text(lines, {
+    y: "key",
+    frameAnchor: "right",
+    textAnchor: "end",
+    dx: RIGHT - 4,
+    text: ({ values: [value] }: KeyedLine) => (value === undefined ? "" : format(value)),
+    fill: seriesColour(0),
+    fontSize: FONT_SIZE - 1,
+  });
+}
+
 function marksOf(
-  lines: readonly (DotLine & { key: string })[],
+  lines: readonly KeyedLine[],
   series: DotSeries,
   index: number,
   { format }: DotOptions,
@@ -139,14 +141,10 @@ function marksOf(
 
 function seriesMarks({ symbol }: DotSeries, index: number, marks: readonly Mark[]): Plot.Markish[] {
   const place = { x: "value", y: "key", title: "title" } as const;
-  const colour = colourOf(index);
+  const colour = seriesColour(index);
   if (symbol === "bar") return [Plot.dot(marks, { ...place, symbol: BAR, fill: colour, r: 7 })];
   if (symbol === "ring") return [Plot.dot(marks, { ...place, stroke: colour, strokeWidth: 2, r: 4.5 })];
   return [Plot.dot(marks, { ...place, fill: colour, r: 5 })];
-}
-
-function colourOf(series: number): string {
-  return SERIES_COLOURS[series % SERIES_COLOURS.length];
 }
 
 function domainOf(values: readonly number[], { rule }: DotOptions): [number, number] {

@@ -1,6 +1,6 @@
 /** A table as a drawing: a few words for every pair of a row and a column, coloured by how much is lost there. */
 import * as Plot from "@observablehq/plot";
-import { drawPlot, FAINT, FONT_SIZE, GRID, SERIES_COLOURS, textWidth } from "./plot-svg.ts";
+import { drawPlot, FAINT, FONT_SIZE, GRID, seriesColour, textWidth } from "./plot-svg.ts";
 
 export interface HeatCell {
   readonly row: string;
@@ -59,7 +59,7 @@ export function heatSvg(cells: readonly HeatCell[], { title, rows, columns, corn
       }),
       Plot.cell(marks, {
         ...place,
-        fill: SERIES_COLOURS[1],
+        fill: seriesColour(1),
         fillOpacity: "opacity",
         stroke: GRID,
         title: "title",

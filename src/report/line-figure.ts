@@ -3,7 +3,7 @@
  * measurements. Invariant: every number of a curve fits the frame, and long curves stay small.
  */
 import * as Plot from "@observablehq/plot";
-import { axisX, axisName, drawPlot, GRID, layOutLegend, SERIES_COLOURS } from "./plot-svg.ts";
+import { axisX, axisName, drawPlot, GRID, layOutLegend, seriesColour } from "./plot-svg.ts";
 
 export interface Point {
   readonly x: number;
@@ -52,7 +52,7 @@ export function averages(points: readonly Point[], most = MOST_AVERAGES): Averag
 export function lineSvg(series: readonly Series[], options: LineOptions): string {
   const shown = series
     .filter(({ points }) => points.length > 0)
-    .map((one, i) => ({ ...one, colour: SERIES_COLOURS[i % SERIES_COLOURS.length] }));
+    .map((one, i) => ({ ...one, colour: seriesColour(i) }));
   const entries = shown.map(({ name, colour, drawn }) => ({
     text: name,
     colour,

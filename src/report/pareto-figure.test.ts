@@ -41,6 +41,20 @@ test("names may be those of the front only", () => {
   expect(svg).not.toContain(">bad</text>");
 });
 
+test("series beyond the last colour share one with the first, in the legend as in the plot", () => {
+  const points = Array.from({ length: 9 }, (_, i) => ({
+    name: `m${i}`,
+    cost: i,
+    quality: i % 2,
+    series: `s${i}`,
+  }));
+  const svg = paretoSvg(points, { title: "", costLabel: "", qualityLabel: "", better: "higher" });
+  // The points of the first and the ninth series and their legend entries.
+  expect(svg.match(/fill="var\(--s0\)"/g)).toHaveLength(4);
+  expect(svg.match(/fill="var\(--s1\)"/g)).toHaveLength(2);
+  expect(svg).not.toMatch(/undefined/);
+});
+
 test("one point is a plot too", () => {
   expect(
     paretoSvg(POINTS.slice(0, 1), { title: "", costLabel: "", qualityLabel: "", better: "lower" }),

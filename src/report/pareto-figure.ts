@@ -13,7 +13,7 @@ import {
   HALO,
   type LegendEntry,
   layOutLegend,
-  SERIES_COLOURS,
+  seriesColour,
   textWidth,
 } from "./plot-svg.ts";
 
@@ -60,8 +60,7 @@ export function paretoFront(points: readonly ParetoPoint[], better: "higher" | "
 export function paretoSvg(points: readonly ParetoPoint[], options: ParetoOptions): string {
   const front = paretoFront(points, options.better);
   const series = [...new Set(points.map((point) => point.series ?? ""))];
-  const colour = (point: ParetoPoint) =>
-    SERIES_COLOURS[series.indexOf(point.series ?? "") % SERIES_COLOURS.length];
+  const colour = (point: ParetoPoint) => seriesColour(series.indexOf(point.series ?? ""));
   const levels = options.level === undefined ? [] : [options.level.value];
   const x = { domain: paddedDomain(points.map(({ cost }) => cost)), label: null };
   const y = {
@@ -118,7 +117,7 @@ function legendOf(points: readonly ParetoPoint[], series: readonly string[], lin
   const rings = [...new Set(points.flatMap(({ ring }) => ring ?? []))];
   return [
     ...(series.length > 1
-      ? series.map((text, i) => ({ text, colour: SERIES_COLOURS[i], symbol: "dot" as const }))
+      ? series.map((text, i) => ({ text, colour: seriesColour(i), symbol: "dot" as const }))
       : []),
     ...rings.map((text) => ({
       text,
@@ -131,7 +130,7 @@ function legendOf(points: readonly ParetoPoint[], series: readonly string[], lin
 
 /** Of what belongs to no series in particular. */
 function frontColour(series: readonly string[]): string {
-  return series.length > 1 ? FAINT : SERIES_COLOURS[0];
+  return series.length > 1 ? FAINT : seriesColour(0);
 }
 
 /** The names, each joined to its point where it had to go far. */

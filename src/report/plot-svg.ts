@@ -8,7 +8,7 @@ import { parseHTML } from "linkedom";
 import { escapeText } from "./page.ts";
 
 /** Colours of series, in the order they are dealt out; page.ts gives them values. */
-export const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--s${i})`);
+const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--s${i})`);
 export const FAINT = "var(--faint)";
 export const GRID = "var(--grid)";
 
@@ -18,6 +18,11 @@ const LETTER_WIDTH = 0.56 * FONT_SIZE;
 
 /** Text that may cross lines. */
 export const HALO = { fill: "var(--text)", stroke: "var(--back)", strokeWidth: 4 } as const;
+
+/** The colour of the series at `index`; with more series than colours they are dealt out again. */
+export function seriesColour(index: number): string {
+  return SERIES_COLOURS[index % SERIES_COLOURS.length];
+}
 
 export function textWidth(text: string): number {
   return text.length * LETTER_WIDTH;

@@ -372,9 +372,13 @@ function keepNewest(rows: readonly RowOrigin[]): RowOrigin[] {
 }
 
 function subjectOf(row: RowOrigin): string {
-  const command = row.command?.replaceAll(/ --(?:rounds|repeats|repetitions|tokens) \S+/g, "");
-  if (command !== undefined) return `${row.schema} ${command}`;
-  // Rows of offload hold one setting each, which names them instead of a command.
-  const { model, name, budget } = row as RowOrigin & Partial<ResultRow<"offload/1">>;
-  return `${row.schema.replace(/\/.*/, "")} ${model} ${name} ${budget}`;
+  if (isOffload(row)) {
+    // A row holds one setting, which names it: the first rows have no command.
+    return `offload ${row.model} ${row.name} ${row.budget}`;
+  }
+  return `${row.schema} ${row.command?.replaceAll(/ --(?:rounds|repeats|repetitions|tokens) \S+/g, "")}`;
+}
+
+function isOffload(row: RowOrigin): row is ResultRow<"offload/1" | "offload/2"> {
+  return row.schema === "offload/1" || row.schema === "offload/2";
 }

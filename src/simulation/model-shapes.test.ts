@@ -12,6 +12,11 @@ describe("parseTransformerShape", () => {
     });
   });
 
+  it("knows shapes by the names that synth gave them first", () => {
+    expect(parseTransformerShape("llama-7b")).toEqual(parseTransformerShape("llama-2-7b"));
+    expect(parseTransformerShape("llama3-8b")).toEqual(parseTransformerShape("llama-3-8b"));
+  });
+
   it.each([
     ["phi-3-medum", /did you mean "phi-3-medium"/],
     ["layers=5,dd=64", /unknown dimension "dd" - did you mean "d"/],

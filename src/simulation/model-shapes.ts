@@ -1,5 +1,6 @@
 /**
- * Shapes of published models, for simulators that need sizes and no weights. Figures from the models' config.json.
+ * Shapes of published models, for simulators that need sizes and no weights, and for models of random weights. Figures
+ * from the models' config.json (Llama-2-7B, Meta-Llama-3-8B, Phi-3-medium-4k, TinyLlama-1.1B and others).
  * Invariant: key/value heads divide the heads; shapes given by dimensions have heads that divide the width.
  */
 import { OptionError } from "../errors.ts";
@@ -34,6 +35,12 @@ const NAMED: readonly TransformerShape[] = [
 
 export const SHAPE_NAMES: readonly string[] = NAMED.map(({ name }) => name);
 
+/** Names that `skim synth` gave some of them first, and still takes. */
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ["llama-7b", "llama-2-7b"],
+  ["llama3-8b", "llama-3-8b"],
+]);
+
 /** Keys of a shape given by its dimensions, all needed. */
 const DIMENSION_KEYS = ["layers", "d", "ff", "heads", "kv", "vocab"] as const;
 
@@ -41,37 +48,34 @@ const DIMENSION_KEYS = ["layers", "d", "ff", "heads", "kv", "vocab"] as const;
  * A published shape by name, or a gated one as `layers=5,d=64,ff=172,heads=8,kv=4,vocab=512`. Throws OptionError.
  */
 export function parseTransformerShape(text: string): TransformerShape {
-  const parsed = text.includes("=") ? parseDimensions(text) : findNamed(text);
-  checkShape(parsed);
-  return parsed;
+  return text.includes("=") ? parseDimensions(text).shape : findShape(text, NAMED);
 }
 
-/** Throws OptionError for heads that do not divide. */
-function checkShape({ name, width, heads, kvHeads, headWidth }: TransformerShape): void {
-  if (!Number.isInteger(headWidth)) {
-    throw new OptionError(`shape ${name}: d, expected a multiple of the ${heads} heads, got ${width}`);
-  }
-  if (heads % kvHeads !== 0) {
-    throw new OptionError(`shape ${name}: heads, expected a multiple of kv (${kvHeads}), got ${heads}`);
-  }
-}
-
-function findNamed(name: string): TransformerShape {
-  const found = NAMED.find((candidate) => candidate.name === name);
+/** The one of `shapes` that is called `name`. Throws OptionError. */
+export function findShape<Shape extends TransformerShape>(name: string, shapes: readonly Shape[]): Shape {
+  const own = OTHER_NAMES.get(name) ?? name;
+  const found = shapes.find((candidate) => candidate.name === own);
   if (found !== undefined) return found;
+  const names = shapes.map((candidate) => candidate.name);
+  const others = [...OTHER_NAMES].flatMap(([other, of]) => (names.includes(of) ? [other] : []));
   throw new OptionError(
-    `shape: unknown "${name}" - did you mean "${nearestName(name, SHAPE_NAMES)}"? Known: ${SHAPE_NAMES.join(", ")}, ` +
+    `shape: unknown "${name}" - did you mean "${nearestName(name, [...names, ...others])}"? Known: ${names.join(", ")}, ` +
       "or dimensions like layers=5,d=64,ff=172,heads=8,kv=4,vocab=512",
   );
 }
 
-function parseDimensions(text: string): TransformerShape {
+/** A gated shape by its dimensions, and all that is `given`: keys of `more` may be too. Throws OptionError. */
+export function parseDimensions(
+  text: string,
+  more: readonly string[] = [],
+): { readonly shape: TransformerShape; readonly given: ReadonlyMap<string, number> } {
+  const known = [...DIMENSION_KEYS, ...more];
   const given = new Map<string, number>();
   for (const part of text.split(",")) {
     const [key, value = "", ...rest] = part.split("=").map((side) => side.trim());
-    if (!DIMENSION_KEYS.some((known) => known === key)) {
+    if (!known.includes(key)) {
       throw new OptionError(
-        `shape: unknown dimension "${key}" - did you mean "${nearestName(key, DIMENSION_KEYS)}"? Known: ${DIMENSION_KEYS.join(", ")}`,
+        `shape: unknown dimension "${key}" - did you mean "${nearestName(key, known)}"? Known: ${known.join(", ")}`,
       );
     }
     if (rest.length > 0 || !/^[1-9]\d{0,7}$/.test(value)) {
@@ -84,7 +88,19 @@ function parseDimensions(text: string): TransformerShape {
     if (size === undefined) throw new OptionError(`shape: dimension ${key} is missing in "${text}"`);
     return size;
   });
-  return shape(text, true, sizes);
+  const parsed = shape(text, true, sizes);
+  checkShape(parsed);
+  return { shape: parsed, given };
+}
+
+/** Throws OptionError for heads that do not divide. */
+function checkShape({ name, width, heads, kvHeads, headWidth }: TransformerShape): void {
+  if (!Number.isInteger(headWidth)) {
+    throw new OptionError(`shape ${name}: d, expected a multiple of the ${heads} heads, got ${width}`);
+  }
+  if (heads % kvHeads !== 0) {
+    throw new OptionError(`shape ${name}: heads, expected a multiple of kv (${kvHeads}), got ${heads}`);
+  }
 }
 
 /** Sizes in the order of DIMENSION_KEYS. */

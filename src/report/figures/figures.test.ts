@@ -121,12 +121,20 @@ test("of offloaded models the newest row of each setting counts, and bytes are d
   const rows = read(
     offload,
     { ...offload, schema: "offload/2", date: "2026-01-02", fileBytesPerToken: 5e8 },
-    { ...offload, name: "dense", hitRate: 0 },
+    // Settings differ by name, with a command or, as in the first rows, without.
+    {
+      ...offload,
+      schema: "offload/2",
+      date: "2026-01-03",
+      command: "--only lru",
+      fileBytesPerToken: 4e8,
+    },
+    { ...offload, name: "dense", hitRate: 0, command: "--only dense" },
   );
   expect(memoryFigure(rows)[0].table.rows).toHaveLength(2);
   expect(offloadFigure(rows)[0].table.rows).toEqual([
     ["big, budget 2GB: dense, 0 % hits", "1.00", "3.00"],
-    ["big, budget 2GB: lru, 25 % hits", "0.50", "3.00"],
+    ["big, budget 2GB: lru, 25 % hits", "0.40", "3.00"],
   ]);
   expect(memoryFigure(read())).toEqual([]);
   expect(offloadFigure(read())).toEqual([]);
