@@ -1,6 +1,6 @@
 /**
  * What each step of a recipe can say. The fields are flags of the step's command (step-commands.ts) in camel case; what is
- * left out is the command's default.
+ * left out is the command's default. A switch is the one literal that its flag can say.
  */
 import { z } from "zod";
 
@@ -85,7 +85,7 @@ const prosparse = z
     ...trainingFields,
     valid: file("held-out text, for the threshold"),
     peak: z.number().min(0).optional().describe("largest factor of the L1 penalty"),
-    fixed: z.boolean().optional().describe("the factor from the first update on"),
+    fixed: z.literal(true).optional().describe("the factor from the first update on"),
     stageEnds: z.array(z.int().min(0)).min(2).optional().describe("last update of each stage"),
     stagePeaks: z.array(z.number().min(0)).min(1).optional().describe("factor at the end of each stage"),
     thresholds: z.array(z.number().min(0)).min(1).optional().describe("thresholds to try after training"),
@@ -100,7 +100,7 @@ const neurons = z
     text: file("text that shows how many neurons live, or .jsonl with prompt and answer"),
     mostLive: share("largest share of live neurons that pays"),
     segments: count("most segments of the text to use"),
-    predictor: z.boolean().optional().describe("predict live neurons, approximately"),
+    predictor: z.literal(true).optional().describe("predict live neurons, approximately"),
     rank: count("rank of the predictors"),
     leastRecall: share("of live neurons that a predictor must find"),
   })
@@ -162,9 +162,9 @@ const tender = z
       .enum(["up", "down", "search"])
       .optional()
       .describe("group ranges cover the calibration, clip, or whatever loses less"),
-    channelBias: z.boolean().optional().describe("centre channels before quantizing"),
+    channelBias: z.literal(false).optional().describe("do not centre channels before quantizing"),
     attention: z.literal(true).optional().describe("make attention's products of integers too"),
-    head: z.boolean().optional().describe("quantize the output head too"),
+    head: z.literal(false).optional().describe("leave the output head as it is"),
     context: z.int().min(2).optional().describe("tokens per calibration segment"),
     segments: count("most segments of the text to use"),
   })
