@@ -89,8 +89,15 @@ function adapterTargets(text: string): AdapterTarget[] {
   });
 }
 
-export function addTrainFlags(command: Command): Command {
-  return addLoopFlags(addShapeFlags(addDataFlags(command)))
+/** Help of flags that mean something else, or have another default, under some methods. */
+const HELP = {
+  valid: "the same, held out: the model with the lowest loss on it is kept",
+};
+
+/** Adds the flags of `skim train`, with the method's own words where `help` has them. */
+export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {}): Command {
+  const texts = { ...HELP, ...help };
+  return addLoopFlags(addShapeFlags(addDataFlags(command, texts.valid)))
     .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
     .option("--teacher-weight <w>", "with --teacher: its share of the loss", realNumber(1e-6, 1), 1)
     .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
@@ -125,10 +132,10 @@ export function addTrainFlags(command: Command): Command {
     .option("--json", "print one JSON object at the end");
 }
 
-function addDataFlags(command: Command): Command {
+function addDataFlags(command: Command, valid: string): Command {
   return command
     .option("--data <file>", "text, or .jsonl with prompt and answer")
-    .option("--valid <file>", "the same, held out: the model with the lowest loss on it is kept")
+    .option("--valid <file>", valid)
     .option("--out <folder>", "Hugging Face folder to write")
     .option("--resume", "continue the run in --out from its last checkpoint")
     .option("-m, --model <folder>", "model to train further, instead of a new one")

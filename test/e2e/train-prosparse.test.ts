@@ -87,4 +87,10 @@ it("refuses to guess", async () => {
   const noData = await skim(["train", "prosparse", "--out", path.join(folder, "none")]);
   expect(noData.code).toBe(2);
   expect(noData.stderr).toMatch(/expected --data/);
+  const files = ["--data", "x.txt", "--valid", "x.txt", "--out", path.join(folder, "none")];
+  for (const flag of ["--evaluate-every", "--valid-tokens", "--patience"]) {
+    const validating = await skim(["train", "prosparse", "--model", MODEL, ...files, flag, "3"]);
+    expect(validating.code).toBe(2);
+    expect(validating.stderr).toMatch(/--valid only chooses the threshold/);
+  }
 });

@@ -9,9 +9,8 @@ const count = (what: string) => z.int().min(1).optional().describe(what);
 const file = (what: string) => z.string().min(1).describe(`${what}, relative to the recipe`);
 
 /** Flags that every kind of training shares. */
-const trainingFields = {
+const loopFields = {
   data: file("training data: text, or .jsonl with prompt and answer"),
-  valid: file("the same, held out: the model with the lowest loss on it is kept").optional(),
   steps: count("updates"),
   learningRate: z.number().gt(0).max(10).optional().describe("peak of the schedule"),
   warmup: z.int().min(0).optional().describe("updates until the peak"),
@@ -20,11 +19,17 @@ const trainingFields = {
   accumulate: count("micro-batches per update"),
   weightDecay: z.number().min(0).max(10).optional().describe("of matrices"),
   clip: z.number().gt(0).optional().describe("largest gradient norm"),
-  evaluateEvery: count("updates between validations"),
   checkpointEvery: count("updates between checkpoints"),
+  seed: z.int().min(0).max(0xffffffff).optional().describe("seed of the order of data"),
+};
+
+/** And of training that keeps the model that validates best. */
+const trainingFields = {
+  ...loopFields,
+  valid: file("the same, held out: the model with the lowest loss on it is kept").optional(),
+  evaluateEvery: count("updates between validations"),
   validTokens: count("most tokens of a validation text to score"),
   patience: count("validations without improvement before stopping"),
-  seed: z.int().min(0).max(0xffffffff).optional().describe("seed of the order of data"),
 };
 
 const weights = z.enum(["f32", "f16", "bf16"]).optional().describe("storage of the trained weights");
@@ -82,7 +87,7 @@ const spans = z
 const prosparse = z
   .strictObject({
     step: z.literal("prosparse"),
-    ...trainingFields,
+    ...loopFields,
     valid: file("held-out text, for the threshold"),
     peak: z.number().min(0).optional().describe("largest factor of the L1 penalty"),
     fixed: z.literal(true).optional().describe("the factor from the first update on"),
