@@ -58,6 +58,17 @@ describe("examples of --help", () => {
   });
 });
 
+test.each([
+  [["train"], "2 rank", "q,k,v,o,gate,up,down"],
+  [["train", "dip-repair"], "the rank", "gate,up,down"],
+])("the help of %j has that command's own adapters", (words, alpha, targets) => {
+  const texts = parsed(words).options.map(({ long, description }) => [long, description]);
+  expect(Object.fromEntries(texts)).toMatchObject({
+    "--lora-alpha": expect.stringContaining(`(default: ${alpha})`),
+    "--lora-targets": expect.stringContaining(`(default: ${targets})`),
+  });
+});
+
 /** The values of a field that takes only a few; none of other fields. */
 function valuesOf(field: unknown): unknown[] {
   if (field instanceof z.ZodOptional || field instanceof z.ZodDefault) return valuesOf(field.unwrap());

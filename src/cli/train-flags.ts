@@ -92,6 +92,10 @@ function adapterTargets(text: string): AdapterTarget[] {
 /** Help of flags that mean something else, or have another default, under some methods. */
 const HELP = {
   valid: "the same, held out: the model with the lowest loss on it is kept",
+  loraRank: "train adapters of this rank beside the weights (LoRA); they are merged when saved",
+  loraAlpha: "with --lora-rank: the adapters count alpha / rank (default: 2 rank)",
+  loraTargets: `with --lora-rank: linears that get one (default: ${Object.keys(SHORT_TARGETS).join(",")})`,
+  loraKeep: "with --lora-rank: write the adapters alone, as a folder of the PEFT library",
 };
 
 /** Adds the flags of `skim train`, with the method's own words where `help` has them. */
@@ -101,22 +105,10 @@ export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {})
     .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
     .option("--teacher-weight <w>", "with --teacher: its share of the loss", realNumber(1e-6, 1), 1)
     .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
-    .option(
-      "--lora-rank <r>",
-      "train adapters of this rank beside the weights (LoRA); they are merged when saved",
-      wholeNumber(1, 1024),
-    )
-    .option(
-      "--lora-alpha <x>",
-      "with --lora-rank: the adapters count alpha / rank (default: 2 rank)",
-      realNumber(0, 1e4),
-    )
-    .option(
-      "--lora-targets <name,...>",
-      `with --lora-rank: linears that get one (default: ${Object.keys(SHORT_TARGETS).join(",")})`,
-      adapterTargets,
-    )
-    .option("--lora-keep", "with --lora-rank: write the adapters alone, as a folder of the PEFT library")
+    .option("--lora-rank <r>", texts.loraRank, wholeNumber(1, 1024))
+    .option("--lora-alpha <x>", texts.loraAlpha, realNumber(0, 1e4))
+    .option("--lora-targets <name,...>", texts.loraTargets, adapterTargets)
+    .option("--lora-keep", texts.loraKeep)
     .addOption(
       new Option("--recompute <what>", "recompute activations to save memory")
         .choices(["none", "sublayers"])
