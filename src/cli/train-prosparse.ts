@@ -8,12 +8,8 @@ import { measurePerplexity } from "../evaluation/perplexity.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { checkStages, type L1Stages, l1Factor, paperStages } from "../methods/prosparse/schedule.ts";
-import { measureSparsity, withActivation } from "../methods/prosparse/sparsity.ts";
-import {
-  chooseThreshold,
-  type ThresholdTrial,
-  thresholdActivation,
-} from "../methods/prosparse/thresholds.ts";
+import { measureSparsity } from "../methods/prosparse/sparsity.ts";
+import { chooseThreshold, type ThresholdTrial } from "../methods/prosparse/thresholds.ts";
 import { loadTrainableProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
@@ -148,7 +144,11 @@ async function searchThreshold(
       }
       return done;
     }),
-  );
+  ).catch(async (error: unknown) => {
+    // Not even after Ctrl-C may the model keep a threshold that nobody has chosen.
+    await writeThreshold(flags.out, 0);
+    throw error;
+  });
   const chosen = chooseThreshold(trials, flags.allowance);
   await writeThreshold(flags.out, chosen.threshold);
   const { peak, fixed } = flags;
@@ -171,7 +171,7 @@ async function searchThreshold(
   }
 }
 
-/** Perplexity and sparsity of the trained model with a threshold; its config.json is left as it is. */
+/** Perplexity and sparsity of the trained model with a threshold, which its config.json has afterwards. */
 async function tryThreshold(
   flags: ProSparseFlags,
   text: string,
@@ -188,8 +188,7 @@ async function tryThreshold(
   try {
     const { program } = await loadTrainableProgram(file);
     const segments = cutTokens(await encode(file, text), context).map((tokens) => ({ tokens }));
-    const active = withActivation(program, thresholdActivation(threshold));
-    const { sparsity, layers } = await measureSparsity(platform, file, active, {
+    const { sparsity, layers } = await measureSparsity(platform, file, program, {
       segments,
       of: "x1",
       threads,
