@@ -3,7 +3,6 @@
  * token sparse, and plots of the two. The speed is simulated from a trace, the perplexity is measured.
  * Invariant: rows whose choices no cache can change share one measurement.
  */
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
@@ -18,6 +17,7 @@ import type { TransformerShape } from "../simulation/model-shapes.ts";
 import { UsageError } from "./failure.ts";
 import { loadFromFlags, type ModelFlags } from "./model-flags.ts";
 import { withProgress } from "./progress.ts";
+import { createRunFolder } from "./run-folder.ts";
 import type { Terminal } from "./terminal.ts";
 import { writeTextFile } from "./text-file.ts";
 
@@ -125,7 +125,7 @@ export async function writePlots(
   // Drawing takes a library that no other run of the command should wait for.
   const { qualityMemorySvg, qualitySpeedSvg } = await import("../report/figures/simulated-quality.ts");
   const { standaloneSvg } = await import("../report/page.ts");
-  await mkdir(folder, { recursive: true });
+  await createRunFolder(folder, "--plots");
   const points = rows.map(qualityPoint);
   const plots = [
     ["perplexity.speed.svg", qualitySpeedSvg(points, title)],

@@ -110,6 +110,13 @@ it("refuses what no recipe can mean", async () => {
   expect(await readdir(folder)).not.toContain("wrong.partial");
 });
 
+it("says that the folder cannot be made", async () => {
+  const recipe = await writeRecipe("nowhere.json", [DIP]);
+  const refused = await compress(recipe, "text.txt/nowhere");
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/nowhere\.partial: cannot be created \(ENOTDIR\) - check --out/);
+});
+
 it("does not take a folder for its own whose report is damaged", async () => {
   const recipe = await writeRecipe("damaged.json", [DIP]);
   const out = path.join(folder, "damaged");
