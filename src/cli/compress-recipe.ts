@@ -68,11 +68,13 @@ export async function compressByRecipe(
   const work = `${path.resolve(flags.out)}.partial`;
   const keys = await stageKeys(flags.model, recipe);
   if (existsSync(flags.out)) {
-    if (!(await wasMadeFrom(flags.out, keys[keys.length - 1]))) {
+    const stages = await recordedStages(flags.out, keys[keys.length - 1]);
+    if (stages === undefined) {
       throw new ResourceError(`${flags.out}: exists already, expected a new folder - choose another name`);
     }
     await clearStage(work);
     printNote(terminal, `${flags.out} is up to date with the recipe, nothing to do`);
+    if (flags.json === true) printJson(terminal, { out: flags.out, stages });
     return;
   }
   const measureKey = await evaluationKey(recipe.evaluate);
@@ -96,12 +98,12 @@ export async function compressByRecipe(
   }
 }
 
-/** Whether the folder is the result that `key` stands for. */
-async function wasMadeFrom(folder: string, key: string): Promise<boolean> {
+/** What the folder says its stages measured; undefined when it is not the result that `key` stands for. */
+async function recordedStages(folder: string, key: string): Promise<readonly unknown[] | undefined> {
   const text = await readFile(path.join(folder, REPORT), "utf8").catch(() => undefined);
-  if (text === undefined) return false;
-  const outcome = z.object({ key: z.string() }).safeParse(parsedJson(text));
-  return outcome.success && outcome.data.key === key;
+  if (text === undefined) return undefined;
+  const outcome = z.object({ key: z.literal(key), stages: z.array(z.unknown()) }).safeParse(parsedJson(text));
+  return outcome.data?.stages;
 }
 
 /** Keys of the source and of every step's result. */

@@ -77,9 +77,13 @@ it("does all steps, and continues to the same model after Ctrl-C and after a kil
   expect(await digest("parts")).toBe(await digest("whole"));
   expect(await readdir(folder)).not.toContain("parts.partial");
 
-  const again = await compress(recipe, "parts");
+  const again = await skim([
+    ...["compress", "--recipe", recipe, "--model", MODEL, "--out", path.join(folder, "parts"), "--json"],
+  ]);
   expect(again.code).toBe(0);
   expect(again.stderr).toMatch(/up to date/);
+  const kept = JSON.parse(await readFile(path.join(folder, "parts", "compression.json"), "utf8"));
+  expect(JSON.parse(again.stdout)).toEqual({ out: path.join(folder, "parts"), stages: kept.stages });
 });
 
 it("redoes an edited recipe from the step that changed", async () => {
