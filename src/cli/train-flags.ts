@@ -6,6 +6,7 @@ import {
   type AdapterTarget,
 } from "../methods/low-rank-adapters/rewrite.ts";
 import type { FreshShape } from "../training/fresh-model.ts";
+import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
@@ -46,7 +47,7 @@ export interface TrainFlags {
   readonly loraTargets?: readonly AdapterTarget[];
   readonly loraKeep?: boolean;
   readonly recompute: "none" | "sublayers";
-  readonly weights: "f32" | "f16" | "bf16";
+  readonly weights: SavedFormat;
   readonly seed: number;
   readonly threads?: number;
   readonly json?: boolean;
@@ -115,9 +116,7 @@ export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {})
         .default("none"),
     )
     .addOption(
-      new Option("--weights <format>", "storage of the saved model")
-        .choices(["f32", "f16", "bf16"])
-        .default("f32"),
+      new Option("--weights <format>", "storage of the saved model").choices(SAVED_FORMATS).default("f32"),
     )
     .option("--seed <n>", "seed of weights and order of data", wholeNumber(0, 0xffffffff), 0)
     .option(...THREADS_FLAG)

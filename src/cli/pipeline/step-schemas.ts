@@ -3,6 +3,7 @@
  * left out is the command's default. A switch is the one literal that its flag can say.
  */
 import { z } from "zod";
+import { SAVED_FORMATS } from "../../training/save-model.ts";
 
 const share = (what: string) => z.number().gt(0).max(1).optional().describe(what);
 const count = (what: string) => z.int().min(1).optional().describe(what);
@@ -32,7 +33,7 @@ const trainingFields = {
   patience: count("validations without improvement before stopping"),
 };
 
-const weights = z.enum(["f32", "f16", "bf16"]).optional().describe("storage of the trained weights");
+const weights = z.enum(SAVED_FORMATS).optional().describe("storage of the trained weights");
 
 const tune = z
   .strictObject({
