@@ -36,7 +36,7 @@ export type Stage = z.infer<typeof stageSchema>;
 
 const STATE = "state.json";
 
-/** Stages recorded in the working folder; none when there is no readable record, as everything can be done again. */
+/** Stages recorded in the working folder; none when no record can be read. ResourceError for a damaged one. */
 export async function readStages(folder: string): Promise<Stage[]> {
   const text = await readFile(path.join(folder, STATE), "utf8").catch(() => undefined);
   if (text === undefined) return [];
