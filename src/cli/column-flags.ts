@@ -94,6 +94,9 @@ function cacheSettings(flags: ColumnFlags): CacheSettings | undefined {
       "--memory-budget means nothing without --columns - write a column file with skim compress columns",
     );
   }
+  if (flags.readAhead === false) {
+    throw new UsageError("--no-read-ahead means nothing without --columns - leave it out");
+  }
   if (cachePolicy === undefined && cacheShare === undefined && gamma === undefined) return undefined;
   return {
     gamma: gamma ?? 1,

@@ -3,7 +3,7 @@
  * OUT.partial, is measured and recorded; the last folder becomes OUT. Nothing finished is ever done twice.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ResourceError } from "../errors.ts";
@@ -27,9 +27,9 @@ import { formatStage, STAGE_HEADER } from "./pipeline/stage-table.ts";
 import { argumentsOf, commandOf, describeStep } from "./pipeline/step-commands.ts";
 import type { Step } from "./pipeline/step-schemas.ts";
 import { withProgress } from "./progress.ts";
-import { CHECKPOINT } from "./run-folder.ts";
+import { CHECKPOINT, createRunFolder } from "./run-folder.ts";
 import { printJson, printLine, printNote, type Terminal } from "./terminal.ts";
-import { readTextFlag } from "./text-file.ts";
+import { readTextFlag, writeTextFile } from "./text-file.ts";
 
 export interface RecipeFlags {
   readonly recipe: string;
@@ -68,15 +68,17 @@ export async function compressByRecipe(
   const work = `${path.resolve(flags.out)}.partial`;
   const keys = await stageKeys(flags.model, recipe);
   if (existsSync(flags.out)) {
-    if (!(await wasMadeFrom(flags.out, keys[keys.length - 1]))) {
+    const stages = await recordedStages(flags.out, keys[keys.length - 1]);
+    if (stages === undefined) {
       throw new ResourceError(`${flags.out}: exists already, expected a new folder - choose another name`);
     }
     await clearStage(work);
     printNote(terminal, `${flags.out} is up to date with the recipe, nothing to do`);
+    if (flags.json === true) printJson(terminal, { out: flags.out, stages });
     return;
   }
   const measureKey = await evaluationKey(recipe.evaluate);
-  await mkdir(work, { recursive: true });
+  await createRunFolder(work);
   const recorded = await readStages(work);
   const matching = recorded.findIndex(({ key }, i) => key !== keys[i]);
   const stages = matching < 0 ? recorded.slice(0, keys.length) : recorded.slice(0, matching);
@@ -96,12 +98,12 @@ export async function compressByRecipe(
   }
 }
 
-/** Whether the folder is the result that `key` stands for. */
-async function wasMadeFrom(folder: string, key: string): Promise<boolean> {
+/** What the folder says its stages measured; undefined when it is not the result that `key` stands for. */
+async function recordedStages(folder: string, key: string): Promise<readonly unknown[] | undefined> {
   const text = await readFile(path.join(folder, REPORT), "utf8").catch(() => undefined);
-  if (text === undefined) return false;
-  const outcome = z.object({ key: z.string() }).safeParse(parsedJson(text));
-  return outcome.success && outcome.data.key === key;
+  if (text === undefined) return undefined;
+  const outcome = z.object({ key: z.literal(key), stages: z.array(z.unknown()) }).safeParse(parsedJson(text));
+  return outcome.data?.stages;
 }
 
 /** Keys of the source and of every step's result. */
@@ -202,7 +204,7 @@ async function finish(pipeline: Pipeline, facts: readonly ModelFacts[]): Promise
   const stages = facts.map((measured, i) => ({ stage: stageName(recipe, i), ...measured }));
   const { key } = pipeline.stages[pipeline.stages.length - 1];
   const report = { version: 1, key, steps: recipe.steps.map(withoutFolders), stages };
-  await writeFile(path.join(last, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
+  await writeTextFile(path.join(last, REPORT), `${JSON.stringify(report, undefined, 2)}\n`);
   await rename(last, flags.out);
   await clearStage(work);
   if (flags.json === true) printJson(terminal, { out: flags.out, stages });

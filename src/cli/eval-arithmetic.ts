@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { type ArithmeticReport, evaluateArithmetic, type ReadShare } from "../evaluation/arithmetic.ts";
 import { parseJsonLines } from "../formats/json-lines.ts";
+import { SPAN_WAYS } from "../session/options.ts";
 import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
@@ -12,7 +13,7 @@ import { readTextFlag } from "./text-file.ts";
 
 interface ArithmeticFlags extends ColumnFlags {
   readonly data: string;
-  readonly spans: "follow" | "ignore";
+  readonly spans: (typeof SPAN_WAYS)[number];
   readonly json?: boolean;
 }
 
@@ -42,7 +43,7 @@ export function addArithmeticCommand(group: Command, terminal: Terminal): void {
     .requiredOption("--data <file>", "JSONL of skim data arithmetic")
     .addOption(
       new Option("--spans <way>", "follow what the model states, or ignore it and read everything")
-        .choices(["follow", "ignore"])
+        .choices(SPAN_WAYS)
         .default("follow"),
     )
     .option("--json", "print one JSON object")

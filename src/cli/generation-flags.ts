@@ -1,6 +1,6 @@
 /** The flags of `run` and `chat` that say how text is made. */
 import { type Command, Option } from "commander";
-import type { GenerationOptions } from "../session/options.ts";
+import { type GenerationOptions, SPAN_WAYS } from "../session/options.ts";
 import { collect, collectBias, realNumber, wholeNumber } from "./arguments.ts";
 
 export interface GenerationFlags {
@@ -44,7 +44,7 @@ export function addGenerationFlags(command: Command): Command {
       new Option(
         "--spans <way>",
         "models that state attention spans: follow them, or ignore them and read everything (default: follow)",
-      ).choices(["follow", "ignore"]),
+      ).choices(SPAN_WAYS),
     )
     .option("--statements", "show the statements of such models in the text");
 }

@@ -4,7 +4,13 @@ import { nodePlatform } from "../platform/node.ts";
 import { KEY_VALUE_FORMATS } from "../program/key-value-format.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
-import type { EngineOptions, ModelOptions } from "../session/options.ts";
+import {
+  EXECUTORS,
+  type EngineOptions,
+  type ModelOptions,
+  SIMD_BUILDS,
+  WEIGHT_FORMATS,
+} from "../session/options.ts";
 import { THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { addShareFlags } from "./density-flags.ts";
 import { withProgress } from "./progress.ts";
@@ -39,14 +45,12 @@ export function addEngineFlags(command: Command): Command {
       wholeNumber(1),
     )
     .option(...THREADS_FLAG)
-    .addOption(
-      new Option("--executor <name>", "what runs the model (default: wasm)").choices(["wasm", "reference"]),
-    )
+    .addOption(new Option("--executor <name>", "what runs the model (default: wasm)").choices(EXECUTORS))
     .addOption(
       new Option(
         "--weight-format <name>",
         "storage of weights in memory (default: as near to the file as kernels exist)",
-      ).choices(["auto", "f32", "f16", "q8", "q4"]),
+      ).choices(WEIGHT_FORMATS),
     )
     .addOption(
       new Option("--kv-format <name>", "storage of keys and values (default: f16)").choices(
@@ -54,11 +58,9 @@ export function addEngineFlags(command: Command): Command {
       ),
     )
     .addOption(
-      new Option("--simd <build>", "kernel build (default: auto, relaxed where the machine has it)").choices([
-        "auto",
-        "relaxed",
-        "plain",
-      ]),
+      new Option("--simd <build>", "kernel build (default: auto, relaxed where the machine has it)").choices(
+        SIMD_BUILDS,
+      ),
     );
   return addShareFlags(
     engine,

@@ -18,10 +18,10 @@ export function sizeFolder(out: string, round: number): string {
   return path.join(out, `size-${String(round).padStart(2, "0")}`);
 }
 
-/** ResourceError when the folder cannot be created. */
-export async function createRunFolder(out: string): Promise<void> {
-  await mkdir(out, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-    throw new ResourceError(`${out}: cannot be created (${error.code}) - check --out`, { cause: error });
+/** ResourceError when the folder that `flag` names cannot be created. */
+export async function createRunFolder(folder: string, flag = "--out"): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new ResourceError(`${folder}: cannot be created (${error.code}) - check ${flag}`, { cause: error });
   });
 }
 

@@ -3,17 +3,21 @@
  * token sparse, and plots of the two. The speed is simulated from a trace, the perplexity is measured.
  * Invariant: rows whose choices no cache can change share one measurement.
  */
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
 import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
-import { prefersCached } from "../methods/dynamic-input-pruning/column-selection.ts";
+import { type CachePreference, prefersCached } from "../methods/dynamic-input-pruning/column-selection.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
+import { nodePlatform } from "../platform/node.ts";
 import type { QualityPoint } from "../report/figures/simulated-quality.ts";
+import type { TraceHeader } from "../simulation/memory/column-trace.ts";
 import type { SweepRow } from "../simulation/memory/memory-sweep.ts";
 import type { TransformerShape } from "../simulation/model-shapes.ts";
 import { UsageError } from "./failure.ts";
 import { loadFromFlags, type ModelFlags } from "./model-flags.ts";
 import { withProgress } from "./progress.ts";
+import { createRunFolder } from "./run-folder.ts";
 import type { Terminal } from "./terminal.ts";
 import { writeTextFile } from "./text-file.ts";
 
@@ -43,8 +47,8 @@ interface Measured {
   readonly note: QualityNote;
 }
 
-/** Throws UsageError for flags that need one another, and for traces and preferences that the engine cannot repeat. */
-export function checkQualityFlags(flags: QualityFlags): void {
+/** Throws UsageError for flags that need one another, and for preferences that the engine cannot repeat. */
+export function checkQualityFlags(flags: QualityFlags, preferences: readonly CachePreference[]): void {
   const { model, text, plots, characters } = flags;
   if ((model === undefined) !== (text === undefined)) {
     throw new UsageError("simulate memory: --model and --text belong together, got only one");
@@ -54,9 +58,40 @@ export function checkQualityFlags(flags: QualityFlags): void {
       "simulate memory: --plots and --characters say nothing without --model and --text, whose perplexity is plotted",
     );
   }
+  const beyondGamma = preferences
+    .filter(prefersCached)
+    .some(
+      ({ topM, fixedTopN, warmUp, alphaBlend }) =>
+        topM !== undefined || fixedTopN > 0 || warmUp || alphaBlend,
+    );
+  if (model !== undefined && beyondGamma) {
+    throw new UsageError(
+      "simulate memory: the engine prefers cached columns by gamma alone, expected no --top-m, --fixed-top-n, --warm-up or --alpha-blend with --model",
+    );
+  }
 }
 
-/** The rows with the perplexity of `--model` on `--text`; its widths must be the trace's. */
+/** Throws UsageError for a trace that the engine cannot repeat: of chosen columns, or of another model's widths. */
+export async function checkRatedTrace(model: string, { content, shape }: TraceHeader): Promise<void> {
+  if (content === "columns") {
+    throw new UsageError(
+      "simulate memory: the trace holds chosen columns, expected scores where --model is to choose again - record one",
+    );
+  }
+  const file = await openModelFile(nodePlatform(), model);
+  try {
+    const { width, feedForwardWidth } = (await loadRecipeProgram(file)).parameters;
+    if (width === shape.width && feedForwardWidth === shape.feedForwardWidth) return;
+    throw new UsageError(
+      `simulate memory: --model ${file.name} has width ${width} and feed-forward width ${feedForwardWidth}, ` +
+        `expected ${shape.width} and ${shape.feedForwardWidth} as ${shape.name} in the trace - give the model of the trace`,
+    );
+  } finally {
+    await file.close();
+  }
+}
+
+/** The rows with the perplexity of `--model` on `--text`; both checks above have passed. */
 export async function rateRows(
   terminal: Terminal,
   flags: QualityFlags & { readonly model: string },
@@ -90,7 +125,7 @@ export async function writePlots(
   // Drawing takes a library that no other run of the command should wait for.
   const { qualityMemorySvg, qualitySpeedSvg } = await import("../report/figures/simulated-quality.ts");
   const { standaloneSvg } = await import("../report/page.ts");
-  await mkdir(folder, { recursive: true });
+  await createRunFolder(folder, "--plots");
   const points = rows.map(qualityPoint);
   const plots = [
     ["perplexity.speed.svg", qualitySpeedSvg(points, title)],
@@ -126,11 +161,7 @@ function settingOf(
   { width, feedForwardWidth }: TransformerShape,
 ): { model: Pick<ModelFlags, "inputDensity" | "gluDensity">; columnCache?: CacheSettings } {
   if (method === "dense") return { model: {} };
-  if (counts === null) {
-    throw new UsageError(
-      "simulate memory: the trace holds chosen columns, expected scores where --model is to choose again - record one",
-    );
-  }
+  if (counts === null) throw new Error("quality: recorded columns cannot be chosen again");
   // Half a column more than whole ones: rounding down gives back the count.
   const share = (count: number, columns: number) => Math.min(1, (count + 0.5) / columns);
   const model = {
@@ -138,20 +169,8 @@ function settingOf(
     gluDensity: share(counts.glu, feedForwardWidth),
   };
   if (!prefersCached(preference)) return { model };
-  const { gamma, topM, fixedTopN, warmUp, alphaBlend } = preference;
-  if (
-    topM !== undefined ||
-    fixedTopN > 0 ||
-    warmUp ||
-    alphaBlend ||
-    policy === "belady" ||
-    policy === "pinned"
-  ) {
-    throw new UsageError(
-      "simulate memory: the engine prefers cached columns by gamma alone, expected no --top-m, --fixed-top-n, --warm-up or --alpha-blend with --model",
-    );
-  }
-  return { model, columnCache: { gamma, policy, share: cacheShare } };
+  if (policy === "belady" || policy === "pinned") throw new Error(`quality: ${policy} prefers nothing`);
+  return { model, columnCache: { gamma: preference.gamma, policy, share: cacheShare } };
 }
 
 function keyOf(row: SweepRow, shape: TransformerShape): string {

@@ -17,7 +17,13 @@ import { names, realNumber, realNumbers, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { withProgress } from "./progress.ts";
-import { checkQualityFlags, type QualityFlags, rateRows, writePlots } from "./simulate-memory-quality.ts";
+import {
+  checkQualityFlags,
+  checkRatedTrace,
+  type QualityFlags,
+  rateRows,
+  writePlots,
+} from "./simulate-memory-quality.ts";
 import { formatRowsAsCsv, type MemoryReport, printMemoryReport } from "./simulate-memory-text.ts";
 import { printJson, printNote, type Terminal } from "./terminal.ts";
 import { readTextFlag, writeTextFile } from "./text-file.ts";
@@ -167,9 +173,10 @@ function addQualityFlags(command: Command): void {
 }
 
 async function simulateMemory(terminal: Terminal, command: Command, flags: MemoryFlags): Promise<void> {
-  checkQualityFlags(flags);
+  checkQualityFlags(flags, readPreferences(flags));
   const { trace, source } = await openColumns(command, flags);
   try {
+    if (flags.model !== undefined) await checkRatedTrace(flags.model, trace.header);
     await withInterrupt((signal) => runSweep(terminal, flags, trace, signal));
   } finally {
     await source?.close();

@@ -4,17 +4,9 @@
  * Invariant: every token of more than one letter is a shorter token plus one letter, so merging can reach it.
  */
 import { float32Field, type GgufField, stringField, uint32Field } from "../formats/gguf-values.ts";
-import { sentencePieceFields } from "../models/synthetic/vocabulary.ts";
+import { BYTE_TOKENS, SPACE_MARK, sentencePieceFields, TOKEN_TYPE } from "../models/synthetic/vocabulary.ts";
 import type { SynthShape } from "./synth-shape.ts";
 
-/** Token types of `tokenizer.ggml.token_type`. */
-const TOKEN_NORMAL = 1;
-const TOKEN_UNKNOWN = 2;
-const TOKEN_CONTROL = 3;
-const TOKEN_BYTE = 6;
-
-/** SentencePiece's visible space, U+2581. */
-const SPACE = "\u2581";
 const LETTERS = "etaoinshrdlcumwfgypbvkjxqz";
 
 /** All metadata; `fileType` is the number of `general.file_type`. */
@@ -41,22 +33,19 @@ export function synthMetadata(shape: SynthShape, fileType: number): Map<string, 
 }
 
 function vocabularyMetadata({ architecture, vocabularySize }: SynthShape): [string, GgufField][] {
-  const tokens: string[] = ["<unk>", "<s>", "</s>"];
-  const types: number[] = [TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_CONTROL];
-  for (let byte = 0; byte < 256; byte++) {
-    tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
-    types.push(TOKEN_BYTE);
-  }
+  const { unknown, control, byte, normal } = TOKEN_TYPE;
+  const tokens = ["<unk>", "<s>", "</s>", ...BYTE_TOKENS];
+  const types: number[] = [unknown, control, control, ...BYTE_TOKENS.map(() => byte)];
   if (architecture === "phi3") {
     // llama.cpp expects this token of every model whose name says phi-3.
     tokens.push("<|endoftext|>");
-    types.push(TOKEN_CONTROL);
+    types.push(control);
   }
   const special = tokens.length;
   for (const token of words()) {
     if (tokens.length === vocabularySize) break;
     tokens.push(token);
-    types.push(TOKEN_NORMAL);
+    types.push(normal);
   }
   // Earlier tokens merge first, as in vocabularies that were trained.
   const scores = tokens.map((_, id) => (id < special ? 0 : special - id));
@@ -65,17 +54,17 @@ function vocabularyMetadata({ architecture, vocabularySize }: SynthShape): [stri
 
 /** An endless list of tokens: single characters, then words of two, three, ... letters with and without a space. */
 function* words(): Generator<string> {
-  yield SPACE;
+  yield SPACE_MARK;
   for (let code = 0x21; code < 0x7f; code++) yield String.fromCharCode(code);
   let stems = [...LETTERS];
-  for (const letter of stems) yield SPACE + letter;
+  for (const letter of stems) yield SPACE_MARK + letter;
   for (;;) {
     const longer: string[] = [];
     for (const stem of stems) {
       for (const letter of LETTERS) {
         longer.push(stem + letter);
         yield stem + letter;
-        yield SPACE + stem + letter;
+        yield SPACE_MARK + stem + letter;
       }
     }
     stems = longer;

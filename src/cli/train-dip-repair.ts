@@ -30,12 +30,19 @@ columns in config.json, or with --lora-keep the adapters alone.`;
 /** Rank where none is given. */
 const RANK = 32;
 
+const HELP = {
+  loraRank: `rank of the adapters, which are merged when saved (default: ${RANK})`,
+  loraAlpha: "the adapters count alpha / rank (default: the rank)",
+  loraTargets: "linears that get one (default: gate,up,down)",
+  loraKeep: "write the adapters alone, as a folder of the PEFT library",
+};
+
 export function addDipRepairCommand(train: Command, terminal: Terminal): void {
   const command = train
     .command("dip-repair")
     .description("adapters that make up for columns that Dynamic Input Pruning skips")
     .addHelpText("after", EXAMPLES);
-  addDensityFlags(addTrainFlags(command))
+  addDensityFlags(addTrainFlags(command, HELP))
     .addOption(
       new Option("--loss <name>", "learn from the dense model's predictions (kd) or from the text (ce)")
         .choices(["kd", "ce"])

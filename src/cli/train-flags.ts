@@ -6,6 +6,7 @@ import {
   type AdapterTarget,
 } from "../methods/low-rank-adapters/rewrite.ts";
 import type { FreshShape } from "../training/fresh-model.ts";
+import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
@@ -46,7 +47,7 @@ export interface TrainFlags {
   readonly loraTargets?: readonly AdapterTarget[];
   readonly loraKeep?: boolean;
   readonly recompute: "none" | "sublayers";
-  readonly weights: "f32" | "f16" | "bf16";
+  readonly weights: SavedFormat;
   readonly seed: number;
   readonly threads?: number;
   readonly json?: boolean;
@@ -89,46 +90,43 @@ function adapterTargets(text: string): AdapterTarget[] {
   });
 }
 
-export function addTrainFlags(command: Command): Command {
-  return addLoopFlags(addShapeFlags(addDataFlags(command)))
+/** Help of flags that mean something else, or have another default, under some methods. */
+const HELP = {
+  valid: "the same, held out: the model with the lowest loss on it is kept",
+  loraRank: "train adapters of this rank beside the weights (LoRA); they are merged when saved",
+  loraAlpha: "with --lora-rank: the adapters count alpha / rank (default: 2 rank)",
+  loraTargets: `with --lora-rank: linears that get one (default: ${Object.keys(SHORT_TARGETS).join(",")})`,
+  loraKeep: "with --lora-rank: write the adapters alone, as a folder of the PEFT library",
+};
+
+/** Adds the flags of `skim train`, with the method's own words where `help` has them. */
+export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {}): Command {
+  const texts = { ...HELP, ...help };
+  return addLoopFlags(addShapeFlags(addDataFlags(command, texts.valid)))
     .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
     .option("--teacher-weight <w>", "with --teacher: its share of the loss", realNumber(1e-6, 1), 1)
     .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
-    .option(
-      "--lora-rank <r>",
-      "train adapters of this rank beside the weights (LoRA); they are merged when saved",
-      wholeNumber(1, 1024),
-    )
-    .option(
-      "--lora-alpha <x>",
-      "with --lora-rank: the adapters count alpha / rank (default: 2 rank)",
-      realNumber(0, 1e4),
-    )
-    .option(
-      "--lora-targets <name,...>",
-      `with --lora-rank: linears that get one (default: ${Object.keys(SHORT_TARGETS).join(",")})`,
-      adapterTargets,
-    )
-    .option("--lora-keep", "with --lora-rank: write the adapters alone, as a folder of the PEFT library")
+    .option("--lora-rank <r>", texts.loraRank, wholeNumber(1, 1024))
+    .option("--lora-alpha <x>", texts.loraAlpha, realNumber(0, 1e4))
+    .option("--lora-targets <name,...>", texts.loraTargets, adapterTargets)
+    .option("--lora-keep", texts.loraKeep)
     .addOption(
       new Option("--recompute <what>", "recompute activations to save memory")
         .choices(["none", "sublayers"])
         .default("none"),
     )
     .addOption(
-      new Option("--weights <format>", "storage of the saved model")
-        .choices(["f32", "f16", "bf16"])
-        .default("f32"),
+      new Option("--weights <format>", "storage of the saved model").choices(SAVED_FORMATS).default("f32"),
     )
     .option("--seed <n>", "seed of weights and order of data", wholeNumber(0, 0xffffffff), 0)
     .option(...THREADS_FLAG)
     .option("--json", "print one JSON object at the end");
 }
 
-function addDataFlags(command: Command): Command {
+function addDataFlags(command: Command, valid: string): Command {
   return command
     .option("--data <file>", "text, or .jsonl with prompt and answer")
-    .option("--valid <file>", "the same, held out: the model with the lowest loss on it is kept")
+    .option("--valid <file>", valid)
     .option("--out <folder>", "Hugging Face folder to write")
     .option("--resume", "continue the run in --out from its last checkpoint")
     .option("-m, --model <folder>", "model to train further, instead of a new one")

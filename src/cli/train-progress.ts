@@ -2,7 +2,7 @@
  * Live progress of `skim train` on stderr, one line that rewrites itself on a terminal and now and then a line
  * elsewhere, and the run's log beside the model: one JSON object per update and validation.
  */
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { ResourceError } from "../errors.ts";
 import type { StepReport } from "../training/trainer.ts";
 import type { Terminal } from "./terminal.ts";
@@ -27,7 +27,8 @@ export class TrainProgress {
     this.#log = log;
     this.#steps = steps;
     this.#tokens = from.tokens;
-    writeFileSync(log, from.step === 0 ? "" : keepUntil(log, from.step));
+    const kept = from.step === 0 ? "" : keepUntil(log, from.step);
+    writing(log, () => writeFileSync(log, kept));
   }
 
   step(report: StepReport): void {
@@ -63,15 +64,20 @@ export class TrainProgress {
   }
 
   #append(entry: object): void {
-    try {
-      appendFileSync(this.#log, `${JSON.stringify(entry)}\n`);
-    } catch (cause) {
-      const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-      throw new ResourceError(
-        `${this.#log}: cannot be written (${code}) - make room and add --resume; the last checkpoint is kept`,
-        { cause },
-      );
-    }
+    writing(this.#log, () => appendFileSync(this.#log, `${JSON.stringify(entry)}\n`));
+  }
+}
+
+/** Runs `write`; ResourceError when the log cannot be written. */
+function writing(log: string, write: () => void): void {
+  try {
+    write();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new ResourceError(
+      `${log}: cannot be written (${code}) - make room and add --resume; the last checkpoint is kept`,
+      { cause },
+    );
   }
 }
 
@@ -79,8 +85,9 @@ function smooth(average: number | undefined, value: number): number {
   return average === undefined ? value : average + SMOOTHING * (value - average);
 }
 
-/** The log's lines up to an update, complete ones only. */
+/** The log's lines up to an update, complete ones only; none where the log was deleted, which no training needs. */
 function keepUntil(log: string, step: number): string {
+  if (!existsSync(log)) return "";
   const lines = readFileSync(log, "utf8").split("\n").slice(0, -1);
   return lines
     .filter((line) => (JSON.parse(line) as { step: number }).step <= step)

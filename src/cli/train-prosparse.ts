@@ -8,12 +8,8 @@ import { measurePerplexity } from "../evaluation/perplexity.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { checkStages, type L1Stages, l1Factor, paperStages } from "../methods/prosparse/schedule.ts";
-import { measureSparsity, withActivation } from "../methods/prosparse/sparsity.ts";
-import {
-  chooseThreshold,
-  type ThresholdTrial,
-  thresholdActivation,
-} from "../methods/prosparse/thresholds.ts";
+import { measureSparsity } from "../methods/prosparse/sparsity.ts";
+import { chooseThreshold, type ThresholdTrial } from "../methods/prosparse/thresholds.ts";
 import { loadTrainableProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
@@ -48,7 +44,8 @@ The controls are plain ReLU at equal tokens, and the same penalty from the first
 The penalty is the factor times the sum over layers of the mean of |act(gate) * up| over tokens and neurons. It rises in
 the proportions of the paper's 7B run to --peak; --stage-ends and --stage-peaks set stages by hand. Afterwards every
 threshold is tried on --valid, and the largest that costs at most --allowance of the perplexity is written to config.json
-(hidden_act fatrelu). The folder holds sparsity.json with what each threshold gives.`;
+(hidden_act fatrelu). The folder holds sparsity.json with what each threshold gives. --valid decides nothing else: the last
+model is kept, so --evaluate-every, --valid-tokens and --patience are refused.`;
 
 /** Written beside the model. */
 const REPORT = "sparsity.json";
@@ -60,7 +57,7 @@ export function addProSparseCommand(train: Command, terminal: Terminal): void {
     .command("prosparse")
     .description("make feed-forward neurons sparse: ReLU, rising L1 penalty, threshold (ProSparse)")
     .addHelpText("after", EXAMPLES);
-  addTrainFlags(command)
+  addTrainFlags(command, { valid: "held-out text that chooses the threshold after training" })
     .option("--peak <x>", "largest factor of the L1 penalty", realNumber(0, 1e6), 1)
     .option("--fixed", "the factor --peak from the first update on (control)")
     .option("--stage-ends <list>", "last update of each stage, the first without penalty", wholeNumbers(0))
@@ -75,8 +72,19 @@ export function addProSparseCommand(train: Command, terminal: Terminal): void {
     .option("--search-characters <n>", "how much of --valid the search uses", wholeNumber(1000), 30_000)
     .action((flags: ProSparseFlags) => {
       checkTrainFlags(command, flags);
+      checkValidationFlags(command);
       return trainSparse(terminal, flags);
     });
+}
+
+/** Throws UsageError for flags about validating while training, which would stop at the loss that the penalty costs. */
+function checkValidationFlags(command: Command): void {
+  const ofValidation = ["evaluateEvery", "validTokens", "patience"];
+  if (ofValidation.some((name) => command.getOptionValueSource(name) === "cli")) {
+    throw new UsageError(
+      "train prosparse: --evaluate-every, --valid-tokens and --patience say nothing, --valid only chooses the threshold - leave them out",
+    );
+  }
 }
 
 async function trainSparse(terminal: Terminal, flags: ProSparseFlags): Promise<void> {
@@ -136,7 +144,11 @@ async function searchThreshold(
       }
       return done;
     }),
-  );
+  ).catch(async (error: unknown) => {
+    // Not even after Ctrl-C may the model keep a threshold that nobody has chosen.
+    await writeThreshold(flags.out, 0);
+    throw error;
+  });
   const chosen = chooseThreshold(trials, flags.allowance);
   await writeThreshold(flags.out, chosen.threshold);
   const { peak, fixed } = flags;
@@ -159,7 +171,7 @@ async function searchThreshold(
   }
 }
 
-/** Perplexity and sparsity of the trained model with a threshold; its config.json is left as it is. */
+/** Perplexity and sparsity of the trained model with a threshold, which its config.json has afterwards. */
 async function tryThreshold(
   flags: ProSparseFlags,
   text: string,
@@ -176,8 +188,7 @@ async function tryThreshold(
   try {
     const { program } = await loadTrainableProgram(file);
     const segments = cutTokens(await encode(file, text), context).map((tokens) => ({ tokens }));
-    const active = withActivation(program, thresholdActivation(threshold));
-    const { sparsity, layers } = await measureSparsity(platform, file, active, {
+    const { sparsity, layers } = await measureSparsity(platform, file, program, {
       segments,
       of: "x1",
       threads,

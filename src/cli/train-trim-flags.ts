@@ -1,6 +1,7 @@
 /** The flags of `skim train trim`, and the settings that follow from them. */
 import { type Command, Option } from "commander";
 import { SELECTIONS, type SelectionName, type TrimSettings } from "../methods/trimllm/trim-world.ts";
+import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import { byteSize, realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 
 export interface TrimFlags {
@@ -33,7 +34,7 @@ export interface TrimFlags {
   readonly weightDecay: number;
   readonly clip: number;
   readonly checkpointEvery: number;
-  readonly weights: "f32" | "f16" | "bf16";
+  readonly weights: SavedFormat;
   readonly seed: number;
   readonly threads?: number;
   readonly json?: boolean;
@@ -42,9 +43,7 @@ export interface TrimFlags {
 export function addTrimFlags(command: Command): Command {
   return addLoopFlags(addChoiceFlags(command))
     .addOption(
-      new Option("--weights <format>", "storage of the saved models")
-        .choices(["f32", "f16", "bf16"])
-        .default("f16"),
+      new Option("--weights <format>", "storage of the saved models").choices(SAVED_FORMATS).default("f16"),
     )
     .option("--seed <n>", "seed of splits and order of data", wholeNumber(0, 0xffffffff), 0)
     .option(...THREADS_FLAG)

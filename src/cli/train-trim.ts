@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { encodeQuestion, parseQuestions } from "../evaluation/choice-questions.ts";
-import type { ChoiceQuestion } from "../evaluation/multiple-choice.ts";
+import type { ChoiceQuestion, ChoiceReport } from "../evaluation/multiple-choice.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
 import { loadTrainableProgram } from "../methods/recipes.ts";
 import {
@@ -203,14 +203,21 @@ async function report(terminal: Terminal, flags: TrimFlags, state: TrimState): P
   const { chosen, test } = state;
   const model = sizeFolder(flags.out, chosen?.round ?? 0);
   if (flags.json === true) return printJson(terminal, { ...state, model, report: file });
-  const tested =
-    test === undefined
-      ? ""
-      : `; test accuracy ${(100 * test.chosen.accuracy).toFixed(2)} %, perplexity ${Math.exp(test.chosen.meanNll).toFixed(3)}` +
-        ` (whole tuned model ${(100 * test.whole.accuracy).toFixed(2)} %, ${Math.exp(test.whole.meanNll).toFixed(3)}, chance ${(100 * test.whole.chance).toFixed(1)} %)`;
+  const tested = test === undefined ? "" : `; test ${formatTest(test)}`;
   const met = chosen?.meets === true ? "" : ", which does not meet the goal";
   printNote(
     terminal,
     `ended by ${state.end}: chosen size ${chosen?.round}${met}, model in ${model}, plot in ${file}${tested}`,
+  );
+}
+
+/** The chosen size beside the whole model; of text, which has nothing to choose from, perplexity alone. */
+function formatTest({ chosen, whole }: NonNullable<TrimState["test"]>): string {
+  const perplexity = (report: ChoiceReport) => Math.exp(report.meanNll).toFixed(3);
+  if (whole.chance === 1) return `perplexity ${perplexity(chosen)} (whole tuned model ${perplexity(whole)})`;
+  const accuracy = (report: ChoiceReport) => `${(100 * report.accuracy).toFixed(2)} %`;
+  return (
+    `accuracy ${accuracy(chosen)}, perplexity ${perplexity(chosen)} ` +
+    `(whole tuned model ${accuracy(whole)}, ${perplexity(whole)}, chance ${(100 * whole.chance).toFixed(1)} %)`
   );
 }

@@ -8,6 +8,7 @@ import { statedHeaders } from "../methods/attention-span/control-tokens.ts";
 import { trackSequence } from "../methods/attention-span/span-tracker.ts";
 import { countPositions, type Interval } from "../program/intervals.ts";
 import type { Model } from "../session/model.ts";
+import { sinkLength } from "../session/stated-spans.ts";
 
 /** A line of `skim data arithmetic`. */
 export interface ArithmeticProblem {
@@ -112,7 +113,8 @@ function countReads(
   if (spans === undefined) return;
   const { control, decode } = spans.rules;
   const tokens = [...prompt, ...generated.slice(0, -1)];
-  const { visible, counts } = trackSequence(spans.rules, tokens, prompt.length, spans.sink.length);
+  const sink = sinkLength(spans, prompt);
+  const { visible, counts } = trackSequence(spans.rules, tokens, prompt.length, sink);
   sums.statements += counts.statements;
   sums.validStatements += counts.valid;
   const headers: string[] = [];

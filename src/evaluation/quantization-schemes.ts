@@ -51,6 +51,9 @@ function emulated(
   return { kind: "emulated", name, baseline, weightBits, activationBits };
 }
 
+/** By bits of activations. 4-bit codes of five groups, 7 * 2^4, still fit 8 bits and the kernels for them. */
+export const TENDER_GROUPS = { 4: 5, 8: 8, 16: 1 } as const;
+
 function tender(
   name: string,
   weightBits: 4 | 8,
@@ -58,7 +61,7 @@ function tender(
   options: Partial<TenderScheme["options"]> = {},
   chunked = false,
 ): TenderScheme {
-  const groups = { 4: 5, 8: 8, 16: 1 }[activationBits];
+  const groups = TENDER_GROUPS[activationBits];
   return {
     kind: "tender",
     name,

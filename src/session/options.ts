@@ -11,12 +11,17 @@ import { CAUSAL_POLICIES } from "../methods/dynamic-input-pruning/eviction.ts";
 import { KEY_VALUE_FORMATS, type KeyValueFormat } from "../program/key-value-format.ts";
 import { nearestName } from "./nearest-name.ts";
 
+export const WEIGHT_FORMATS = ["auto", "f32", "f16", "q8", "q4"] as const;
+export const EXECUTORS = ["wasm", "reference"] as const;
+export const SIMD_BUILDS = ["auto", "relaxed", "plain"] as const;
+export const SPAN_WAYS = ["follow", "ignore"] as const;
+
 /** What is loaded, and how it is stored. */
 export interface ModelOptions {
   /** Positions per sequence; default the checkpoint's own length, at most {@link DEFAULT_CONTEXT_LENGTH}. */
   readonly contextLength?: number | undefined;
   /** Storage of weights in kernel memory; default `auto`, as near to the file's format as kernels exist. */
-  readonly weightFormat?: "auto" | "f32" | "f16" | "q8" | "q4" | undefined;
+  readonly weightFormat?: (typeof WEIGHT_FORMATS)[number] | undefined;
   /** Storage of keys and values; default `f16`. */
   readonly keyValueFormat?: KeyValueFormat | undefined;
   /**
@@ -33,11 +38,11 @@ export interface ModelOptions {
 /** What the model runs on. */
 export interface EngineOptions {
   /** `wasm` (default) is the fast path, `reference` the readable oracle. */
-  readonly executor?: "wasm" | "reference" | undefined;
+  readonly executor?: (typeof EXECUTORS)[number] | undefined;
   /** Threads that share each op; default one per core. */
   readonly threads?: number | undefined;
   /** Kernel build: probe for relaxed SIMD (default) or force one. */
-  readonly simd?: "auto" | "relaxed" | "plain" | undefined;
+  readonly simd?: (typeof SIMD_BUILDS)[number] | undefined;
   /** Most tokens one step may carry; longer prompts are processed in pieces of this many. Default 128. */
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
@@ -80,7 +85,7 @@ export interface GenerationOptions {
   /** Report log-probabilities: of the chosen token, and of this many most probable ones (0 for none). */
   readonly logprobs?: number | undefined;
   /** For models that state their attention spans: `follow` (default) reads what they name, `ignore` everything. */
-  readonly spans?: "follow" | "ignore" | undefined;
+  readonly spans?: (typeof SPAN_WAYS)[number] | undefined;
   /** Show the statements of such models and their control tokens in the text; default false. */
   readonly statements?: boolean | undefined;
   /** Stops prefill and decode; the generation then ends with reason `aborted`. */
@@ -105,7 +110,7 @@ const fraction = z.number().min(0).max(1);
 
 const modelSchema = z.strictObject({
   contextLength: count.optional(),
-  weightFormat: z.enum(["auto", "f32", "f16", "q8", "q4"]).optional(),
+  weightFormat: z.enum(WEIGHT_FORMATS).optional(),
   keyValueFormat: z.enum(KEY_VALUE_FORMATS).optional(),
   density: fraction.optional(),
   inputDensity: fraction.optional(),
@@ -113,9 +118,9 @@ const modelSchema = z.strictObject({
 });
 
 const engineSchema = z.strictObject({
-  executor: z.enum(["wasm", "reference"]).optional(),
+  executor: z.enum(EXECUTORS).optional(),
   threads: count.max(256).optional(),
-  simd: z.enum(["auto", "relaxed", "plain"]).optional(),
+  simd: z.enum(SIMD_BUILDS).optional(),
   stepTokens: count.max(8192).optional(),
   slots: count.max(1024).optional(),
   columnStore: z.custom<ColumnStore>((value) => typeof value === "object" && value !== null).optional(),
@@ -138,7 +143,7 @@ const generationSchema = z.strictObject({
   seed: z.number().int().min(0).max(0xffffffff).optional(),
   stop: z.array(z.string().min(1)).max(64).optional(),
   logprobs: z.number().int().min(0).optional(),
-  spans: z.enum(["follow", "ignore"]).optional(),
+  spans: z.enum(SPAN_WAYS).optional(),
   statements: z.boolean().optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional(),
 });

@@ -7,7 +7,7 @@ import type { Sequence } from "./sequences.ts";
 import type { StepQueue } from "./step-queue.ts";
 
 /** Consecutive tokens of one sequence, for one step. */
-export interface Piece {
+export interface StepPiece {
   readonly tokens: readonly number[];
   /** Rows of this step whose logits are wanted. */
   readonly outputs: readonly number[];
@@ -18,7 +18,7 @@ export interface Piece {
 }
 
 export function sequenceStep(
-  { tokens, outputs, prompt = false, visible }: Piece,
+  { tokens, outputs, prompt = false, visible }: StepPiece,
   firstPosition: number,
   slot: number,
 ): Step {
@@ -59,7 +59,7 @@ export async function prefill<T>(
 export async function extend<T>(
   queue: StepQueue,
   sequence: Sequence,
-  piece: Piece,
+  piece: StepPiece,
   signal: AbortSignal | undefined,
   read: (logits: Float32Array) => T,
 ): Promise<T> {

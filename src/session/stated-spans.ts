@@ -21,6 +21,11 @@ export interface SpanSettings {
   readonly sink: readonly number[];
 }
 
+/** Positions of `prompt` that stay visible: the sink where it begins with it, otherwise its first token. */
+export function sinkLength({ sink }: SpanSettings, prompt: readonly number[]): number {
+  return sink.every((token, i) => prompt[i] === token) ? sink.length : 1;
+}
+
 export class StatedSpans {
   readonly #tracker: SpanTracker;
   readonly #rules: SpanRules;
@@ -32,11 +37,11 @@ export class StatedSpans {
   #inAll = 0;
 
   /** With `follow` false statements are read, counted and hidden, and everything is attended to. */
-  constructor({ rules, sink }: SpanSettings, prompt: readonly number[], follow = true) {
-    const begins = sink.every((token, i) => prompt[i] === token);
+  constructor(settings: SpanSettings, prompt: readonly number[], follow = true) {
+    const { rules } = settings;
     this.#rules = rules;
     this.#follow = follow;
-    this.#tracker = new SpanTracker(rules, prompt, begins ? sink.length : 1);
+    this.#tracker = new SpanTracker(rules, prompt, sinkLength(settings, prompt));
     for (const token of prompt) this.#tracker.next(token);
     this.#position = prompt.length;
   }

@@ -14,7 +14,12 @@ import type { WeightFormat } from "../quantization/weight-format.ts";
 /** Makes the sink of a file of the folder. */
 export type OpenSink = (fileName: string) => Promise<ByteSink>;
 
-/** What transformers calls the formats that weights are saved in. */
+/** Names of the formats that weights are saved in. */
+export const SAVED_FORMATS = ["f32", "f16", "bf16"] as const;
+
+export type SavedFormat = (typeof SAVED_FORMATS)[number];
+
+/** What transformers calls them. */
 const TORCH_DTYPES: Readonly<Record<string, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
 /** config.json with the dtype of `format`, generation_config.json and the tokenizer's files, as `file` has them. */

@@ -25,7 +25,7 @@ export class SpanExampleEncoder {
   readonly #rules: SpanRules;
   readonly #controls: ReadonlyMap<string, number>;
   readonly #masked: boolean;
-  readonly recipe: AttentionSpanRecipe;
+  readonly #recipe: AttentionSpanRecipe;
 
   /** `masked` false trains the same texts under full attention (control B0). */
   constructor(tokenizer: Tokenizer, encoder: CorpusEncoder, recipe: AttentionSpanRecipe, masked: boolean) {
@@ -35,17 +35,17 @@ export class SpanExampleEncoder {
     this.#controls = new Map(CONTROL_TOKENS.map((text, i) => [text, ids[i]]));
     this.#rules = { control, headers: recipe.headers, decode: (tokens) => tokenizer.decode(tokens) };
     this.#masked = masked;
-    this.recipe = recipe;
+    this.#recipe = recipe;
   }
 
   /** A sequence of `leading`, instruction, prompt, answer and end token. `index` decides which ones go unmasked. */
   encode(example: Example, leading: readonly number[], index: number): Sequence {
-    if ((example.instruction ?? "") !== this.recipe.instruction) {
+    if ((example.instruction ?? "") !== this.#recipe.instruction) {
       throw new FormatError(
-        `example ${index + 1}: instruction ${JSON.stringify(example.instruction ?? "")}, expected ${JSON.stringify(this.recipe.instruction)} as in the others - one model has one instruction`,
+        `example ${index + 1}: instruction ${JSON.stringify(example.instruction ?? "")}, expected ${JSON.stringify(this.#recipe.instruction)} as in the others - one model has one instruction`,
       );
     }
-    const sink = [...leading, ...this.#pieces(this.recipe.instruction)];
+    const sink = [...leading, ...this.#pieces(this.#recipe.instruction)];
     const prompt = [...sink, ...this.#pieces(example.prompt)];
     const tokens = Int32Array.from([...prompt, ...this.#pieces(example.answer), this.#encoder.endId]);
     const sequence = { tokens, firstTarget: prompt.length };

@@ -77,9 +77,13 @@ it("does all steps, and continues to the same model after Ctrl-C and after a kil
   expect(await digest("parts")).toBe(await digest("whole"));
   expect(await readdir(folder)).not.toContain("parts.partial");
 
-  const again = await compress(recipe, "parts");
+  const again = await skim([
+    ...["compress", "--recipe", recipe, "--model", MODEL, "--out", path.join(folder, "parts"), "--json"],
+  ]);
   expect(again.code).toBe(0);
   expect(again.stderr).toMatch(/up to date/);
+  const kept = JSON.parse(await readFile(path.join(folder, "parts", "compression.json"), "utf8"));
+  expect(JSON.parse(again.stdout)).toEqual({ out: path.join(folder, "parts"), stages: kept.stages });
 });
 
 it("redoes an edited recipe from the step that changed", async () => {
@@ -108,6 +112,13 @@ it("refuses what no recipe can mean", async () => {
   expect(refused.stderr).toMatch(/wrong\.json: steps\[0\]\.density: /);
   expect((await skim(["compress"])).code).toBe(2);
   expect(await readdir(folder)).not.toContain("wrong.partial");
+});
+
+it("says that the folder cannot be made", async () => {
+  const recipe = await writeRecipe("nowhere.json", [DIP]);
+  const refused = await compress(recipe, "text.txt/nowhere");
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/nowhere\.partial: cannot be created \(ENOTDIR\) - check --out/);
 });
 
 it("does not take a folder for its own whose report is damaged", async () => {

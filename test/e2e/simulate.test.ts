@@ -108,6 +108,9 @@ describe("skim simulate memory", () => {
     expect((await memory("--trace", file, "--shape", TINY)).stderr).toMatch(
       /--shape describes synthetic traces/,
     );
+    const rated = await memory("--trace", file, "--model", "none.gguf", "--text", "none.txt");
+    expect(rated).toMatchObject({ code: 2, stdout: "" });
+    expect(rated.stderr).toMatch(/the trace holds chosen columns, expected scores/);
   });
 
   it.each([
@@ -122,6 +125,11 @@ describe("skim simulate memory", () => {
     [["--shape", TINY, "--policy", "fifo"], 2, /Expected names out of none, lru, lfu, belady/],
     [["--shape", TINY, "--policy", "belady", "--gamma", "0.5"], 2, /belady needs gamma 1/],
     [["--shape", TINY, "--top-m", "9", "--gamma", "0.5"], 2, /approximate caching replaces re-weighting/],
+    [
+      ["--shape", TINY, "--gamma", "0.5", "--warm-up", "--model", "m", "--text", "t"],
+      2,
+      /the engine prefers cached columns by gamma alone/,
+    ],
     [["--shape", TINY, "--dram", "0.0001"], 2, /expected at most the 0\.000 GB of DRAM/],
     [["--shape", TINY, "--prompt-tokens", "5000", "--context", "100"], 2, /longer than/],
   ] as [string[], number, RegExp][])("refuses %o", async (flags, code, message) => {
@@ -188,6 +196,9 @@ describe("skim simulate record", () => {
     expect((await memory("--trace", trace, "--model", model)).stderr).toMatch(
       /--model and --text belong together/,
     );
+    const wider = await memory("--shape", TINY.replace("ff=160", "ff=192"), "--model", model, "--text", text);
+    expect(wider).toMatchObject({ code: 2, stdout: "" });
+    expect(wider.stderr).toMatch(/width 64 and feed-forward width 160, expected 64 and 192 as /);
     const short = await skim([...record, "--sequences", "500"]);
     expect(short.code).toBe(2);
     expect(short.stderr).toMatch(/the text has \d+ tokens, expected at least/);

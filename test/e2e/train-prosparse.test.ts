@@ -80,6 +80,20 @@ it("raises sparsity over plain ReLU, and thresholds raise it further", async () 
   expect(config.hidden_act_param).toBe(sparse.chosen === 0 ? undefined : 0.2);
 });
 
+it("leaves plain ReLU when the search for a threshold fails", async () => {
+  const [text, short, out] = ["text.txt", "short.txt", "failed"].map((name) => path.join(folder, name));
+  await writeFile(short, "");
+  const failed = await skim([
+    ...["train", "prosparse", "--model", MODEL, "--data", text, "--valid", short, "--out", out],
+    ...[...FLAGS, "--steps", "2", "--thresholds", "0.5,0.6"],
+  ]);
+  expect(failed.stderr).toMatch(/done after step 2/);
+  expect(failed.code).not.toBe(0);
+  const config = JSON.parse(await readFile(path.join(out, "config.json"), "utf8"));
+  expect(config.hidden_act).toBe("relu");
+  expect(config).not.toHaveProperty("hidden_act_param");
+});
+
 it("refuses to guess", async () => {
   const noModel = await skim(["train", "prosparse", "--data", "x.txt", "--out", path.join(folder, "none")]);
   expect(noModel.code).toBe(2);
@@ -87,4 +101,10 @@ it("refuses to guess", async () => {
   const noData = await skim(["train", "prosparse", "--out", path.join(folder, "none")]);
   expect(noData.code).toBe(2);
   expect(noData.stderr).toMatch(/expected --data/);
+  const files = ["--data", "x.txt", "--valid", "x.txt", "--out", path.join(folder, "none")];
+  for (const flag of ["--evaluate-every", "--valid-tokens", "--patience"]) {
+    const validating = await skim(["train", "prosparse", "--model", MODEL, ...files, flag, "3"]);
+    expect(validating.code).toBe(2);
+    expect(validating.stderr).toMatch(/--valid only chooses the threshold/);
+  }
 });

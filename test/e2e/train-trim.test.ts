@@ -222,6 +222,8 @@ describe("skim train trim", () => {
     const text = path.join(folder, "text.txt");
     const sentences = questions().map(({ prompt, options, answer }) => `${prompt}${options[answer]}.`);
     await writeFile(text, sentences.join("\n"));
+    const other = path.join(folder, "other.txt");
+    await writeFile(other, sentences.toReversed().join(" "));
     const out = path.join(folder, "text");
     const goal = ["--select", "loss", "--steps", "2", "--most-perplexity", "1", "--trained-share", "0.34"];
     const splits = ["--calibration", "10", "--validation", "10", "--context", "32", "--threads", "1"];
@@ -232,6 +234,8 @@ describe("skim train trim", () => {
       toy,
       "--data",
       text,
+      "--test",
+      other,
       "--out",
       out,
       ...goal,
@@ -239,6 +243,8 @@ describe("skim train trim", () => {
     ]);
     expect(run.code, run.stderr).toBe(0);
     expect(run.stderr).toMatch(/chosen size 0, which does not meet the goal/);
+    expect(run.stderr).toMatch(/; test perplexity \d+\.\d+ \(whole tuned model \d+\.\d+\)/);
+    expect(run.stderr).not.toMatch(/accuracy/);
     const state = await stateOf("text");
     expect([state.end, state.rounds.length, state.untuned?.chance]).toEqual(["quality", 1, 1]);
     expect(await readFile(path.join(out, "report.html"), "utf8")).toContain("validation perplexity");

@@ -5,11 +5,12 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ResourceError } from "../../errors.ts";
 import type { ModelFacts } from "../../evaluation/model-facts.ts";
+import { writeTextFile } from "../text-file.ts";
 import { PATH_FIELDS } from "./recipe-file.ts";
 import type { Step } from "./step-schemas.ts";
 
@@ -35,7 +36,7 @@ export type Stage = z.infer<typeof stageSchema>;
 
 const STATE = "state.json";
 
-/** Stages recorded in the working folder; none when there is no readable record, as everything can be done again. */
+/** Stages recorded in the working folder; none when no record can be read. ResourceError for a damaged one. */
 export async function readStages(folder: string): Promise<Stage[]> {
   const text = await readFile(path.join(folder, STATE), "utf8").catch(() => undefined);
   if (text === undefined) return [];
@@ -59,9 +60,7 @@ export function parsedJson(text: string): unknown {
 
 /** Replaces the record in one rename. */
 export async function writeStages(folder: string, stages: readonly Stage[]): Promise<void> {
-  const target = path.join(folder, STATE);
-  await writeFile(`${target}.new`, `${JSON.stringify({ version: 1, stages }, undefined, 2)}\n`);
-  await rename(`${target}.new`, target);
+  await writeTextFile(path.join(folder, STATE), `${JSON.stringify({ version: 1, stages }, undefined, 2)}\n`);
 }
 
 /** Key of the source model: names, sizes and times of its files, whose contents may be many gigabytes. */

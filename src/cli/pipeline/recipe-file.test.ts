@@ -35,6 +35,7 @@ describe("recipe.json", () => {
       /r\.json: steps\[1\]\.bits: /,
     ],
     [recipe({ step: "tender", bits: 8 }), /r\.json: steps\[0\]\.text: /],
+    [recipe({ step: "prosparse", data: "t", valid: "v", patience: 3 }), /r\.json: steps\[0\]: .*patience/],
     [recipe({ step: "dip", densty: 0.5 }), /r\.json: steps\[0\]: .*densty/],
   ])("refuses %s with the path of the wrong field", (text, message) => {
     expect(() => parseRecipe(text, "r.json")).toThrow(FormatError);

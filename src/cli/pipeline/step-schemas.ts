@@ -1,17 +1,17 @@
 /**
  * What each step of a recipe can say. The fields are flags of the step's command (step-commands.ts) in camel case; what is
- * left out is the command's default.
+ * left out is the command's default. A switch is the one literal that its flag can say.
  */
 import { z } from "zod";
+import { SAVED_FORMATS } from "../../training/save-model.ts";
 
 const share = (what: string) => z.number().gt(0).max(1).optional().describe(what);
 const count = (what: string) => z.int().min(1).optional().describe(what);
 const file = (what: string) => z.string().min(1).describe(`${what}, relative to the recipe`);
 
 /** Flags that every kind of training shares. */
-const trainingFields = {
+const loopFields = {
   data: file("training data: text, or .jsonl with prompt and answer"),
-  valid: file("the same, held out: the model with the lowest loss on it is kept").optional(),
   steps: count("updates"),
   learningRate: z.number().gt(0).max(10).optional().describe("peak of the schedule"),
   warmup: z.int().min(0).optional().describe("updates until the peak"),
@@ -20,14 +20,20 @@ const trainingFields = {
   accumulate: count("micro-batches per update"),
   weightDecay: z.number().min(0).max(10).optional().describe("of matrices"),
   clip: z.number().gt(0).optional().describe("largest gradient norm"),
-  evaluateEvery: count("updates between validations"),
   checkpointEvery: count("updates between checkpoints"),
-  validTokens: count("most tokens of a validation text to score"),
-  patience: count("validations without improvement before stopping"),
   seed: z.int().min(0).max(0xffffffff).optional().describe("seed of the order of data"),
 };
 
-const weights = z.enum(["f32", "f16", "bf16"]).optional().describe("storage of the trained weights");
+/** And of training that keeps the model that validates best. */
+const trainingFields = {
+  ...loopFields,
+  valid: file("the same, held out: the model with the lowest loss on it is kept").optional(),
+  evaluateEvery: count("updates between validations"),
+  validTokens: count("most tokens of a validation text to score"),
+  patience: count("validations without improvement before stopping"),
+};
+
+const weights = z.enum(SAVED_FORMATS).optional().describe("storage of the trained weights");
 
 const tune = z
   .strictObject({
@@ -82,10 +88,10 @@ const spans = z
 const prosparse = z
   .strictObject({
     step: z.literal("prosparse"),
-    ...trainingFields,
+    ...loopFields,
     valid: file("held-out text, for the threshold"),
     peak: z.number().min(0).optional().describe("largest factor of the L1 penalty"),
-    fixed: z.boolean().optional().describe("the factor from the first update on"),
+    fixed: z.literal(true).optional().describe("the factor from the first update on"),
     stageEnds: z.array(z.int().min(0)).min(2).optional().describe("last update of each stage"),
     stagePeaks: z.array(z.number().min(0)).min(1).optional().describe("factor at the end of each stage"),
     thresholds: z.array(z.number().min(0)).min(1).optional().describe("thresholds to try after training"),
@@ -100,7 +106,7 @@ const neurons = z
     text: file("text that shows how many neurons live, or .jsonl with prompt and answer"),
     mostLive: share("largest share of live neurons that pays"),
     segments: count("most segments of the text to use"),
-    predictor: z.boolean().optional().describe("predict live neurons, approximately"),
+    predictor: z.literal(true).optional().describe("predict live neurons, approximately"),
     rank: count("rank of the predictors"),
     leastRecall: share("of live neurons that a predictor must find"),
   })
@@ -162,9 +168,9 @@ const tender = z
       .enum(["up", "down", "search"])
       .optional()
       .describe("group ranges cover the calibration, clip, or whatever loses less"),
-    channelBias: z.boolean().optional().describe("centre channels before quantizing"),
+    channelBias: z.literal(false).optional().describe("do not centre channels before quantizing"),
     attention: z.literal(true).optional().describe("make attention's products of integers too"),
-    head: z.boolean().optional().describe("quantize the output head too"),
+    head: z.literal(false).optional().describe("leave the output head as it is"),
     context: z.int().min(2).optional().describe("tokens per calibration segment"),
     segments: count("most segments of the text to use"),
   })

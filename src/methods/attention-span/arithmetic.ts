@@ -5,6 +5,9 @@
  */
 import { OptionError } from "../../errors.ts";
 
+/** What problems are drawn from. */
+export { mulberry32 } from "../../models/synthetic/random.ts";
+
 /** Always visible at the beginning of every arithmetic text. */
 export const ARITHMETIC_INSTRUCTION = "Compute.\n";
 
@@ -38,17 +41,6 @@ export interface Problem {
   readonly value: number;
   /** Expressions drawn until one kept within its level's bounds. */
   readonly draws: number;
-}
-
-/** mulberry32: unsigned 32-bit numbers. */
-export function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
 }
 
 /** A problem of a level from the stream; undefined when none of 100,000 draws keeps within the bounds. */

@@ -85,11 +85,6 @@ export class SpanTracker {
     return { ...this.#counts, errors: { ...this.#counts.errors } };
   }
 
-  /** Interval of a closed segment. */
-  segment(id: number): Interval | undefined {
-    return this.#segments.get(id);
-  }
-
   /**
    * Takes the next token of the sequence, prompt included. Returns what its row sees, itself included; undefined is
    * everything up to it.

@@ -27,12 +27,18 @@ export function normalValues(
 
 /** Numbers in [0, 1) with 32 random bits. */
 export function uniformGenerator(seed: number): () => number {
+  const random = mulberry32(seed);
+  return () => random() / 2 ** 32;
+}
+
+/** mulberry32: unsigned 32-bit numbers. */
+export function mulberry32(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    return (mixed ^ (mixed >>> 14)) >>> 0;
   };
 }
 

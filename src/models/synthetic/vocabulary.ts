@@ -13,24 +13,24 @@ import {
 import type { JsonObject } from "../../formats/model-file.ts";
 
 /** Token types of GGUF vocabularies (llama_token_type). */
-const TYPE = { normal: 1, unknown: 2, control: 3, byte: 6 } as const;
+export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, byte: 6 } as const;
 
-const SPACE_MARK = "\u2581";
-const BYTE_COUNT = 256;
+/** SentencePiece's visible space. */
+export const SPACE_MARK = "\u2581";
+export const BYTE_TOKENS: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+);
 /** llama.cpp looks for `<|endoftext|>` in models whose name says phi3. */
 const CONTROL_TOKENS = ["<unk>", "<s>", "</s>", "<|endoftext|>"] as const;
-const FIRST_TEXT_TOKEN = CONTROL_TOKENS.length + BYTE_COUNT;
+const FIRST_TEXT_TOKEN = CONTROL_TOKENS.length + BYTE_TOKENS.length;
 
 /** Token texts by id; at least 320 of them. */
 export function syntheticTokens(size: number): string[] {
-  const bytes = Array.from(
-    { length: BYTE_COUNT },
-    (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
-  );
   const letters = [...Array(26).keys()].map((i) => String.fromCharCode(97 + i));
   const text = [SPACE_MARK, ...letters, ...letters.map((letter) => SPACE_MARK + letter)];
   const words = Array.from({ length: size }, (_, i) => `${SPACE_MARK}w${i}`);
-  return [...CONTROL_TOKENS, ...bytes, ...text, ...words].slice(0, size);
+  return [...CONTROL_TOKENS, ...BYTE_TOKENS, ...text, ...words].slice(0, size);
 }
 
 /** The `tokenizer.ggml.*` keys. */
@@ -38,12 +38,12 @@ export function ggufVocabulary(size: number): [string, GgufField][] {
   const tokens = syntheticTokens(size);
   const types = tokens.map((_, id) =>
     id === 0
-      ? TYPE.unknown
+      ? TOKEN_TYPE.unknown
       : id < CONTROL_TOKENS.length
-        ? TYPE.control
+        ? TOKEN_TYPE.control
         : id < FIRST_TEXT_TOKEN
-          ? TYPE.byte
-          : TYPE.normal,
+          ? TOKEN_TYPE.byte
+          : TOKEN_TYPE.normal,
   );
   const scores = tokens.map((_, id) => (id < FIRST_TEXT_TOKEN ? 0 : -id));
   return sentencePieceFields(tokens, scores, types);
