@@ -1,6 +1,6 @@
 /** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { TENDER_GROUPS } from "../evaluation/quantization-schemes.ts";
+import { DEFAULT_GROUPS } from "../methods/tender/codes.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { maxGroups } from "../methods/tender/codes.ts";
@@ -168,7 +168,7 @@ function readSettings(
   flags: TenderFlags,
 ): Omit<TenderOptions, "rounding" | "calibration" | "signal" | "onProgress"> {
   const weightBits = flags.weightBits ?? (flags.bits === 4 ? 4 : 8);
-  const groups = flags.groups ?? TENDER_GROUPS[flags.bits];
+  const groups = flags.groups ?? DEFAULT_GROUPS[flags.bits];
   const most = flags.bits === 16 ? 1 : maxGroups(flags.bits);
   if (groups > most) {
     throw new UsageError(

@@ -2,6 +2,7 @@
  * The rows of `skim eval quantization`: what is stored in how many bits, and whether the engine runs it as such
  * (kernels and speed) or only emulates its rounding (quality alone).
  */
+import { DEFAULT_GROUPS } from "../methods/tender/codes.ts";
 import type { ExecutorOptions } from "../executors/executor.ts";
 import type { TenderOptions } from "../methods/tender/compress.ts";
 import { type Baseline, inputGroups, outlierSplit, perColumn, smoothQuant } from "./baseline-quantizers.ts";
@@ -51,9 +52,6 @@ function emulated(
   return { kind: "emulated", name, baseline, weightBits, activationBits };
 }
 
-/** By bits of activations. 4-bit codes of five groups, 7 * 2^4, still fit 8 bits and the kernels for them. */
-export const TENDER_GROUPS = { 4: 5, 8: 8, 16: 1 } as const;
-
 function tender(
   name: string,
   weightBits: 4 | 8,
@@ -61,7 +59,7 @@ function tender(
   options: Partial<TenderScheme["options"]> = {},
   chunked = false,
 ): TenderScheme {
-  const groups = TENDER_GROUPS[activationBits];
+  const groups = DEFAULT_GROUPS[activationBits];
   return {
     kind: "tender",
     name,

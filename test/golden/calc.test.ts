@@ -9,7 +9,7 @@ import {
   type ArithmeticExample,
   arithmeticExamples,
 } from "../../src/methods/attention-span/arithmetic-examples.ts";
-import { mulberry32 } from "../../src/methods/attention-span/arithmetic.ts";
+import { mulberry32 } from "../../src/models/synthetic/random.ts";
 import { trackSequence } from "../../src/methods/attention-span/span-tracker.ts";
 import { nodePlatform } from "../../src/platform/node.ts";
 import { countPositions, type Interval, mergeIntervals } from "../../src/program/intervals.ts";

@@ -2,12 +2,12 @@
  * Arithmetic problems as training examples: instruction, expression, worked solution with span statements (or without, for
  * the control that writes fewer tokens). Levels take turns; no expression comes twice, and each belongs to its split.
  */
+import { mulberry32 } from "../../models/synthetic/random.ts";
 import {
   ARITHMETIC_INSTRUCTION,
   drawProblem,
   type Level,
   levelOf,
-  mulberry32,
   type Problem,
   type Split,
   solve,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { drawProblem, hashText, levelOf, mulberry32, solve, splitOf } from "./arithmetic.ts";
+import { mulberry32 } from "../../models/synthetic/random.ts";
+import { drawProblem, hashText, levelOf, solve, splitOf } from "./arithmetic.ts";
 
 function draw(level: number, seed: number) {
   const problem = drawProblem(levelOf(level), mulberry32(seed));

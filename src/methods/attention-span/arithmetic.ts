@@ -5,9 +5,6 @@
  */
 import { OptionError } from "../../errors.ts";
 
-/** What problems are drawn from. */
-export { mulberry32 } from "../../models/synthetic/random.ts";
-
 /** Always visible at the beginning of every arithmetic text. */
 export const ARITHMETIC_INSTRUCTION = "Compute.\n";
 

@@ -6,6 +6,9 @@
 import { roundHalfEven } from "../../quantization/half-even.ts";
 import type { ChannelGroups } from "./grouping.ts";
 
+/** Groups where none are asked for, by bits of activations. 4-bit codes of five, 7 * 2^4, still fit 8 bits and the kernels for them. */
+export const DEFAULT_GROUPS = { 4: 5, 8: 8, 16: 1 } as const;
+
 /** 2^(b-1) - 1 */
 export function codeLimit(bits: number): number {
   return 2 ** (bits - 1) - 1;
