@@ -238,7 +238,11 @@ async function trainModel(
     end: result.reason,
   });
   const { activationBytes } = executor;
-  report(terminal, flags, result, { seconds: (performance.now() - startedAt) / 1000, parameters, activationBytes });
+  report(terminal, flags, result, {
+    seconds: (performance.now() - startedAt) / 1000,
+    parameters,
+    activationBytes,
+  });
 }
 
 /** The state to go on from; a new run first writes a complete model folder. */

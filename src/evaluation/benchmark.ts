@@ -94,7 +94,13 @@ async function measureTest(
   const evaluate = async (tokens: readonly number[], length: number, prompt: boolean) => {
     for (let first = 0; first < tokens.length; first += length) {
       const piece = tokens.slice(first, first + length);
-      await extend(queue, sequence, { tokens: piece, outputs: [piece.length - 1], prompt }, options.signal, () => undefined);
+      await extend(
+        queue,
+        sequence,
+        { tokens: piece, outputs: [piece.length - 1], prompt },
+        options.signal,
+        () => undefined,
+      );
     }
   };
   const { stepTokens } = model.executor.limits;

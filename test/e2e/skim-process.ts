@@ -51,7 +51,9 @@ export function skim(args: readonly string[], options: RunOptions = {}): Promise
       if (options.killOn !== undefined && stderr.includes(options.killOn)) child.kill("SIGKILL");
     });
     const timer =
-      options.killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.killAfter);
+      options.killAfter === undefined
+        ? undefined
+        : setTimeout(() => child.kill("SIGKILL"), options.killAfter);
     child.on("error", reject);
     child.on("close", (code) => {
       clearTimeout(timer);
