@@ -149,6 +149,7 @@ function appendChosen(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColum
       scratch.threadStride,
       counters,
       selection.places,
+      placed.layout.scaled ? tape.counter() : 0,
     ],
     {
       reads: [tape.rowTouch(op.x), ...selection.touches],
@@ -222,7 +223,7 @@ function appendDense(tape: TapeWriter, op: LinearColumnsOp, placed: PlacedColumn
       scratch.threadStride,
       placed.stride,
       placed.scales + 4 * part * weight.columns,
-      tape.counter(),
+      tape.batchCounter(),
     ],
     {
       reads: [

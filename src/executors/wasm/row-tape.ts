@@ -53,7 +53,7 @@ export function appendLinearRows(tape: TapeWriter, op: LinearRowsOp): void {
       zeros,
       panelScratch,
       panelScratchStride,
-      tape.counter(),
+      tape.batchCounter(),
     ],
     {
       reads: [{ region: preparedRegion(stored.activations), access: "whole" }],

@@ -177,7 +177,7 @@ function appendLinear(tape: TapeWriter, op: LinearOp): void {
       out.address,
       out.stride,
       bias,
-      tape.counter(),
+      tape.batchCounter(),
     ],
     {
       reads: decode ? [] : [{ region: preparedRegion(weight.layout.activations), access: "whole" }],

@@ -151,8 +151,12 @@ export class TapeWriter {
   }
 
   /** Where a product of a batch counts what of it threads have taken; 0 while decoding, where each has its share. */
+  batchCounter(): number {
+    return this.mode === "decode" ? 0 : this.counter();
+  }
+
+  /** The same of a product that threads take pieces of while decoding, too. */
   counter(): number {
-    if (this.mode === "decode") return 0;
     const { address, count } = this.plan.taken;
     if (this.#counters === count) throw new Error("tape: more products than counters");
     return address + 4 * this.#counters++;

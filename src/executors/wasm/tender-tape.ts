@@ -42,7 +42,7 @@ export function appendTenderLinear(tape: TapeWriter, op: TenderLinearOp): void {
       plan.panelScratch,
       plan.panelScratchStride,
       passTokens(op, plan.orders),
-      tape.counter(),
+      tape.batchCounter(),
     ],
     {
       reads: decode ? [] : [{ region: preparedRegion(activations), access: "whole" }],

@@ -5,14 +5,14 @@
 import { GROUP } from "./layout.as";
 
 /**
- * Addresses of the chosen columns [from, to) of the chunk that begins at `chunk`, to `columns` [chunk + GROUP]; behind them, as
- * padding, the last one again. selection, places and columnBytes as in linear_columns_q8_i16.
+ * Addresses of `count` chosen columns from the `first` on, to `columns` [count + GROUP]; behind them, as padding, the last one
+ * again. selection, places and columnBytes as in linear_columns_q8_i16.
  */
 export function placeColumns(
-  weights: usize, columnBytes: usize, selection: usize, places: usize, chunk: i32, from: i32, to: i32, columns: usize,
+  weights: usize, columnBytes: usize, selection: usize, places: usize, first: i32, count: i32, columns: usize,
 ): void {
-  for (let i = from; i < to + GROUP; i++) {
-    const at = <usize>(chunk + min(i, to - 1)) << 2;
+  for (let i = 0; i < count + GROUP; i++) {
+    const at = <usize>(first + min(i, count - 1)) << 2;
     const place = places == 0 ? weights + load<usize>(selection + at, 16) * columnBytes : load<usize>(places + at);
     store<usize>(columns + (<usize>i << 2), place);
   }

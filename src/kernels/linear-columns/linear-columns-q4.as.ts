@@ -4,6 +4,7 @@
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
 import { nibbleMask } from "../lanes.as";
+import { take } from "../take.as";
 import { placeColumns, touchGroup } from "./groups.as";
 import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
@@ -146,9 +147,9 @@ function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, total
  */
 export function linear_columns_q4_i8(
   weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
-  thread: i32, threads: i32, scratch: usize,
+  counter: usize, scratch: usize,
 ): i32 {
-  const total = load<i32>(selection), most = mostShift(total, Q4_CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
+  const total = load<i32>(selection), most = mostShift(total, Q4_CHUNK_COLUMNS);
   const blocks = rows >> 5, shareBytes = q4ShareBytes(rows), columnBytes = (shareBytes + (rows >> 1)) * parts;
   const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts;
   const offsets = totals + (rows << 2) * parts, inputs = offsets + (shareBytes << 1) * parts;
@@ -161,17 +162,18 @@ export function linear_columns_q4_i8(
     store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
   }
   memory.fill(sums, 0, inputs - sums);
-  const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
-  for (let chunk = first - first % Q4_CHUNK_COLUMNS; chunk < last; chunk += Q4_CHUNK_COLUMNS) {
-    const count = min(Q4_CHUNK_COLUMNS, total - chunk), from = max(first - chunk, 0), to = min(count, last - chunk);
-    placeColumns(weights, columnBytes, selection, places, chunk, from, to, columns);
+  let read = 0;
+  for (let chunk = take(counter, Q4_CHUNK_COLUMNS); chunk < total; chunk = take(counter, Q4_CHUNK_COLUMNS)) {
+    const count = min(Q4_CHUNK_COLUMNS, total - chunk);
+    read += count;
+    placeColumns(weights, columnBytes, selection, places, chunk, count, columns);
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);
       const shift = quantizeChunk(own, count, largestProduct(own, count), largest, INPUT_LIMIT, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
-    for (let i = from; i < to; i += GROUP) {
+    for (let i = 0; i < count; i += GROUP) {
       const group = columns + (<usize>i << 2);
       touchGroup(group, columnBytes);
       for (let part: usize = 0; part < parts; part++) {
@@ -189,7 +191,7 @@ export function linear_columns_q4_i8(
       addTotals(sums + part * (rows << 1), blocks, offsets + part * (shareBytes << 1), shift, totals + part * (rows << 2));
     }
   }
-  return max(0, last - first);
+  return read;
 }
 
 /** out [count] = bias + all threads' totals of one part from row `first` on, both multiples of 8; `scratch` is thread 0's. */

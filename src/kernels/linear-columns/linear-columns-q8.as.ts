@@ -3,6 +3,7 @@
 // half of the product kept, it gives the odd row; shifted up by 8 first, the even row. Nothing is widened or shuffled.
 // Inputs are scaled so that a chunk of columns cannot leave 16 bits; README.md has the error bound, the variants that
 // were tried and their figures.
+import { take } from "../take.as";
 import { placeColumns, touchGroup } from "./groups.as";
 import { quantizeChunk, scaleInputs } from "./inputs.as";
 import {
@@ -119,17 +120,18 @@ function addTotals(sums: usize, rows: usize, shift: i32, totals: usize): void {
 }
 
 /**
- * One thread's share of the chosen columns times x, for all rows and one or two parts: integer totals in the thread's
- * scratch, to be added up by column_sums_q8. Threads share groups of columns, not rows, so that a column is read in one
- * piece; a chunk's scale does not depend on who reads it, and integers make the sum independent of the sharing.
+ * Chosen columns times x, those chunks of them that the thread gets, for all rows and one or two parts: integer totals in the
+ * thread's scratch, to be added up by column_sums_q8. Threads take chunks of columns, not rows, so that a column is read in one
+ * piece; a chunk's scale does not depend on who reads it, and integers make the sum independent of who took what. Returns the
+ * columns that it has read.
  * selection: a count and the columns; scales [parts, width]; places: the address of each chosen column, or 0 where columns
  * lie at `weights` in their order.
  */
 export function linear_columns_q8_i16(
   weights: usize, rows: usize, parts: usize, width: usize, selection: usize, places: usize, x: usize, scales: usize,
-  thread: i32, threads: i32, scratch: usize,
+  counter: usize, scratch: usize,
 ): i32 {
-  const total = load<i32>(selection), most = mostShift(total, CHUNK_COLUMNS), groups = (total + GROUP - 1) / GROUP;
+  const total = load<i32>(selection), most = mostShift(total, CHUNK_COLUMNS);
   const sums = scratch + SCRATCH_SUMS, totals = sums + (rows << 1) * parts, columnBytes = rows * parts;
   const columns = scratch + SCRATCH_COLUMNS, words = scratch + SCRATCH_WORDS, wordBytes = <usize>(CHUNK_COLUMNS + GROUP) << 1;
   const products = totals + (rows << 2) * parts, productBytes = <usize>total << 2;
@@ -140,17 +142,18 @@ export function linear_columns_q8_i16(
     store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
   }
   memory.fill(sums, 0, (rows * 6) * parts);
-  const first = <i32>((<i64>groups * thread) / threads) * GROUP, last = min(total, <i32>((<i64>groups * (thread + 1)) / threads) * GROUP);
-  for (let chunk = first - first % CHUNK_COLUMNS; chunk < last; chunk += CHUNK_COLUMNS) {
-    const count = min(CHUNK_COLUMNS, total - chunk), from = max(first - chunk, 0), to = min(count, last - chunk);
-    placeColumns(weights, columnBytes, selection, places, chunk, from, to, columns);
+  let read = 0;
+  for (let chunk = take(counter, CHUNK_COLUMNS); chunk < total; chunk = take(counter, CHUNK_COLUMNS)) {
+    const count = min(CHUNK_COLUMNS, total - chunk);
+    read += count;
+    placeColumns(weights, columnBytes, selection, places, chunk, count, columns);
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);
       const shift = quantizeChunk(own, count, chunkMagnitude(own, count), largest, MOST_SUM, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
-    for (let i = from; i < to; i += GROUP) {
+    for (let i = 0; i < count; i += GROUP) {
       touchGroup(columns + (<usize>i << 2), columnBytes);
       for (let part: usize = 0; part < parts; part++) {
         addGroup(columns + (<usize>i << 2), part * rows, rows, words + part * wordBytes + (<usize>i << 1), sums + part * (rows << 1));
@@ -160,7 +163,7 @@ export function linear_columns_q8_i16(
       addTotals(sums + part * (rows << 1), rows, load<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2)), totals + part * (rows << 2));
     }
   }
-  return max(0, last - first);
+  return read;
 }
 
 /**

@@ -53,7 +53,7 @@ export function runChooseCached(p: usize, control: usize, thread: i32): void {
 
 /**
  * format, parts, weights, units, rows to write, width, x, xThreadStride, selection, selectionThreadStride, scales, out0,
- * bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order)
+ * bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order), counter of columns taken
  */
 export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const format = word(p, 2), parts = address(p, 3), weights = address(p, 4), units = word(p, 5), width = address(p, 7);
@@ -61,12 +61,12 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const x = address(p, 8) + <usize>thread * address(p, 9), selection = address(p, 10) + <usize>thread * address(p, 11);
   const scratch = address(p, 17) + <usize>thread * address(p, 18);
   if (format == WEIGHT_Q8) {
-    const chosen = linear_columns_q8_i16(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), thread, threads, scratch);
+    const chosen = linear_columns_q8_i16(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), address(p, 21), scratch);
     store<i64>(counter, load<i64>(counter) + <i64>chosen * <i64>(parts * (total + 4)));
     return;
   }
   if (format == WEIGHT_Q4) {
-    const chosen = linear_columns_q4_i8(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), thread, threads, scratch);
+    const chosen = linear_columns_q4_i8(weights, total, parts, width, selection, address(p, 20), x, address(p, 12), address(p, 21), scratch);
     store<i64>(counter, load<i64>(counter) + <i64>chosen * <i64>(parts * (q4ShareBytes(total) + (total >> 1) + 4)));
     return;
   }

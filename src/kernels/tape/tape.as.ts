@@ -27,13 +27,14 @@ import { rope_f32_halves, rope_f32_interleaved } from "../rope/rope.as";
 import { scale_f32 } from "../scale/scale.as";
 import { store_key_value_q8 } from "../store-key-value/store-codes.as";
 import { store_key_value_f16, store_key_value_f32 } from "../store-key-value/store-key-value.as";
+import { take } from "../take.as";
 import { announce, awaitStep, barrier } from "./barrier.as";
 import { runChooseCached, runColumnActivations, runColumnSums, runLinearColumns, runLinearColumnsTile, runSelectColumns } from "./columns.as";
 import { fetchColumns } from "./fetch.as";
 import { runLinearRows, runLinearRowsTile } from "./rows.as";
 import { prepareTenderPass, runTenderActivations, runTenderLinear, runTenderLinearTile, tenderPass } from "./tender.as";
 import { runTraining } from "./training.as";
-import { address, real, shareOf, take, word } from "./words.as";
+import { address, real, shareOf, word } from "./words.as";
 
 /** Set once per instance by the host: control block, this thread's index. */
 let control: usize = 0;

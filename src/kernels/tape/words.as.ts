@@ -7,10 +7,6 @@
 // @ts-ignore: decorator
 @inline export function real(p: usize, index: i32): f32 { return load<f32>(p + ((<usize>index) << 2)); }
 
-/** First of the next `count` units that no thread has taken; counters are zero when a step begins. */
-// @ts-ignore: decorator
-@inline export function take(counter: usize, count: i32): i32 { return atomic.add<i32>(counter, count); }
-
 /** First of `count` units that belong to a thread; the next thread's first is one past its last. */
 // @ts-ignore: decorator
 @inline export function shareOf(count: i32, index: i32, threads: i32): i32 { return <i32>((<i64>count * index) / threads); }
