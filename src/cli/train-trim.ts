@@ -81,7 +81,8 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
       const run = async (): Promise<TrimState> => {
         const state = await startState(flags, base, settings, data, signal);
         const progress = new TrimProgress(terminal, settings, state.rounds.length);
-        const world = makeWorld(flags, platform, base, data, endId, state.fingerprint, progress, signal);
+        const { fingerprint } = state;
+        const world = makeWorld({ flags, platform, base, data, endId, fingerprint, progress, signal });
         return trim(world, settings, state).finally(() => progress.end());
       };
       const end = await run().catch((error: unknown) => {
@@ -155,16 +156,28 @@ async function startState(
   throw new UsageError(`${file}: belongs to another run - resume with the same model, data and flags`);
 }
 
-function makeWorld(
-  flags: TrimFlags,
-  platform: Platform,
-  base: HuggingFaceModelFile,
-  data: TrimData,
-  endId: number | undefined,
-  fingerprint: string,
-  progress: TrimProgress,
-  signal: AbortSignal,
-): TrimWorld {
+/** What a run's world is made of. */
+interface TrimRun {
+  readonly flags: TrimFlags;
+  readonly platform: Platform;
+  readonly base: HuggingFaceModelFile;
+  readonly data: TrimData;
+  readonly endId: number | undefined;
+  readonly fingerprint: string;
+  readonly progress: TrimProgress;
+  readonly signal: AbortSignal;
+}
+
+function makeWorld({
+  flags,
+  platform,
+  base,
+  data,
+  endId,
+  fingerprint,
+  progress,
+  signal,
+}: TrimRun): TrimWorld {
   const { context, batch, out, seed } = flags;
   const sequences = data.train.map((question) => trainingSequence(question, endId));
   const format = formatByName(flags.weights);
