@@ -54,6 +54,31 @@ const ONES_I16 = memory.data<u32>([0x00010001, 0x00010001, 0x00010001, 0x0001000
   return f32x4.extract_lane(i32x4.max_u(pairs, v128.shuffle<i32>(pairs, pairs, 1, 0, 3, 2)), 0);
 }
 
+/** The largest magnitude of exactly `count` values at x, or NaN where there is one. */
+export function largestMagnitude(x: usize, count: i32): f32 {
+  let largest = i32x4.splat(0);
+  const whole = x + ((<usize>(count & ~3)) << 2), end = x + ((<usize>count) << 2);
+  for (; x < whole; x += 16) largest = largerMagnitude(largest, v128.load(x));
+  let most = largestLane(largest);
+  for (; x < end; x += 4) most = max(most, abs(load<f32>(x)));
+  return most;
+}
+
+/** sums + pairs of 16-bit products, added up two by two. */
+// @ts-ignore: decorator
+@inline export function addDot(sums: v128, a: v128, b: v128): v128 { return i32x4.add(sums, i32x4.dot_i16x8_s(a, b)); }
+
+/** 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even, which the lower bits of the sum are. */
+export const ROUNDING: f32 = 12582912;
+
+/** Eight f32 at p times `factor`, rounded to i16; `rounding` holds ROUNDING. */
+// @ts-ignore: decorator
+@inline export function roundToI16(p: usize, factor: v128, rounding: v128): v128 {
+  const a = f32x4.add(f32x4.mul(v128.load(p), factor), rounding);
+  const b = f32x4.add(f32x4.mul(v128.load(p, 16), factor), rounding);
+  return v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+
 // Constants of exp4, four lanes each: V8 would rebuild literals in every round of a loop.
 const EXP = memory.data<f32>([
   -87.3365447504019, -87.3365447504019, -87.3365447504019, -87.3365447504019,

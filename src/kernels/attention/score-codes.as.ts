@@ -1,5 +1,6 @@
 // scores.as.ts over a cache of bytes: products of integers. A query becomes codes of 16 bits with a scale of its own, pairs of
 // channels next to each other as the 16-bit dot product takes them; sums over channels are exact, whatever their order.
+import { addDot, largestMagnitude } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "../store-key-value/layout.as";
 import { claimAhead, START, touch } from "./claim.as";
 import { hideOutside } from "./scores.as";
@@ -12,9 +13,7 @@ import { hideOutside } from "./scores.as";
 export function placeQueryCodes(rows: usize, to: usize, run: usize, width: usize, stored: usize, scale: f32): void {
   const limit = <f32>min<usize>(32767, 0x7fffffff / (127 * stored)), scales = queryScales(to, stored, run);
   for (let h: usize = 0; h < run; h++) {
-    const row = rows + ((h * width) << 2);
-    let largest: f32 = 0;
-    for (let i: usize = 0; i < width; i++) largest = max(largest, abs(load<f32>(row + (i << 2))));
+    const row = rows + ((h * width) << 2), largest = largestMagnitude(row, <i32>width);
     const inverse: f32 = largest == 0 ? 0 : limit / largest;
     store<f32>(scales + (h << 2), largest / limit * scale);
     for (let i: usize = 0; i < stored; i++) {
@@ -23,9 +22,6 @@ export function placeQueryCodes(rows: usize, to: usize, run: usize, width: usize
     }
   }
 }
-
-// @ts-ignore: decorator
-@inline function addDot(sum: v128, keys: v128, query: v128): v128 { return i32x4.add(sum, i32x4.dot_i16x8_s(keys, query)); }
 
 /** Stores the scores of a panel and a head from its sums. */
 // @ts-ignore: decorator

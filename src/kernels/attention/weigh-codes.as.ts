@@ -1,6 +1,6 @@
 // weighted-values.as.ts over a cache of bytes. What weighs a value, its probability times its scale, becomes a code of 16 bits with
 // one unit per head, pairs of positions next to each other; sums over positions are exact in 32 bits.
-import { exp4, sumLanes } from "../lanes.as";
+import { addDot, exp4, largerMagnitude, largestLane, ROUNDING, roundToI16, sumLanes } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "../store-key-value/layout.as";
 import { claimAhead, START, touch } from "./claim.as";
 import { showInside } from "./scores.as";
@@ -10,8 +10,6 @@ import { largestScore } from "./softmax.as";
 const BLOCK_PANELS: usize = 4;
 /** What the codes of a head add up to at most: times 127 it fits 32 bits, with the rounding of a million positions. */
 const MOST_SUM: f32 = 16000000;
-/** 1.5 * 2^23: what is added to it is rounded to a whole number, which the lower bits of the sum are. */
-const ROUNDING: f32 = 12582912;
 
 /**
  * A head's scores in [row, rowEnd) over `spans` become weights, in place, then codes [positions] from the same address on: i16,
@@ -29,27 +27,19 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
       const w1 = showInside(f32x4.mul(e1, v128.load(panel, 16)), position, 16, start, end);
       total = f32x4.add(total, f32x4.add(e0, e1));
       v128.store(to, w0), v128.store(to, w1, 16);
-      most = f32x4.max(most, f32x4.max(w0, w1)), sums = f32x4.add(sums, f32x4.add(w0, w1));
+      most = largerMagnitude(largerMagnitude(most, w0), w1), sums = f32x4.add(sums, f32x4.add(w0, w1));
       to += 32, panel += panelBytes;
     }
   }
-  const largest = max(
-    max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)),
-  );
-  const unit = max<f32>(largest / 32767, sumLanes(sums) / MOST_SUM), inverse: f32 = unit == 0 ? 0 : 1 / unit;
+  const unit = max<f32>(largestLane(most) / 32767, sumLanes(sums) / MOST_SUM), inverse: f32 = unit == 0 ? 0 : 1 / unit;
   const factor = f32x4.splat(inverse), rounding = f32x4.splat(ROUNDING);
   let codes = row;
   for (let from = row; from < to; from += 32) {
-    const a = f32x4.add(f32x4.mul(v128.load(from), factor), rounding);
-    const b = f32x4.add(f32x4.mul(v128.load(from, 16), factor), rounding);
-    v128.store(codes, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
+    v128.store(codes, roundToI16(from, factor, rounding));
     codes += 16;
   }
   return unit / sumLanes(total);
 }
-
-// @ts-ignore: decorator
-@inline function addDot(sum: v128, values: v128, weights: v128): v128 { return i32x4.add(sum, i32x4.dot_i16x8_s(values, weights)); }
 
 /**
  * sums[h][i], i32, += sum over positions of code[h][position] * value[position][i], 4 heads, in whole panels. codes is where position 0

@@ -1,9 +1,7 @@
 // The inputs of chosen columns, with the columns' scales in them: as f32 for all that are chosen, then chunk by chunk as the
 // 16-bit integers in which 8-bit and 4-bit columns multiply alike.
+import { ROUNDING, roundToI16 } from "../lanes.as";
 import { GROUP } from "./layout.as";
-
-/** 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even, which the lower bits of the sum are. */
-const ROUNDING: f32 = 12582912;
 
 /** products [total] = x * scale of the columns at `indices`. */
 export function scaleInputs(indices: usize, total: i32, x: usize, scales: usize, products: usize): void {
@@ -19,9 +17,7 @@ function storeInputs(products: usize, count: i32, inverse: f32, words: usize): v
   const factor = f32x4.splat(inverse), rounding = f32x4.splat(ROUNDING);
   const end = words + (<usize>count << 1);
   for (let to = words; to < end; to += 16) {
-    const a = f32x4.add(f32x4.mul(v128.load(products), factor), rounding);
-    const b = f32x4.add(f32x4.mul(v128.load(products, 16), factor), rounding);
-    v128.store(to, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
+    v128.store(to, roundToI16(products, factor, rounding));
     products += 32;
   }
   memory.fill(end, 0, <usize>GROUP << 1);

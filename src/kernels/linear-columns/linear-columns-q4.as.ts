@@ -3,7 +3,7 @@
 // bits: a nibble fits the unsigned operand of the relaxed dot product, two columns side by side. The offset of 8 of the
 // nibbles is taken off with each chunk's sums: |sum over 30 columns of x (n - 8)| <= 30 * 127 * 8 < 2^15, and wrapping on
 // the way there is harmless.
-import { nibbleMask } from "../lanes.as";
+import { largestMagnitude, nibbleMask } from "../lanes.as";
 import { take } from "../take.as";
 import { placeColumns, touchGroup } from "./groups.as";
 import { quantizeChunk, scaleInputs } from "./inputs.as";
@@ -113,18 +113,6 @@ function spreadInputs(columns: usize, offset: usize, blocks: usize, words: usize
   }
 }
 
-/** The largest magnitude of a run of products; NaN where one is. */
-function largestProduct(products: usize, count: i32): f32 {
-  let most = f32x4.splat(0);
-  const end = products + (<usize>count << 2);
-  for (const whole = products + (<usize>(count & ~3) << 2); products < whole; products += 16) {
-    most = f32x4.max(most, f32x4.abs(v128.load(products)));
-  }
-  let largest: f32 = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
-  for (; products < end; products += 4) largest = max(largest, abs(load<f32>(products)));
-  return largest;
-}
-
 /** totals [blocks][32], i32, += (sums + offsets [blocks]) << shift; sums and offsets become zero. */
 function addTotals(sums: usize, blocks: usize, offsets: usize, shift: i32, totals: usize): void {
   const zero = i32x4.splat(0);
@@ -157,7 +145,7 @@ export function linear_columns_q4_i8(
   const products = inputs + 5 * PAIR_INPUTS, productBytes = <usize>total << 2;
   for (let part: usize = 0; part < parts; part++) {
     scaleInputs(selection + 16, total, x, scales + part * (width << 2), products + part * productBytes);
-    const largest = largestProduct(products + part * productBytes, total);
+    const largest = largestMagnitude(products + part * productBytes, total);
     store<f32>(scratch + (part << 2), largest / INPUT_LIMIT * 32768 / <f32>(1 << most));
     store<f32>(scratch + SCRATCH_SHIFTS + (part << 2), largest);
   }
@@ -170,7 +158,7 @@ export function linear_columns_q4_i8(
     for (let part: usize = 0; part < parts; part++) {
       const largest = load<f32>(scratch + SCRATCH_SHIFTS + (part << 2));
       const own = products + part * productBytes + (<usize>chunk << 2);
-      const shift = quantizeChunk(own, count, largestProduct(own, count), largest, INPUT_LIMIT, most, words + part * wordBytes);
+      const shift = quantizeChunk(own, count, largestMagnitude(own, count), largest, INPUT_LIMIT, most, words + part * wordBytes);
       store<i32>(scratch + SCRATCH_SHIFTS + 8 + (part << 2), most - shift);
     }
     for (let i = 0; i < count; i += GROUP) {

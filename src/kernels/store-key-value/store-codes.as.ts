@@ -1,19 +1,13 @@
 // Writes one token's keys and values into a cache of bytes (layout.as.ts): per head a scale and codes, rounded to nearest even. A
 // value that is no number makes the scale none, so that it shows in what attention returns.
+import { largestMagnitude } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "./layout.as";
 import { echoLines } from "./store-key-value.as";
-
-/** The largest magnitude of x [width], or NaN. */
-function largestMagnitude(x: usize, width: usize): f32 {
-  let largest: f32 = 0;
-  for (const end = x + (width << 2); x < end; x += 4) largest = max(largest, abs(load<f32>(x)));
-  return largest;
-}
 
 /** The scale of x [width] to `scale` and its codes to `to`, pairs of them 16 bytes or one of them `stride` bytes apart. */
 // @ts-ignore: decorator
 @inline function storeCodes(x: usize, width: usize, scale: usize, to: usize, pairs: bool, stride: usize): void {
-  const largest = largestMagnitude(x, width), inverse: f32 = largest == 0 ? 0 : 127 / largest;
+  const largest = largestMagnitude(x, <i32>width), inverse: f32 = largest == 0 ? 0 : 127 / largest;
   store<f32>(scale, largest / 127);
   for (let i: usize = 0; i < width; i++) {
     const code = <i8><i32>nearest<f32>(load<f32>(x + (i << 2)) * inverse);

@@ -1,12 +1,13 @@
 // The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the work of this
 // thread is cut; word() and its kin read the arguments in the order that each comment lists. Only relaxed SIMD gains by
 // activations of bytes; without it they are t16, whatever the tape calls them.
+import { largestMagnitude } from "../lanes.as";
 import {
   ACTIVATIONS_SPLIT, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
 } from "../layout";
 import {
   activations_split_row, activations_t16_row, activations_t16_tile, activations_t8_ordered, activations_t8_row, activations_t8_tile,
-  tender_row_maximum, tileBytesT16, tileBytesT8,
+  tileBytesT16, tileBytesT8,
 } from "../tender-linear/activations.as";
 import { tender_linear_t4_split_row } from "../tender-linear/linear-t4-split.as";
 import { tender_linear_t4_t8_row, tender_linear_t4_t8_tile } from "../tender-linear/linear-t4-relaxed.as";
@@ -38,7 +39,7 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
     let chunk = 0;
     let scale: f32, inverse: f32;
     if (scales == 0) {
-      const largest = tender_row_maximum(x, columns);
+      const largest = largestMagnitude(x, columns);
       scale = largest / limit;
       inverse = largest == 0 ? 0 : limit / largest;
     } else {

@@ -11,7 +11,7 @@
 // Without relaxed SIMD t8 and split are t16 (../tape/tender.as.ts).
 // The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
 // Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
-import { largerMagnitude, largestLane, onesI16 } from "../lanes.as";
+import { largestMagnitude, onesI16 } from "../lanes.as";
 import { BLOCK, I8_BLOCK_BYTES, SPLIT_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
 /** From one tile to the next. */
@@ -24,16 +24,6 @@ export function tileBytesT8(columns: i32): usize { return TENDER_HEADER_BYTES + 
 @inline function sumInts(v: v128): i32 {
   const pairs = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
   return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1);
-}
-
-/** max|x| of exactly `columns` values. */
-export function tender_row_maximum(x: usize, columns: i32): f32 {
-  let largest = i32x4.splat(0);
-  const whole = x + ((<usize>(columns & ~3)) << 2), end = x + ((<usize>columns) << 2);
-  for (; x < whole; x += 16) largest = largerMagnitude(largest, v128.load(x));
-  let most = largestLane(largest);
-  for (; x < end; x += 4) most = max(most, abs(load<f32>(x)));
-  return most;
 }
 
 // 1.5 * 2^23, which rounds what is added to it and whose low bits then are the sum's; and 1, whose exponent others move.
