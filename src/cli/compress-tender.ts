@@ -1,9 +1,8 @@
 /** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { DEFAULT_GROUPS } from "../methods/tender/codes.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { maxGroups } from "../methods/tender/codes.ts";
+import { DEFAULT_GROUPS, maxGroups } from "../methods/tender/codes.ts";
 import { compressTender, type TenderOptions } from "../methods/tender/compress.ts";
 import { type Prepared, prepareTender } from "../methods/tender/prepare.ts";
 import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-search.ts";

@@ -150,7 +150,7 @@ function countProgram(file: ModelFile, program: Program, attended: number): Insp
   };
   const cost = countCost(program, {
     weightBytes,
-    keyValueRowBytes: (width) => 2 * width,
+    keyValueFormat: "f16",
     attended: Math.min(attended, program.contextLength),
   });
   return {

@@ -289,6 +289,6 @@ function countBytes(program: Program, emulations: ReadonlyMap<string, EmulatedIn
       seen.add(weight.name);
     }
   }
-  const { reads } = countCost(program, { weightBytes, keyValueRowBytes: (width) => 4 * width, attended });
+  const { reads } = countCost(program, { weightBytes, keyValueFormat: "f32", attended });
   return { weightBytes: Math.round(total), bytesPerToken: Math.round(reads.total) };
 }

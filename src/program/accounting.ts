@@ -43,8 +43,7 @@ export interface ProgramCost {
 export interface CostModel {
   /** Bytes the whole weight occupies where the executor reads it. */
   readonly weightBytes: (weight: Weight) => number;
-  /** Bytes of a key, or of a value, of one head and position: see keyValueRowBytes. */
-  readonly keyValueRowBytes: (headWidth: number) => number;
+  readonly keyValueFormat: KeyValueFormat;
   /** Positions visible to the token; sliding windows see at most their width. */
   readonly attended: number;
   /** Prompts read every column; generated tokens (the default) only those that are selected. */
@@ -102,7 +101,7 @@ function opBytes(op: Op, model: CostModel): number {
     return model.weightBytes(op.table) / op.table.rows;
   }
   if (op.kind === "attention") {
-    const rowBytes = 2 * op.cache.kvHeads * model.keyValueRowBytes(op.cache.headWidth); // one key and one value
+    const rowBytes = 2 * op.cache.kvHeads * keyValueRowBytes(model.keyValueFormat, op.cache.headWidth); // one key and one value
     const tables = weightsOf(op).reduce((sum, weight) => sum + model.weightBytes(weight), 0);
     return visible(op.window, model.attended) * rowBytes + tables;
   }

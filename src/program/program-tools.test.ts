@@ -110,7 +110,7 @@ describe("accounting", () => {
     const weightBytes = ({ rows, columns }: Weight) => rows * columns;
     const { reads, multiplyAdds } = countCost(program, {
       weightBytes,
-      keyValueRowBytes: (width) => 2 * width,
+      keyValueFormat: "f16",
       attended: 10,
     });
     const attention = 2 * (64 + 64 * 64 + 2 * 32 * 64 + 64 * 64);
@@ -130,7 +130,7 @@ describe("accounting", () => {
       ...program,
       ops: program.ops.map((op) => (op.kind === "attention" ? { ...op, window: 6 } : op)),
     };
-    const model = { weightBytes: () => 0, keyValueRowBytes: (width: number) => 4 * width };
+    const model = { weightBytes: () => 0, keyValueFormat: "f32" } as const;
     const bytes = (attended: number) => countCost(windowed, { ...model, attended }).reads.total;
     expect(bytes(5)).toBe(2 * 5 * 2 * 2 * 16 * 4);
     expect(bytes(6)).toBe(bytes(600));

@@ -148,7 +148,7 @@ describe("predictors", () => {
     expect(() => rewriteNeurons(program, recipe)).toThrow(/activation is silu/);
     const weightBytes = ({ rows, columns }: { rows: number; columns: number }) => rows * columns;
     const reads = (of: Program, phase?: "prompt") =>
-      countCost(of, { weightBytes, keyValueRowBytes: () => 0, attended: 1, phase }).reads.byKind.feedForward -
+      countCost(of, { weightBytes, keyValueFormat: "f16", attended: 1, phase }).reads.byKind.feedForward -
       2 * 64;
     expect(reads(ran) - 0.5 * reads(relu)).toBeCloseTo(2 * 32 * (64 + 160), 6);
     // Prompts choose nothing and do without.

@@ -137,8 +137,7 @@ export class ReferenceExecutor implements Executor {
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
-    return countCost(this.program, { weightBytes, keyValueRowBytes: (width) => 4 * width, attended, phase })
-      .reads;
+    return countCost(this.program, { weightBytes, keyValueFormat: "f32", attended, phase }).reads;
   }
 
   cacheCounts(): CacheCounts | undefined {

@@ -10,7 +10,7 @@ import type { CacheCounts } from "../../methods/dynamic-input-pruning/cached-col
 import type { Platform } from "../../platform/types.ts";
 import { knownTokens, programRotaryTables } from "../../program/dataflow.ts";
 import { countCost, type ReadBytes } from "../../program/accounting.ts";
-import { type KeyValueFormat, keyValueRowBytes } from "../../program/key-value-format.ts";
+import type { KeyValueFormat } from "../../program/key-value-format.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import type { ColumnReaders, FetchCounts } from "../column-store.ts";
@@ -223,7 +223,7 @@ export class WasmExecutor implements Executor {
   readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
     return countCost(this.program, {
       weightBytes: (weight) => this.#weightBytes(weight),
-      keyValueRowBytes: (width) => keyValueRowBytes(this.#keyValueFormat, width),
+      keyValueFormat: this.#keyValueFormat,
       attended,
       phase,
     }).reads;

@@ -66,7 +66,7 @@ describe("rewriteColumns", () => {
   test("bytes: 2 k_in f + k_glu d of the feed-forward, all of it for prompts", () => {
     const model = {
       weightBytes: (w: { rows: number; columns: number }) => w.rows * w.columns,
-      keyValueRowBytes: (width: number) => 2 * width,
+      keyValueFormat: "f16" as const,
       attended: 1,
     };
     const norms = 2 * 64;
@@ -115,7 +115,7 @@ describe("rewriteColumns", () => {
   test("bytes of neurons: (1 + 2 rho) / 3 of the feed-forward; measured shares count for thresholds", () => {
     const model = {
       weightBytes: (w: { rows: number; columns: number }) => w.rows * w.columns,
-      keyValueRowBytes: (width: number) => 2 * width,
+      keyValueFormat: "f16" as const,
       attended: 1,
     };
     const norms = 2 * 64;

@@ -81,7 +81,7 @@ describe("rewrite", async () => {
   it("counts the bytes of exact mode", () => {
     const model = {
       weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
-      keyValueRowBytes: () => 0,
+      keyValueFormat: "f16" as const,
       attended: 1,
     };
     const norms = 2 * 64;
@@ -126,7 +126,7 @@ describe("rewrite", async () => {
   it("counts the bytes of both, the smaller share where two choices meet", () => {
     const model = {
       weightBytes: ({ rows, columns }: { rows: number; columns: number }) => rows * columns,
-      keyValueRowBytes: () => 0,
+      keyValueFormat: "f16" as const,
       attended: 1,
     };
     const reads = (program: Program) => countCost(program, model).reads.byKind.feedForward - 2 * 64;

@@ -160,7 +160,7 @@ function sizeOf(file: ModelFile, program: Program): TrimSize {
     const info = file.tensors.get(weight.tensor);
     return info === undefined ? 0 : (weight.rows * weight.columns * bitsPerWeight(info.format)) / 8;
   };
-  const { reads } = countCost(program, { weightBytes, keyValueRowBytes: () => 0, attended: 1 });
+  const { reads } = countCost(program, { weightBytes, keyValueFormat: "f16", attended: 0 });
   return {
     parameters: parameterCount(file),
     tensorBytes: file.tensorBytes,
