@@ -6,12 +6,12 @@ import {
   type AdapterTarget,
 } from "../methods/low-rank-adapters/rewrite.ts";
 import type { FreshShape } from "../training/fresh-model.ts";
-import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
+import { addLoopFlags, type LoopFlags, loopSettings } from "./train-loop-flags.ts";
 
-export interface TrainFlags {
+export interface TrainFlags extends LoopFlags {
   readonly data: string;
   readonly valid?: string;
   readonly out: string;
@@ -27,16 +27,7 @@ export interface TrainFlags {
   readonly feedForward?: number;
   readonly untiedHead?: boolean;
   readonly activation: string;
-  readonly context: number;
-  readonly batch: number;
-  readonly accumulate: number;
-  readonly steps: number;
-  readonly learningRate: number;
-  readonly warmup?: number;
-  readonly weightDecay: number;
-  readonly clip: number;
   readonly evaluateEvery: number;
-  readonly checkpointEvery: number;
   readonly validTokens: number;
   readonly patience?: number;
   readonly teacher?: string;
@@ -47,8 +38,6 @@ export interface TrainFlags {
   readonly loraTargets?: readonly AdapterTarget[];
   readonly loraKeep?: boolean;
   readonly recompute: "none" | "sublayers";
-  readonly weights: SavedFormat;
-  readonly seed: number;
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -99,10 +88,23 @@ const HELP = {
   loraKeep: "with --lora-rank: write the adapters alone, as a folder of the PEFT library",
 };
 
+const LOOP_HELP = {
+  context: "tokens per sequence",
+  batch: "sequences per micro-batch",
+  steps: "updates",
+  learningRate: "peak of the schedule",
+  weights: "storage of the saved model",
+  seed: "seed of weights and order of data",
+};
+const LOOP_DEFAULTS = { steps: 1000, learningRate: 1e-3, weightDecay: 0.1, weights: "f32" } as const;
+
 /** Adds the flags of `skim train`, with the method's own words where `help` has them. */
 export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {}): Command {
   const texts = { ...HELP, ...help };
-  return addLoopFlags(addShapeFlags(addDataFlags(command, texts.valid)))
+  return addLoopFlags(addShapeFlags(addDataFlags(command, texts.valid)), LOOP_HELP, LOOP_DEFAULTS)
+    .option("--evaluate-every <n>", "updates between validations", wholeNumber(1), 100)
+    .option("--valid-tokens <n>", "most tokens of a validation text to score", wholeNumber(1), 100_000)
+    .option("--patience <n>", "validations without improvement before stopping", wholeNumber(1))
     .option("--teacher <model>", "learn from this model's predictions (distillation); same vocabulary")
     .option("--teacher-weight <w>", "with --teacher: its share of the loss", realNumber(1e-6, 1), 1)
     .option("--temperature <t>", "with --teacher: divides the logits of both", realNumber(0.01, 100), 1)
@@ -115,10 +117,6 @@ export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {})
         .choices(["none", "sublayers"])
         .default("none"),
     )
-    .addOption(
-      new Option("--weights <format>", "storage of the saved model").choices(SAVED_FORMATS).default("f32"),
-    )
-    .option("--seed <n>", "seed of weights and order of data", wholeNumber(0, 0xffffffff), 0)
     .option(...THREADS_FLAG)
     .option("--json", "print one JSON object at the end");
 }
@@ -156,22 +154,6 @@ function addShapeFlags(command: Command): Command {
     .addOption(
       new Option("--activation <name>", "its activation").choices(["silu", "gelu", "relu"]).default("silu"),
     );
-}
-
-function addLoopFlags(command: Command): Command {
-  return command
-    .option("-c, --context <n>", "tokens per sequence", wholeNumber(2, 1 << 20), 256)
-    .option("--batch <n>", "sequences per micro-batch", wholeNumber(1, 4096), 8)
-    .option("--accumulate <n>", "micro-batches per update", wholeNumber(1, 4096), 1)
-    .option("--steps <n>", "updates", wholeNumber(1), 1000)
-    .option("--learning-rate <x>", "peak of the schedule", realNumber(0, 10), 1e-3)
-    .option("--warmup <n>", "updates until the peak (default: 5 % of --steps)", wholeNumber(0))
-    .option("--weight-decay <x>", "of matrices", realNumber(0, 10), 0.1)
-    .option("--clip <x>", "largest gradient norm", realNumber(1e-6, 1e6), 1)
-    .option("--evaluate-every <n>", "updates between validations", wholeNumber(1), 100)
-    .option("--checkpoint-every <n>", "updates between checkpoints", wholeNumber(1), 100)
-    .option("--valid-tokens <n>", "most tokens of a validation text to score", wholeNumber(1), 100_000)
-    .option("--patience <n>", "validations without improvement before stopping", wholeNumber(1));
 }
 
 /** Throws UsageError without --data or --out (subcommands have their own), and for shape flags beside a model. */
@@ -217,16 +199,7 @@ export function adapterOptions({ loraRank, loraAlpha, loraTargets }: TrainFlags)
 
 export function trainerSettings(flags: TrainFlags): TrainerSettings {
   return {
-    steps: flags.steps,
-    warmup: flags.warmup ?? Math.ceil(0.05 * flags.steps),
-    learningRate: flags.learningRate,
-    finalShare: 0.1,
-    accumulation: flags.accumulate,
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    weightDecay: flags.weightDecay,
-    clip: flags.clip,
+    ...loopSettings(flags),
     evaluateEvery: flags.evaluateEvery,
     checkpointEvery: flags.checkpointEvery,
     patience: flags.patience,

@@ -1,10 +1,10 @@
 /** The flags of `skim train trim`, and the settings that follow from them. */
 import { type Command, Option } from "commander";
 import { SELECTIONS, type SelectionName, type TrimSettings } from "../methods/trimllm/trim-world.ts";
-import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import { byteSize, realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
+import { addLoopFlags, type LoopFlags, loopSettings } from "./train-loop-flags.ts";
 
-export interface TrimFlags {
+export interface TrimFlags extends LoopFlags {
   readonly model: string;
   readonly data: string;
   readonly test?: string;
@@ -25,27 +25,22 @@ export interface TrimFlags {
   readonly unitsPerRound: number;
   readonly calibration: number;
   readonly validation: number;
-  readonly steps: number;
-  readonly context: number;
-  readonly batch: number;
-  readonly accumulate: number;
-  readonly learningRate: number;
-  readonly warmup?: number;
-  readonly weightDecay: number;
-  readonly clip: number;
-  readonly checkpointEvery: number;
-  readonly weights: SavedFormat;
-  readonly seed: number;
   readonly threads?: number;
   readonly json?: boolean;
 }
 
+const LOOP_HELP = {
+  context: "most tokens of an example",
+  batch: "sequences of that length per micro-batch",
+  steps: "updates per size",
+  learningRate: "peak of the one schedule over all sizes",
+  weights: "storage of the saved models",
+  seed: "seed of splits and order of data",
+};
+const LOOP_DEFAULTS = { steps: 200, learningRate: 2e-4, weightDecay: 0.01, weights: "f16" } as const;
+
 export function addTrimFlags(command: Command): Command {
-  return addLoopFlags(addChoiceFlags(command))
-    .addOption(
-      new Option("--weights <format>", "storage of the saved models").choices(SAVED_FORMATS).default("f16"),
-    )
-    .option("--seed <n>", "seed of splits and order of data", wholeNumber(0, 0xffffffff), 0)
+  return addLoopFlags(addChoiceFlags(command), LOOP_HELP, LOOP_DEFAULTS)
     .option(...THREADS_FLAG)
     .option("--json", "print one JSON object at the end");
 }
@@ -100,19 +95,6 @@ function addChoiceFlags(command: Command): Command {
     .option("--validation <n>", "examples that decide the size", wholeNumber(1), 200);
 }
 
-function addLoopFlags(command: Command): Command {
-  return command
-    .option("--steps <n>", "updates per size", wholeNumber(1), 200)
-    .option("-c, --context <n>", "most tokens of an example", wholeNumber(2, 1 << 20), 256)
-    .option("--batch <n>", "sequences of that length per micro-batch", wholeNumber(1, 4096), 8)
-    .option("--accumulate <n>", "micro-batches per update", wholeNumber(1, 4096), 1)
-    .option("--learning-rate <x>", "peak of the one schedule over all sizes", realNumber(0, 10), 2e-4)
-    .option("--warmup <n>", "updates until the peak (default: 5 % of --steps)", wholeNumber(0))
-    .option("--weight-decay <x>", "of matrices", realNumber(0, 10), 0.01)
-    .option("--clip <x>", "largest gradient norm", realNumber(1e-6, 1e6), 1)
-    .option("--checkpoint-every <n>", "updates between checkpoints", wholeNumber(1), 100);
-}
-
 /** Settings for a model of `units` units; one unit is always left. */
 export function trimSettings(flags: TrimFlags, units: number): TrimSettings {
   const mostUnits = Math.min(flags.mostUnits ?? units - 1, units - 1);
@@ -136,16 +118,8 @@ export function trimSettings(flags: TrimFlags, units: number): TrimSettings {
     mostUnits,
     seed: flags.seed,
     trainer: {
+      ...loopSettings(flags),
       steps: rounds * flags.steps,
-      warmup: flags.warmup ?? Math.ceil(0.05 * flags.steps),
-      learningRate: flags.learningRate,
-      finalShare: 0.1,
-      accumulation: flags.accumulate,
-      beta1: 0.9,
-      beta2: 0.95,
-      epsilon: 1e-8,
-      weightDecay: flags.weightDecay,
-      clip: flags.clip,
       evaluateEvery: flags.steps,
       checkpointEvery: flags.checkpointEvery,
       patience: undefined,

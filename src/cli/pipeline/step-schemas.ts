@@ -9,7 +9,7 @@ const share = (what: string) => z.number().gt(0).max(1).optional().describe(what
 const count = (what: string) => z.int().min(1).optional().describe(what);
 const file = (what: string) => z.string().min(1).describe(`${what}, relative to the recipe`);
 
-/** Flags that every kind of training shares. */
+/** Flags that every kind of training shares; trimming has some of them. */
 const loopFields = {
   data: file("training data: text, or .jsonl with prompt and answer"),
   steps: count("updates"),
@@ -126,12 +126,12 @@ const trim = z
     adapters: z.int().min(1).optional().describe("train low-rank adapters of this rank instead of weights"),
     calibration: count("examples that decide which unit goes"),
     validation: count("examples that decide the size"),
-    steps: count("updates per size"),
-    context: z.int().min(2).optional().describe("most tokens of an example"),
-    batch: count("sequences per micro-batch"),
-    learningRate: z.number().gt(0).max(10).optional().describe("peak of the schedule over all sizes"),
-    checkpointEvery: count("updates between checkpoints"),
-    seed: z.int().min(0).max(0xffffffff).optional().describe("seed of splits and order of data"),
+    steps: loopFields.steps.describe("updates per size"),
+    context: loopFields.context.describe("most tokens of an example"),
+    batch: loopFields.batch,
+    learningRate: loopFields.learningRate.describe("peak of the schedule over all sizes"),
+    checkpointEvery: loopFields.checkpointEvery,
+    seed: loopFields.seed.describe("seed of splits and order of data"),
     weights,
   })
   .describe("drop layer after layer, tuned in between (skim train trim)");
