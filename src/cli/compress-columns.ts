@@ -4,6 +4,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import { writeColumnFile } from "../offload/column-writer.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { withProgress } from "./progress.ts";
@@ -36,9 +37,8 @@ export function addColumnsCommand(group: Command, terminal: Terminal): void {
 }
 
 async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<void> {
-  await withInterrupt(async (signal) => {
-    const opened = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (opened) => {
       const file = explainTensors(opened);
       const { program } = await loadRecipeProgram(file);
       const sink = await createFileSink(flags.out);
@@ -52,8 +52,6 @@ async function writeColumns(terminal: Terminal, flags: ColumnsFlags): Promise<vo
         await sink.abort();
         throw error;
       }
-    } finally {
-      await opened.close();
-    }
-  });
+    }),
+  );
 }

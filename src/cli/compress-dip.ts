@@ -4,6 +4,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { LORA_FLAG_TEXT, mergeFolder } from "./compress-lora.ts";
 import { addDensityFlags, type DensityFlags, readDensityFlags } from "./density-flags.ts";
 import { feedForwardWeights } from "./feed-forward-weights.ts";
@@ -54,9 +55,8 @@ export function addDipCommand(group: Command, terminal: Terminal): void {
 async function compress(terminal: Terminal, flags: DipFlags): Promise<void> {
   const recipe = readDensityFlags("compress dip", flags);
   const platform = nodePlatform();
-  await withInterrupt(async (signal) => {
-    const opened = await openModelFile(platform, flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(platform, flags.model), async (opened) => {
       const file = flags.lora === undefined ? opened : (await mergeFolder(opened, flags.lora)).file;
       const { program } = await loadRecipeProgram(file);
       const rewritten = rewriteColumns(program, recipe);
@@ -70,8 +70,6 @@ async function compress(terminal: Terminal, flags: DipFlags): Promise<void> {
           `wrote ${flags.out}: a generated token reads ${(100 * density).toFixed(2)} % of the feed-forward weights (${formatSize(summary.sourceBytes)} of tensors, all kept)`,
         );
       }
-    } finally {
-      await opened.close();
-    }
-  });
+    }),
+  );
 }

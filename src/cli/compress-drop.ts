@@ -9,6 +9,7 @@ import { mergeLayers } from "../methods/trimllm/merge.ts";
 import { parseSublayer, type SublayerId, sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { listSublayers } from "../methods/trimllm/sublayers.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { keyValueBytes } from "../program/accounting.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
@@ -68,9 +69,8 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
   if (flags.mergeInto !== undefined && (sublayers.length > 0 || layers.includes(flags.mergeInto))) {
     throw new UsageError("compress drop: --merge-into takes up whole --layers, and another one than these");
   }
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
       const base = await withProgress(terminal, "reading", "bytes", (onProgress) =>
         hashTensors(file, { signal, onProgress }),
       );
@@ -81,10 +81,8 @@ async function compress(terminal: Terminal, flags: DropFlags): Promise<void> {
       const result = await dropSublayers(source, dropped, { base });
       await writeNewFolder(terminal, result.file, flags.out, signal);
       await report(terminal, flags, file, result);
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }
 
 /** What is left of `layers` in the file. UsageError for a layer of which nothing is. */

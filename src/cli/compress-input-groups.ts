@@ -5,6 +5,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { compressInputGroups } from "../methods/input-groups/compress.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { writeNewFolder } from "./model-folder.ts";
@@ -40,9 +41,8 @@ export function addInputGroupsCommand(group: Command, terminal: Terminal): void 
 }
 
 async function compress(terminal: Terminal, flags: InputGroupsFlags): Promise<void> {
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
       const { program } = await loadRecipeProgram(file);
       const result = compressInputGroups(file, program, flags.size);
       await writeNewFolder(terminal, result.file, flags.out, signal);
@@ -51,8 +51,6 @@ async function compress(terminal: Terminal, flags: InputGroupsFlags): Promise<vo
         terminal,
         `wrote ${flags.out}: groups of ${flags.size}, ${formatSize(file.tensorBytes)} of tensors became ${formatSize(result.file.tensorBytes)}${left}`,
       );
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }

@@ -5,6 +5,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { openAdapterFolder, type StoredAdapter } from "../methods/low-rank-adapters/adapter-folder.ts";
 import { withMergedAdapters } from "../methods/low-rank-adapters/merge.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
 import { writeWithRecipes } from "./recipe-folder.ts";
@@ -42,9 +43,8 @@ export function addLoraCommand(group: Command, terminal: Terminal): void {
 }
 
 async function compress(terminal: Terminal, flags: LoraFlags): Promise<void> {
-  await withInterrupt(async (signal) => {
-    const opened = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (opened) => {
       const { file, adapters } = await mergeFolder(opened, flags.lora);
       await writeWithRecipes(terminal, file, [], flags.out, signal);
       const ranks = [...new Set(adapters.map(({ rank }) => rank))].sort((a, b) => a - b);
@@ -55,10 +55,8 @@ async function compress(terminal: Terminal, flags: LoraFlags): Promise<void> {
           `wrote ${flags.out}: ${adapters.length} adapters of rank ${ranks.join(", ")} merged`,
         );
       }
-    } finally {
-      await opened.close();
-    }
-  });
+    }),
+  );
 }
 
 /** `file` with the adapters of a folder merged. */

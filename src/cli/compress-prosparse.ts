@@ -9,6 +9,7 @@ import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { loadRecipeProgram, loadTrainableProgram, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import type { Program } from "../program/program.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
@@ -74,9 +75,8 @@ export function addProSparseCompressCommand(group: Command, terminal: Terminal):
 }
 
 async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void> {
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
       const { program } = await loadRecipeProgram(file);
       const layers = sparseLayers(program);
       const segments = await readCalibration(file, program, flags.text, flags.segments);
@@ -96,10 +96,8 @@ async function compress(terminal: Terminal, flags: ProSparseFlags): Promise<void
       const written = await writeSparse(terminal, flags, file, program, plans, signal);
       const whole = (await loadTrainableProgram(file)).program;
       report(terminal, flags, plans, feedForwardWeights(written) / feedForwardWeights(whole));
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }
 
 /** Share of open gates of every gated feed-forward on the text. */

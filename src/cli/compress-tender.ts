@@ -8,6 +8,7 @@ import { type Prepared, prepareTender } from "../methods/tender/prepare.ts";
 import { type RoundingSearch, searchRounding } from "../methods/tender/rounding-search.ts";
 import { createFolderSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT } from "./calibration-text.ts";
 import { UsageError } from "./failure.ts";
@@ -96,54 +97,50 @@ async function compress(terminal: Terminal, flags: TenderFlags): Promise<void> {
   const settings = readSettings(flags);
   const text = await readTextFlag(flags.text, "--text");
   const platform = nodePlatform();
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(platform, flags.model);
-    // The folder comes first: nobody wants to learn after an hour that it cannot be created.
-    const sink = await createFolderSink(flags.out).catch(async (error: unknown) => {
-      await file.close();
-      throw error;
-    });
-    try {
-      const prepared = await withProgress(terminal, "calibrating", "tokens", (onProgress) =>
-        prepareTender(platform, file, text, {
-          chunkRows: flags.chunkRows,
-          segmentTokens: flags.context,
-          maxSegments: flags.segments,
-          examples: holdsExamples(flags.text),
-          threads: flags.threads ?? platform.coreCount,
-          attention: flags.attention,
-          signal,
-          onProgress,
-        }),
-      );
-      const calibration = prepared.facts;
-      const { result, losses } = await withProgress(terminal, "quantizing", "weights", (onProgress) =>
-        quantize(platform, file, prepared, flags, { ...settings, calibration, signal, onProgress }),
-      );
-      await fillFolder(terminal, result.file, sink, signal);
-      const summary = {
-        out: flags.out,
-        ...result.recipe.settings,
-        ...(losses && { roundingLosses: losses }),
-        calibration,
-        sourceBytes: file.tensorBytes,
-        bytes: result.file.tensorBytes,
-      };
-      if (flags.json === true) printJson(terminal, summary);
-      else {
-        const { weightBits, activationBits } = settings;
-        printNote(
-          terminal,
-          `wrote ${flags.out}: W${weightBits}A${activationBits}, ${formatSize(summary.sourceBytes)} of tensors became ${formatSize(summary.bytes)}, calibrated on ${calibration.tokens} tokens`,
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(platform, flags.model), async (file) => {
+      // The folder comes first: nobody wants to learn after an hour that it cannot be created.
+      const sink = await createFolderSink(flags.out);
+      try {
+        const prepared = await withProgress(terminal, "calibrating", "tokens", (onProgress) =>
+          prepareTender(platform, file, text, {
+            chunkRows: flags.chunkRows,
+            segmentTokens: flags.context,
+            maxSegments: flags.segments,
+            examples: holdsExamples(flags.text),
+            threads: flags.threads ?? platform.coreCount,
+            attention: flags.attention,
+            signal,
+            onProgress,
+          }),
         );
+        const calibration = prepared.facts;
+        const { result, losses } = await withProgress(terminal, "quantizing", "weights", (onProgress) =>
+          quantize(platform, file, prepared, flags, { ...settings, calibration, signal, onProgress }),
+        );
+        await fillFolder(terminal, result.file, sink, signal);
+        const summary = {
+          out: flags.out,
+          ...result.recipe.settings,
+          ...(losses && { roundingLosses: losses }),
+          calibration,
+          sourceBytes: file.tensorBytes,
+          bytes: result.file.tensorBytes,
+        };
+        if (flags.json === true) printJson(terminal, summary);
+        else {
+          const { weightBits, activationBits } = settings;
+          printNote(
+            terminal,
+            `wrote ${flags.out}: W${weightBits}A${activationBits}, ${formatSize(summary.sourceBytes)} of tensors became ${formatSize(summary.bytes)}, calibrated on ${calibration.tokens} tokens`,
+          );
+        }
+      } catch (error) {
+        await sink.abort();
+        throw error;
       }
-    } catch (error) {
-      await sink.abort();
-      throw error;
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }
 
 /** The setting that was asked for, or the better of both roundings and what each lost. */

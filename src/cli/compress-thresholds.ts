@@ -8,6 +8,7 @@ import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import type { Program } from "../program/program.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { CALIBRATION_TEXT, readCalibration } from "./calibration-text.ts";
@@ -86,9 +87,8 @@ every token reads what it reads. Prompts are read densely. Nothing is removed fr
 
 async function compress(terminal: Terminal, method: Method, flags: ThresholdFlags): Promise<void> {
   const kept = method.keptFor(flags.density);
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
       const { program } = await loadRecipeProgram(file);
       // What it cannot be applied to is said before the calibration runs.
       rewriteColumns(
@@ -106,10 +106,8 @@ async function compress(terminal: Terminal, method: Method, flags: ThresholdFlag
           `wrote ${flags.out}: on the text a token reads ${(100 * density).toFixed(2)} % of the feed-forward weights on average`,
         );
       }
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }
 
 interface Calibrated {

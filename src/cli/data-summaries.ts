@@ -13,6 +13,7 @@ import {
   summaryExample,
 } from "../methods/attention-span/summaries.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { embeddedModelPath } from "./embedded-models.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -134,13 +135,10 @@ function annotate(
 }
 
 async function tokenCounter(path: string): Promise<(text: string) => number> {
-  const file = await openModelFile(nodePlatform(), path);
-  try {
+  return withFile(await openModelFile(nodePlatform(), path), async (file) => {
     const tokenizer = await loadTokenizer(file);
     return (text) => tokenizer.encode(text, { addSpecial: false, parseSpecial: false }).length;
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 function report(terminal: Terminal, flags: SummariesFlags, totals: Totals): void {

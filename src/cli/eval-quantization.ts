@@ -5,6 +5,7 @@ import { evaluateQuantization, type QuantizationRow } from "../evaluation/quanti
 import { SCHEMES } from "../evaluation/quantization-schemes.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { collect, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -79,9 +80,8 @@ async function evaluate(terminal: Terminal, flags: QuantizationFlags): Promise<v
   const schemes = SCHEMES.filter(({ name }) => flags.scheme?.includes(name) !== false);
   const platform = nodePlatform();
   const threads = flags.threads ?? platform.coreCount;
-  await withInterrupt(async (signal) => {
-    const file = await openModelFile(platform, flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(platform, flags.model), async (file) => {
       const rows = await evaluateQuantization(platform, file, await loadTokenizer(file), texts, {
         schemes,
         protocol: flags.protocol,
@@ -111,10 +111,8 @@ async function evaluate(terminal: Terminal, flags: QuantizationFlags): Promise<v
       };
       if (flags.json === true) printJson(terminal, report);
       else printTable(terminal, rows);
-    } finally {
-      await file.close();
-    }
-  });
+    }),
+  );
 }
 
 async function readTexts(flags: QuantizationFlags): Promise<{ calibration: string; scored: string }> {

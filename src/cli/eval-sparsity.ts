@@ -12,6 +12,7 @@ import {
 import { measureSparsity, type SparsityReport } from "../methods/prosparse/sparsity.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import type { Program } from "../program/program.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -88,9 +89,8 @@ async function evaluate(terminal: Terminal, flags: SparsityFlags): Promise<void>
   const texts = await Promise.all(
     flags.text.map(async (name) => ({ name, text: await readTextFlag(name, "--text") })),
   );
-  await withInterrupt(async (signal) => {
-    const opened = await openModelFile(nodePlatform(), flags.model);
-    try {
+  await withInterrupt(async (signal) =>
+    withFile(await openModelFile(nodePlatform(), flags.model), async (opened) => {
       const file = explainTensors(opened);
       const { program } = await loadRecipeProgram(file);
       const measured = { file, program, tokenizer: await loadTokenizer(file), signal };
@@ -99,10 +99,8 @@ async function evaluate(terminal: Terminal, flags: SparsityFlags): Promise<void>
         reports.push(await measureText(terminal, flags, measured, name, text.slice(0, flags.characters)));
       }
       report(terminal, flags, reports);
-    } finally {
-      await opened.close();
-    }
-  });
+    }),
+  );
 }
 
 async function measureText(

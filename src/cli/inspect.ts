@@ -7,6 +7,7 @@ import type { HyperParameters } from "../models/hyper-parameters.ts";
 import { explainTensors, loadRecipeProgram, type Recipe, readRecipes } from "../methods/recipes.ts";
 import { sublayerName, sublayersOf } from "../methods/trimllm/recipe.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { countCost, type ReadBytes } from "../program/accounting.ts";
 import { describeOp } from "../program/printer.ts";
 import type { Program, Weight } from "../program/program.ts";
@@ -72,14 +73,11 @@ export function addInspectCommand(program: Command, terminal: Terminal): void {
     .option("--attended <n>", "positions that the counted token sees", wholeNumber(1), 512)
     .option("--json", "print one JSON object")
     .action(async (flags: InspectFlags) => {
-      const file = await openModelFile(nodePlatform(), flags.model);
-      try {
+      await withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
         const inspection = await inspect(explainTensors(file), flags.attended);
         if (flags.json === true) printJson(terminal, inspection);
         else printInspection(terminal, inspection);
-      } finally {
-        await file.close();
-      }
+      });
     });
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { FormatError, ResourceError } from "../errors.ts";
 import type { TrainingExecutor } from "../executors/training/training-executor.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { readCheckpoint, type TrainingState, writeCheckpoint } from "../training/training-state.ts";
 
 /** Parameters, moments and state, from which --resume goes on. */
@@ -37,7 +38,7 @@ export async function loadCheckpoint(
   if (!("file" in opened)) {
     throw new FormatError(`${file}: is a folder, expected a checkpoint - choose another --out`);
   }
-  return readCheckpoint(opened.file, executor, fingerprint).finally(() => opened.file.close());
+  return withFile(opened.file, (source) => readCheckpoint(source, executor, fingerprint));
 }
 
 export async function saveCheckpoint(

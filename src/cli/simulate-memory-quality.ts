@@ -10,6 +10,7 @@ import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-colu
 import { type CachePreference, prefersCached } from "../methods/dynamic-input-pruning/column-selection.ts";
 import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import type { QualityPoint } from "../report/figures/simulated-quality.ts";
 import type { TraceHeader } from "../simulation/memory/column-trace.ts";
 import type { SweepRow } from "../simulation/memory/memory-sweep.ts";
@@ -78,17 +79,14 @@ export async function checkRatedTrace(model: string, { content, shape }: TraceHe
       "simulate memory: the trace holds chosen columns, expected scores where --model is to choose again - record one",
     );
   }
-  const file = await openModelFile(nodePlatform(), model);
-  try {
+  await withFile(await openModelFile(nodePlatform(), model), async (file) => {
     const { width, feedForwardWidth } = (await loadRecipeProgram(file)).parameters;
     if (width === shape.width && feedForwardWidth === shape.feedForwardWidth) return;
     throw new UsageError(
       `simulate memory: --model ${file.name} has width ${width} and feed-forward width ${feedForwardWidth}, ` +
         `expected ${shape.width} and ${shape.feedForwardWidth} as ${shape.name} in the trace - give the model of the trace`,
     );
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 /** The rows with the perplexity of `--model` on `--text`; both checks above have passed. */

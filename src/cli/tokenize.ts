@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { UsageError } from "./failure.ts";
 import { MODEL_FLAG_TEXT } from "./model-flags.ts";
@@ -41,8 +42,7 @@ async function tokenize(terminal: Terminal, flags: TokenizeFlags): Promise<void>
     throw new UsageError("tokenize: expected either --text or --stdin");
   }
   const text = flags.text ?? (await readStandardInput(terminal, "the text"));
-  const file = await openModelFile(nodePlatform(), flags.model);
-  try {
+  await withFile(await openModelFile(nodePlatform(), flags.model), async (file) => {
     const tokenizer = await loadTokenizer(file);
     const tokenIds = tokenizer.encode(text, {
       addSpecial: flags.special,
@@ -53,7 +53,5 @@ async function tokenize(terminal: Terminal, flags: TokenizeFlags): Promise<void>
     } else {
       printLine(terminal, tokenIds.join(" "));
     }
-  } finally {
-    await file.close();
-  }
+  });
 }

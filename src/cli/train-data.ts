@@ -6,6 +6,7 @@ import { openModelFile } from "../formats/open-model-file.ts";
 import { CONTROL_TOKENS, splitAtControls } from "../methods/attention-span/control-tokens.ts";
 import type { AttentionSpanRecipe } from "../methods/attention-span/recipe.ts";
 import type { Platform } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
@@ -46,15 +47,15 @@ export async function makeFreshModel(
     const tokenizer = await trainTokenizer(terminal, flags, controls);
     return createFreshModel(freshShape(flags, flags.vocabulary + controls.length), flags.seed, tokenizer);
   }
-  const source = await openFolder(platform, flags.tokenizer);
-  const [json, tokenizer] = [await source.readTokenizer(), await loadTokenizer(source)];
-  await source.close();
-  const { bosId, eosId } = tokenizer;
-  if (json === undefined || eosId === undefined) {
-    throw new UsageError(`${flags.tokenizer}: expected a tokenizer with an end token - choose another`);
-  }
-  const files = { json, config: source.tokenizerConfig ?? {}, bosId: bosId ?? eosId, eosId };
-  return createFreshModel(freshShape(flags, tokenizer.vocabularySize), flags.seed, files);
+  return withFile(await openFolder(platform, flags.tokenizer), async (source) => {
+    const [json, tokenizer] = [await source.readTokenizer(), await loadTokenizer(source)];
+    const { bosId, eosId } = tokenizer;
+    if (json === undefined || eosId === undefined) {
+      throw new UsageError(`${flags.tokenizer}: expected a tokenizer with an end token - choose another`);
+    }
+    const files = { json, config: source.tokenizerConfig ?? {}, bosId: bosId ?? eosId, eosId };
+    return createFreshModel(freshShape(flags, tokenizer.vocabularySize), flags.seed, files);
+  });
 }
 
 async function trainTokenizer(

@@ -12,6 +12,7 @@ import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { chooseThreshold, type ThresholdTrial } from "../methods/prosparse/thresholds.ts";
 import { loadTrainableProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
@@ -21,6 +22,7 @@ import { withInterrupt } from "./interrupt.ts";
 import { withProgress } from "./progress.ts";
 import { formatTable, printJson, printLine, printNote, type Terminal } from "./terminal.ts";
 import { holdsExamples, readTextFlag, writeTextFile } from "./text-file.ts";
+import { openFolder } from "./train-data.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
 import { runTraining, type TrainingMethod } from "./training-run.ts";
 
@@ -184,8 +186,7 @@ async function tryThreshold(
   await using model = await loadModelOn(platform, flags.out, { engine: { threads } });
   const context = Math.min(SEGMENT, model.contextLength);
   const { perplexity } = await measurePerplexity(model, text, { protocol: "hf", context, signal });
-  const file = await openModelFile(platform, flags.out);
-  try {
+  return await withFile(await openModelFile(platform, flags.out), async (file) => {
     const { program } = await loadTrainableProgram(file);
     const segments = cutTokens(await encode(file, text), context).map((tokens) => ({ tokens }));
     const { sparsity, layers } = await measureSparsity(platform, file, program, {
@@ -195,9 +196,7 @@ async function tryThreshold(
       signal,
     });
     return { threshold, perplexity, sparsity, layers };
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 async function encode(file: ModelFile, text: string): Promise<number[]> {
@@ -212,15 +211,14 @@ function cutTokens(tokens: readonly number[], length: number): number[][] {
 
 /** Sets the activation in config.json, in one rename. */
 async function writeThreshold(folder: string, threshold: number): Promise<void> {
-  const file = await openModelFile(nodePlatform(), folder);
-  if (file.container !== "huggingface") throw new Error(`${folder}: training writes folders`);
-  const { hidden_act_param: _, ...config } = file.config;
-  const changed =
-    threshold === 0
-      ? { ...config, hidden_act: "relu" }
-      : { ...config, hidden_act: "fatrelu", hidden_act_param: threshold };
-  await file.close();
-  const skim = file.recipes === undefined ? {} : { skim: file.recipes };
-  const text = `${JSON.stringify({ ...changed, ...skim }, undefined, 2)}\n`;
-  await writeTextFile(path.join(folder, "config.json"), text);
+  await withFile(await openFolder(nodePlatform(), folder), async (file) => {
+    const { hidden_act_param: _, ...config } = file.config;
+    const changed =
+      threshold === 0
+        ? { ...config, hidden_act: "relu" }
+        : { ...config, hidden_act: "fatrelu", hidden_act_param: threshold };
+    const skim = file.recipes === undefined ? {} : { skim: file.recipes };
+    const text = `${JSON.stringify({ ...changed, ...skim }, undefined, 2)}\n`;
+    await writeTextFile(path.join(folder, "config.json"), text);
+  });
 }

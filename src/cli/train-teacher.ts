@@ -4,6 +4,7 @@ import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";
 import type { Platform } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { checkVocabularies, executorTeacher, type Speaker, type Teacher } from "../training/teacher.ts";
 import { formatSize, printNote, type Terminal } from "./terminal.ts";
@@ -23,12 +24,9 @@ export async function loadTeacher(
   student: Speaker,
 ): Promise<LoadedTeacher | undefined> {
   if (flags.teacher === undefined) return undefined;
-  const opened = await openModelFile(platform, flags.teacher);
-  try {
-    return await startTeacher(terminal, platform, flags, student, explainTensors(opened));
-  } finally {
-    await opened.close();
-  }
+  return withFile(await openModelFile(platform, flags.teacher), (opened) =>
+    startTeacher(terminal, platform, flags, student, explainTensors(opened)),
+  );
 }
 
 async function startTeacher(

@@ -20,6 +20,7 @@ import { parseTrimState, type TrimState } from "../methods/trimllm/trim-state.ts
 import type { TrimSettings, TrimWorld } from "../methods/trimllm/trim-world.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
@@ -60,8 +61,7 @@ export function addTrimCommand(group: Command, terminal: Terminal): void {
 async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
   const platform = nodePlatform();
   await prepareFolder(flags);
-  const base = await openFolder(platform, flags.model);
-  try {
+  await withFile(await openFolder(platform, flags.model), async (base) => {
     const { program } = await loadTrainableProgram(base, { contextLength: flags.context });
     const settings = trimSettings(flags, listUnits(program, flags.unit).length);
     const tokenizer = await loadTokenizer(base);
@@ -95,9 +95,7 @@ async function runTrim(terminal: Terminal, flags: TrimFlags): Promise<void> {
       }
       await report(terminal, flags, end);
     });
-  } finally {
-    await base.close();
-  }
+  });
 }
 
 /** A folder that holds a run is only continued, never overwritten. */

@@ -13,6 +13,7 @@ import { addAdapters, isAdapterWeight } from "../methods/low-rank-adapters/rewri
 import { loadTrainableProgram, type Recipe, readRecipes, recipeSection } from "../methods/recipes.ts";
 import { createFileSink, nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { type DifferentiateOptions, differentiate } from "../program/differentiate.ts";
 import type { Program } from "../program/program.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
@@ -71,8 +72,7 @@ export async function runTraining(
 ): Promise<void> {
   const platform = nodePlatform();
   await prepareFolder(flags);
-  const file = await openStart(terminal, platform, flags, method);
-  try {
+  await withFile(await openStart(terminal, platform, flags, method), async (file) => {
     const { program } = await loadTrainableProgram(file, { contextLength: flags.context });
     const adapters = adapterOptions(flags);
     const rewritten = method.rewrite?.(program) ?? program;
@@ -86,9 +86,7 @@ export async function runTraining(
     } finally {
       await executor.dispose();
     }
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 /** Writes what is trained: the model with adapters merged, or the adapters alone. */

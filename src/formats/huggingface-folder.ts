@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource, Folder } from "../platform/types.ts";
+import { withFile } from "../platform/with-file.ts";
 import { checkSchema, readJsonFile, readTextFile } from "./json-file.ts";
 import { openGgufFile } from "./gguf-file.ts";
 import type { HuggingFaceModelFile, JsonObject, ModelFile } from "./model-file.ts";
@@ -40,7 +41,7 @@ export async function openFolder(folder: Folder): Promise<ModelFile> {
   const opened = await openHuggingFaceFolder(folder);
   try {
     if (!(await folder.list()).includes(GGUF_METADATA_FILE)) return opened;
-    const { architecture, metadata } = await withFile(folder, GGUF_METADATA_FILE, openGgufFile);
+    const { architecture, metadata } = await withFile(await folder.open(GGUF_METADATA_FILE), openGgufFile);
     const { name, tensors, tensorBytes, recipes } = opened;
     return {
       container: "gguf",
@@ -113,26 +114,14 @@ async function readOptionalJson(
   limit: number,
 ): Promise<JsonObject | undefined> {
   if (!names.has(file)) return undefined;
-  return withFile(folder, file, (source) => readJsonFile(source, limit));
+  return withFile(await folder.open(file), (source) => readJsonFile(source, limit));
 }
 
 async function readChatTemplate(folder: Folder, names: ReadonlySet<string>): Promise<string | undefined> {
   if (!names.has("chat_template.jinja")) return undefined;
-  return withFile(folder, "chat_template.jinja", (source) => readTextFile(source, MAX_CONFIG_BYTES));
-}
-
-/** Opens a file of a folder for as long as `use` takes. */
-export async function withFile<T>(
-  folder: Folder,
-  file: string,
-  use: (source: ByteSource) => Promise<T>,
-): Promise<T> {
-  const source = await folder.open(file);
-  try {
-    return await use(source);
-  } finally {
-    await source.close();
-  }
+  return withFile(await folder.open("chat_template.jinja"), (source) =>
+    readTextFile(source, MAX_CONFIG_BYTES),
+  );
 }
 
 /** Opens all weight files, adding each to `opened` at once so that the caller can close them after a failure. */
@@ -172,7 +161,9 @@ async function openShards(
   opened: ByteSource[],
 ): Promise<StoredTensor[]> {
   const indexName = `${folder.name}/${INDEX_FILE}`;
-  const index = await withFile(folder, INDEX_FILE, (source) => readJsonFile(source, MAX_INDEX_BYTES));
+  const index = await withFile(await folder.open(INDEX_FILE), (source) =>
+    readJsonFile(source, MAX_INDEX_BYTES),
+  );
   const places = Object.entries(checkSchema(indexName, indexSchema, index).weight_map);
   const shards = new Map<string, Map<string, StoredTensor>>();
   for (const file of new Set(places.map(([, file]) => file))) {

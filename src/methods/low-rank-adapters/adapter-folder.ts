@@ -4,7 +4,6 @@
  * Invariant: every tensor of a folder that is read is one of the two, and each has its other.
  */
 import { FormatError, UnsupportedError } from "../../errors.ts";
-import { withFile } from "../../formats/huggingface-folder.ts";
 import { readJsonFile } from "../../formats/json-file.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import { readSafetensorsHeader } from "../../formats/safetensors-reader.ts";
@@ -12,6 +11,7 @@ import { writeSafetensors } from "../../formats/safetensors-writer.ts";
 import { TensorTable } from "../../formats/tensor-layout.ts";
 import { tensorFromValues, writeCompletely } from "../../formats/tensor-source.ts";
 import type { ByteSource, Folder, Platform } from "../../platform/types.ts";
+import { withFile } from "../../platform/with-file.ts";
 import type { Program } from "../../program/program.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 import type { OpenSink } from "../../training/save-model.ts";
@@ -59,10 +59,10 @@ export async function openAdapterFolder(platform: Platform, path: string): Promi
 /** Reads all adapters of a folder. FormatError for damage, UnsupportedError for what is no plain LoRA. */
 export async function readAdapterFolder(folder: Folder): Promise<StoredAdapter[]> {
   await checkIsAdapterFolder(folder);
-  const config = await withFile(folder, ADAPTER_CONFIG_FILE, async (source) =>
+  const config = await withFile(await folder.open(ADAPTER_CONFIG_FILE), async (source) =>
     checkAdapterConfig(source.name, await readJsonFile(source, MAX_CONFIG_BYTES)),
   );
-  return withFile(folder, ADAPTER_WEIGHTS_FILE, (source) => readAdapters(source, config));
+  return withFile(await folder.open(ADAPTER_WEIGHTS_FILE), (source) => readAdapters(source, config));
 }
 
 async function checkIsAdapterFolder(folder: Folder): Promise<void> {
