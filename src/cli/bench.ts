@@ -7,7 +7,8 @@ import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { addModelFlags } from "./model-flags.ts";
-import { formatSize, formatTable, printLine, printNote, type Terminal } from "./terminal.ts";
+import { ProgressLine } from "./progress-line.ts";
+import { formatSize, formatTable, printLine, type Terminal } from "./terminal.ts";
 
 interface BenchFlags extends ColumnFlags {
   readonly promptTokens: number[];
@@ -45,6 +46,7 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
   const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
   await using model = await loadWithColumns(terminal, flags, longest);
   await withInterrupt(async (signal) => {
+    const line = new ProgressLine(terminal);
     const report = await runBenchmark(model, {
       promptTokens: flags.promptTokens,
       generatedTokens: flags.generatedTokens,
@@ -52,10 +54,9 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
       repetitions: flags.repetitions,
       now: () => platform.now(),
       signal,
-      onProgress: (test, repetition) => {
-        if (terminal.stderr.isTTY === true && repetition === 0) printNote(terminal, `measuring ${test} ...`);
-      },
-    });
+      onProgress: (test, repetition) =>
+        line.show(`measuring ${test}, repetition ${repetition} of ${flags.repetitions}`),
+    }).finally(() => line.clear());
     const threads = model.executor.name === "reference" ? 1 : (flags.threads ?? platform.coreCount);
     const summary = {
       model: model.file.name,

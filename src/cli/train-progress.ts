@@ -1,19 +1,17 @@
 /**
- * Live progress of `skim train` on stderr, one line that rewrites itself on a terminal and now and then a line
- * elsewhere, and the run's log beside the model: one JSON object per update and validation.
+ * Live progress of `skim train` on stderr, and the run's log beside the model: one JSON object per update and validation.
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { ResourceError } from "../errors.ts";
 import type { StepReport } from "../training/trainer.ts";
+import { ProgressLine } from "./progress-line.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Lines of a run that is not watched. */
-const LOG_LINES = 50;
 /** Weight of the newest step in the shown loss and speed. */
 const SMOOTHING = 0.1;
 
 export class TrainProgress {
-  readonly #terminal: Terminal;
+  readonly #line: ProgressLine;
   readonly #log: string;
   readonly #steps: number;
   #last = performance.now();
@@ -23,7 +21,7 @@ export class TrainProgress {
 
   /** Continues `log`, without what it says about updates after `step`. */
   constructor(terminal: Terminal, log: string, steps: number, from: { step: number; tokens: number }) {
-    this.#terminal = terminal;
+    this.#line = new ProgressLine(terminal);
     this.#log = log;
     this.#steps = steps;
     this.#tokens = from.tokens;
@@ -42,25 +40,23 @@ export class TrainProgress {
     this.#append({ ...report, tokensPerSecond: Math.round(tokensPerSecond) });
     const { step, learningRate } = report;
     const left = ((this.#steps - step) * this.#milliseconds) / 1000;
-    const line =
+    this.#line.show(
       `step ${step}/${this.#steps}  loss ${this.#loss.toFixed(4)}  lr ${learningRate.toExponential(1)}  ` +
-      `${tokensPerSecond.toFixed(0)} tokens/s  ${formatDuration(left)} left`;
-    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write(`\r\u001b[K${line}`);
-    else if (step % Math.ceil(this.#steps / LOG_LINES) === 0) this.#terminal.stderr.write(`${line}\n`);
+        `${tokensPerSecond.toFixed(0)} tokens/s  ${formatDuration(left)} left`,
+    );
   }
 
   evaluation(step: number, loss: number, isBest: boolean): void {
     this.#last = performance.now(); // validation is no part of the next step's speed
     this.#append({ step, validationLoss: loss, isBest });
     const perplexity = Math.exp(loss).toFixed(2);
-    const note = `step ${step}  validation loss ${loss.toFixed(4)}, perplexity ${perplexity}${isBest ? ", best so far: saved" : ""}`;
-    this.end();
-    this.#terminal.stderr.write(`${note}\n`);
+    const best = isBest ? ", best so far: saved" : "";
+    this.#line.note(`step ${step}  validation loss ${loss.toFixed(4)}, perplexity ${perplexity}${best}`);
   }
 
   /** Removes the line from a terminal. */
   end(): void {
-    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write("\r\u001b[K");
+    this.#line.clear();
   }
 
   #append(entry: object): void {

@@ -1,15 +1,16 @@
-/** Live progress of `skim train trim` on stderr: a line that rewrites itself, and one line per size that stays. */
+/** Live progress of `skim train trim` on stderr, and one line per size that stays. */
 import type { TrimState } from "../methods/trimllm/trim-state.ts";
 import type { TrimSettings } from "../methods/trimllm/trim-world.ts";
 import type { StepReport } from "../training/trainer.ts";
 import { formatLeft } from "./progress.ts";
+import { ProgressLine } from "./progress-line.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Weight of the newest step in the shown loss. */
 const SMOOTHING = 0.1;
 
 export class TrimProgress {
-  readonly #terminal: Terminal;
+  readonly #line: ProgressLine;
   readonly #settings: TrimSettings;
   readonly #startedAt = performance.now();
   readonly #firstRound: number;
@@ -17,7 +18,7 @@ export class TrimProgress {
 
   /** `rounds`: sizes that an earlier run has begun. */
   constructor(terminal: Terminal, settings: TrimSettings, rounds: number) {
-    this.#terminal = terminal;
+    this.#line = new ProgressLine(terminal);
     this.#settings = settings;
     this.#firstRound = Math.max(0, rounds - 1);
   }
@@ -25,13 +26,13 @@ export class TrimProgress {
   step(round: number, { step, loss, learningRate }: StepReport): void {
     this.#loss = this.#loss === undefined ? loss : this.#loss + SMOOTHING * (loss - this.#loss);
     const { steps } = this.#settings.trainer;
-    this.#show(
+    this.#line.show(
       `size ${round}  step ${step}/${steps}  loss ${this.#loss.toFixed(4)}  lr ${learningRate.toExponential(1)}${this.#remaining(step)}`,
     );
   }
 
   work(what: string, done: number, total: number): void {
-    this.#show(`${what} ${done} of ${total}`);
+    this.#line.show(`${what} ${done} of ${total}`);
   }
 
   round({ rounds }: TrimState): void {
@@ -44,20 +45,15 @@ export class TrimProgress {
       validation.chance === 1
         ? ""
         : `accuracy ${(100 * validation.accuracy).toFixed(2)} % (chance ${(100 * validation.chance).toFixed(1)} %), `;
-    this.end();
-    this.#terminal.stderr.write(
+    this.#line.note(
       `size ${rounds.length - 1}  ${without}${ties}: ${accuracy}perplexity ${Math.exp(validation.meanNll).toFixed(3)}, ` +
-        `${(size.tensorBytes / 1e6).toFixed(2)} MB, ${size.keyValueBytes} KV bytes per position\n`,
+        `${(size.tensorBytes / 1e6).toFixed(2)} MB, ${size.keyValueBytes} KV bytes per position`,
     );
   }
 
   /** Removes the line from a terminal. */
   end(): void {
-    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write("\r\u001b[K");
-  }
-
-  #show(line: string): void {
-    if (this.#terminal.stderr.isTTY === true) this.#terminal.stderr.write(`\r\u001b[K${line}`);
+    this.#line.clear();
   }
 
   /** Time until all sizes are tuned, by the pace so far, scans included. */

@@ -25,6 +25,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const TUNE = {
   step: "tune",
   data: "text.txt",
+  valid: "text.txt",
+  evaluateEvery: 3,
   steps: 12,
   batch: 2,
   context: 64,
@@ -66,7 +68,7 @@ it("does all steps, and continues to the same model after Ctrl-C and after a kil
   expect(stages[2].bytesPerToken).toBeLessThan(0.85 * stages[1].bytesPerToken);
   expect(await readdir(path.join(folder, "whole"))).not.toContain("training.checkpoint");
 
-  const stopped = await compress(recipe, "parts", { interruptOn: "step 3/" });
+  const stopped = await compress(recipe, "parts", { interruptOn: "step 3  validation" });
   expect(stopped.code).toBe(130);
   expect(stopped.stderr).toMatch(/the same command continues/);
   const killed = await compress(recipe, "parts", { killOn: "done after step 12" });

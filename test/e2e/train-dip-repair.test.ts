@@ -36,7 +36,19 @@ async function perplexity(model: string, ...flags: string[]): Promise<number> {
 const repair = (out: string, ...flags: string[]) => [
   ...["train", "dip-repair", "--model", base, "--data", text, "--context", "32", "--batch", "4"],
   ...["--steps", "60", "--learning-rate", "0.01", "--weight-decay", "0", "--checkpoint-every", "20"],
-  ...["--lora-rank", "8", "--threads", "1", "--out", out, ...flags],
+  ...[
+    "--valid",
+    valid,
+    "--evaluate-every",
+    "18",
+    "--lora-rank",
+    "8",
+    "--threads",
+    "1",
+    "--out",
+    out,
+    ...flags,
+  ],
 ];
 
 beforeAll(async () => {
@@ -71,7 +83,7 @@ describe("skim train dip-repair", () => {
     // At least half of what was lost comes back.
     expect(repaired - dense).toBeLessThan(0.5 * (unrepaired - dense));
 
-    const stopped = await skim(repair(parts, ...DENSITY), { interruptOn: "step 18/60" });
+    const stopped = await skim(repair(parts, ...DENSITY), { interruptOn: "step 18  validation" });
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toMatch(/checkpoint saved/);
     const other = await skim(repair(parts, "--density", "0.3", "--resume"));
@@ -79,7 +91,7 @@ describe("skim train dip-repair", () => {
     const resumed = await skim(repair(parts, ...DENSITY, "--resume"));
     expect(resumed.code, resumed.stderr).toBe(0);
 
-    const alone = await skim(repair(kept, ...DENSITY, "--lora-keep"), { interruptOn: "step 18/60" });
+    const alone = await skim(repair(kept, ...DENSITY, "--lora-keep"), { interruptOn: "step 18  validation" });
     expect(alone.code).toBe(130);
     const finished = await skim(repair(kept, ...DENSITY, "--lora-keep", "--resume"));
     expect(finished.code, finished.stderr).toBe(0);

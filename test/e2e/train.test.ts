@@ -133,6 +133,10 @@ describe("skim train", () => {
       "--context",
       "32",
       ...loop,
+      "--valid",
+      examples,
+      "--evaluate-every",
+      "16",
       "--lora-rank",
       "8",
     ];
@@ -149,7 +153,7 @@ describe("skim train", () => {
     expect(inspected[1].tensors).toEqual(inspected[0].tensors);
 
     const stopped = await skim([...flags, "--checkpoint-every", "20", "--out", parts], {
-      interruptOn: "step 16/80",
+      interruptOn: "step 16  validation",
     });
     expect(stopped.code).toBe(130);
     const other = await skim([...flags, "--lora-alpha", "1", "--out", parts, "--resume"]);
