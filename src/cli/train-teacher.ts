@@ -10,10 +10,9 @@ import { checkVocabularies, executorTeacher, type Speaker, type Teacher } from "
 import { formatSize, printNote, type Terminal } from "./terminal.ts";
 import type { TrainFlags } from "./train-flags.ts";
 
-/** A teacher in memory; to be disposed of. */
-export interface LoadedTeacher {
+/** A teacher in memory. */
+export interface LoadedTeacher extends AsyncDisposable {
   readonly teacher: Teacher;
-  dispose(): Promise<void>;
 }
 
 /** Loads --teacher and says what it takes; undefined without the flag. OptionError when the vocabularies differ. */
@@ -53,6 +52,6 @@ async function startTeacher(
   );
   return {
     teacher: executorTeacher(executor, flags.teacherWeight),
-    dispose: () => executor.dispose(),
+    [Symbol.asyncDispose]: () => executor.dispose(),
   };
 }

@@ -1,6 +1,7 @@
 /** A run of `skim train` from flags and a method: opens or makes the model, trains it and leaves it in --out. */
 import { existsSync } from "node:fs";
 import path from "node:path";
+import type { TrainingBatch } from "../executors/training/training-executor.ts";
 import { createWasmTraining, type WasmTraining } from "../executors/training/wasm-training.ts";
 import type { HuggingFaceModelFile, JsonObject, ModelFile } from "../formats/model-file.ts";
 import {
@@ -19,11 +20,13 @@ import type { Program } from "../program/program.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
 import { formatByName } from "../quantization/registry.ts";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { BatchSource } from "../training/batches.ts";
 import { CorpusEncoder } from "../training/corpus-encoder.ts";
 import { loadParameters } from "../training/load-parameters.ts";
 import { saveModelDescription, saveWeights } from "../training/save-model.ts";
 import { SpanExampleEncoder } from "../training/span-examples.ts";
-import { type TrainerSettings, type TrainingResult, train } from "../training/trainer.ts";
+import { type TrainerHooks, type TrainerSettings, type TrainingResult, train } from "../training/trainer.ts";
 import { freshState, type TrainingState } from "../training/training-state.ts";
 import { InterruptedError, UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -183,64 +186,80 @@ async function trainModel(
   method: TrainingMethod,
 ): Promise<void> {
   const { file, executor } = training;
+  const { program, activationBytes } = executor;
   const tokenizer = await loadTokenizer(file);
+  const batches = await readBatches(terminal, file, tokenizer, flags, method);
+  const student = { name: file.name, vocabularySize: program.vocabularySize, tokenizer };
+  await using teaching = await loadTeacher(terminal, platform, flags, student);
+  const l1 = method.l1?.(program);
+  const settings = {
+    ...trainerSettings(flags),
+    ...(l1 && { l1 }),
+    ...(teaching && { teacher: teaching.teacher }),
+  };
+  const run = fingerprint(flags, settings, `${batches.data.fingerprint}${method.run ?? ""}`);
+  const state = await startState(training, flags, run);
+  const parameters = program.parameters.reduce((sum, { size, trainable }) => sum + (trainable ? size : 0), 0);
+  printNote(
+    terminal,
+    `training ${(parameters / 1e6).toFixed(2)} M parameters from step ${state.step}, ` +
+      `activations ${(activationBytes / 1e6).toFixed(0)} MB`,
+  );
+  const startedAt = performance.now();
+  const result = await runLoop(terminal, training, flags, batches, settings, state);
+  const seconds = (performance.now() - startedAt) / 1000;
+  await writeTrainingReport(flags.out, path.join(flags.out, TRAINING_LOG), {
+    data: path.basename(flags.data),
+    "trained parameters": `${(parameters / 1e6).toFixed(2)} M`,
+    "micro-batch, per update": `${flags.batch} x ${flags.context} tokens, ${flags.accumulate}`,
+    activations: `${(activationBytes / 1e6).toFixed(0)} MB, recomputed: ${flags.recompute}`,
+    seed: String(flags.seed),
+    end: result.reason,
+  });
+  report(terminal, flags, result, { seconds, parameters, activationBytes });
+}
+
+/** Micro-batches of --data and --valid. */
+interface Batches {
+  readonly data: BatchSource;
+  readonly validation: readonly TrainingBatch[];
+}
+
+async function readBatches(
+  terminal: Terminal,
+  file: HuggingFaceModelFile,
+  tokenizer: Tokenizer,
+  flags: TrainFlags,
+  method: TrainingMethod,
+): Promise<Batches> {
   const encoder = await CorpusEncoder.create(tokenizer, file);
   const recipe = await readSpanRecipe(flags);
   const spans = recipe && new SpanExampleEncoder(tokenizer, encoder, recipe, flags.spans === "masked");
   const data = await readTrainingData(terminal, flags, tokenizer, encoder, spans);
   const validation =
     method.keepLast === true ? [] : await readValidationData(flags, tokenizer, encoder, spans);
-  const l1 = method.l1?.(executor.program);
-  const { vocabularySize } = executor.program;
-  const loaded = await loadTeacher(terminal, platform, flags, { name: file.name, vocabularySize, tokenizer });
-  await using teaching = loaded && { ...loaded, [Symbol.asyncDispose]: loaded.dispose };
-  const settings = {
-    ...trainerSettings(flags),
-    ...(l1 && { l1 }),
-    ...(teaching && { teacher: teaching.teacher }),
+  return { data, validation };
+}
+
+/** Trains from `state`, with progress, log and checkpoints, until the end or Ctrl-C. */
+function runLoop(
+  terminal: Terminal,
+  { executor, save }: Training,
+  flags: TrainFlags,
+  { data, validation }: Batches,
+  settings: TrainerSettings,
+  state: TrainingState,
+): Promise<TrainingResult> {
+  const progress = new TrainProgress(terminal, path.join(flags.out, TRAINING_LOG), flags.steps, state);
+  const hooks: TrainerHooks = {
+    onStep: (report) => progress.step(report),
+    onEvaluation: (step, loss, isBest) => progress.evaluation(step, loss, isBest),
+    saveModel: save,
+    saveCheckpoint: (next) => saveCheckpoint(flags.out, executor, next),
   };
-  const run = fingerprint(flags, settings, `${data.fingerprint}${method.run ?? ""}`);
-  const state = await startState(training, flags, run);
-  const trainable = executor.program.parameters.filter((parameter) => parameter.trainable);
-  const parameters = trainable.reduce((sum, { size }) => sum + size, 0);
-  printNote(
-    terminal,
-    `training ${(parameters / 1e6).toFixed(2)} M parameters from step ${state.step}, ` +
-      `activations ${(executor.activationBytes / 1e6).toFixed(0)} MB`,
+  return withInterrupt((signal) =>
+    train(executor, data, validation, settings, state, hooks, signal).finally(() => progress.end()),
   );
-  const startedAt = performance.now();
-  const log = path.join(flags.out, TRAINING_LOG);
-  const progress = new TrainProgress(terminal, log, flags.steps, state);
-  const result = await withInterrupt((signal) =>
-    train(
-      executor,
-      data,
-      validation,
-      settings,
-      state,
-      {
-        onStep: (report) => progress.step(report),
-        onEvaluation: (step, loss, isBest) => progress.evaluation(step, loss, isBest),
-        saveModel: training.save,
-        saveCheckpoint: (next) => saveCheckpoint(flags.out, executor, next),
-      },
-      signal,
-    ).finally(() => progress.end()),
-  );
-  await writeTrainingReport(flags.out, log, {
-    data: path.basename(flags.data),
-    "trained parameters": `${(parameters / 1e6).toFixed(2)} M`,
-    "micro-batch, per update": `${flags.batch} x ${flags.context} tokens, ${flags.accumulate}`,
-    activations: `${(executor.activationBytes / 1e6).toFixed(0)} MB, recomputed: ${flags.recompute}`,
-    seed: String(flags.seed),
-    end: result.reason,
-  });
-  const { activationBytes } = executor;
-  report(terminal, flags, result, {
-    seconds: (performance.now() - startedAt) / 1000,
-    parameters,
-    activationBytes,
-  });
 }
 
 /** The state to go on from; a new run first writes a complete model folder. */
