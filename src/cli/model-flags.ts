@@ -1,16 +1,13 @@
 /** The flags of every command that loads a model, and the loading itself with progress on stderr. */
 import { type Command, Option } from "commander";
+import { EXECUTORS } from "../executors/executor.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { SIMD_BUILDS } from "../platform/simd-variants.ts";
 import { KEY_VALUE_FORMATS } from "../program/key-value-format.ts";
+import { WEIGHT_STORAGES } from "../program/weight-storage.ts";
 import { loadModelOn } from "../session/load-model.ts";
 import type { Model } from "../session/model.ts";
-import {
-  EXECUTORS,
-  type EngineOptions,
-  type ModelOptions,
-  SIMD_BUILDS,
-  WEIGHT_FORMATS,
-} from "../session/options.ts";
+import type { EngineOptions, ModelOptions } from "../session/options.ts";
 import { THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { addShareFlags } from "./density-flags.ts";
 import { withProgress } from "./progress.ts";
@@ -50,7 +47,7 @@ export function addEngineFlags(command: Command): Command {
       new Option(
         "--weight-format <name>",
         "storage of weights in memory (default: as near to the file as kernels exist)",
-      ).choices(WEIGHT_FORMATS),
+      ).choices(WEIGHT_STORAGES),
     )
     .addOption(
       new Option("--kv-format <name>", "storage of keys and values (default: f16)").choices(

@@ -16,12 +16,15 @@ export const COLUMN_ALIGNMENT = 512;
  */
 export const COLUMN_GAP_BYTES = 16384;
 
+/** How columns are stored: in 8 or in 4 bits per weight. */
+export const COLUMN_STORAGES = ["q8", "q4"] as const;
+export type ColumnStorage = (typeof COLUMN_STORAGES)[number];
+
 /** The matrices of one op in the file, column by column, parts next to each other (kernels/linear-columns/layout.as.ts). */
 export interface StoredColumns {
   /** Names of the parts' weights in the program, in the op's order. */
   readonly weights: readonly string[];
-  /** 8 or 4 bits per weight. */
-  readonly storage: "q8" | "q4";
+  readonly storage: ColumnStorage;
   /** Of each part. */
   readonly rows: number;
   readonly columns: number;

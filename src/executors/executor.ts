@@ -2,14 +2,14 @@
  * The contract all executors keep: `reference` (readable oracle) and `wasm` (the fast path) today. A step runs the
  * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
  */
-import type { ReadBytes } from "../program/accounting.ts";
+import type { SimdBuild } from "../platform/simd-variants.ts";
+import type { Phase, ReadBytes } from "../program/accounting.ts";
 import type { CacheCounts, CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import type { ColumnStore, FetchCounts } from "./column-store.ts";
 import type { Interval } from "../program/intervals.ts";
 import type { KeyValueFormat } from "../program/key-value-format.ts";
 import type { Program } from "../program/program.ts";
-
-export type { ReadBytes } from "../program/accounting.ts";
+import type { WeightStorage } from "../program/weight-storage.ts";
 
 /** T tokens to process together. All arrays but `outputs` have length T. */
 export interface Step {
@@ -42,8 +42,11 @@ export interface ExecutorLimits {
   readonly stepTokens: number;
 }
 
+export const EXECUTORS = ["wasm", "reference"] as const;
+export type ExecutorName = (typeof EXECUTORS)[number];
+
 export interface Executor {
-  readonly name: "reference" | "wasm";
+  readonly name: ExecutorName;
   readonly program: Program;
   readonly limits: ExecutorLimits;
   /** Bytes held for weights in kernel memory. */
@@ -57,7 +60,7 @@ export interface Executor {
    */
   step(step: Step, signal?: AbortSignal): Promise<Float32Array>;
   /** Bytes one token reads when `attended` positions are visible: a generated token, or one of a prompt. */
-  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes;
+  readBytes(attended: number, phase?: Phase): ReadBytes;
   /** What was read from a column store since the executor was made; undefined without one. */
   fetchCounts?(): FetchCounts | undefined;
   /** What found the caches of `columnCache` since the executor was made; undefined without them. */
@@ -72,9 +75,9 @@ export interface ExecutorOptions {
   /** Storage of keys and values. */
   readonly keyValueFormat: KeyValueFormat;
   /** Storage of weights in kernel memory: as near to the file's format as kernels exist, or forced. */
-  readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
+  readonly weightFormat: WeightStorage;
   /** Kernel build: probe for relaxed SIMD, or force one (tests). */
-  readonly simd: "auto" | "relaxed" | "plain";
+  readonly simd: SimdBuild;
   /** Columns that stay in a file and are brought on demand, for models larger than the memory. */
   readonly columnStore?: ColumnStore | undefined;
   /** Caches that choices of columns prefer, with all columns in memory (DIP-CA); one sequence at a time. */

@@ -6,6 +6,7 @@
 import type { Interval } from "../program/intervals.ts";
 import type { KeyValueFormat } from "../program/key-value-format.ts";
 import type { Program } from "../program/program.ts";
+import type { WeightStorage } from "../program/weight-storage.ts";
 import type { WeightFormat } from "../quantization/weight-format.ts";
 
 /** A tensor as it would lie in a model file. */
@@ -50,7 +51,7 @@ export interface KernelCase {
   /** Sequence slots the steps use. */
   readonly slots: number;
   readonly keyValueFormat: KeyValueFormat;
-  readonly weightFormat: "auto" | "f32" | "f16" | "q8" | "q4";
+  readonly weightFormat: WeightStorage;
   /** Index of the op under test, and the kernel that must run it. */
   readonly op: number;
   readonly kernel: KernelNames;

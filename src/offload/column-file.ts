@@ -11,7 +11,12 @@
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
-import { COLUMN_ALIGNMENT, type StoredColumns } from "../executors/column-store.ts";
+import {
+  COLUMN_ALIGNMENT,
+  COLUMN_STORAGES,
+  type ColumnStorage,
+  type StoredColumns,
+} from "../executors/column-store.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { columnPartBytes, STORED_COLUMNS } from "../executors/wasm/column-layout.ts";
 import { storedTensor } from "../models/decoded-rows.ts";
@@ -35,7 +40,7 @@ const offset = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const headerSchema = z.strictObject({
   /** SHA-256 in hexadecimal digits, see `modelDigest`. */
   model: z.string().regex(/^[0-9a-f]{64}$/),
-  storage: z.enum(["q8", "q4"]),
+  storage: z.enum(COLUMN_STORAGES),
   ops: z
     .array(
       z.strictObject({
@@ -52,9 +57,6 @@ const headerSchema = z.strictObject({
 
 export type ColumnFileHeader = z.infer<typeof headerSchema>;
 export type ColumnFileOp = ColumnFileHeader["ops"][number];
-
-/** Bits per weight, by name of the kernels' format. */
-export type ColumnStorage = ColumnFileHeader["storage"];
 
 /** Bytes of a column of `parts` matrices with `rows` rows, padded. */
 export function columnStride(rows: number, parts: number, storage: ColumnStorage): number {

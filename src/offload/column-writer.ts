@@ -5,6 +5,7 @@
  * gives the same tokens from the file as from memory.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
+import type { ColumnStorage } from "../executors/column-store.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { columnPartBytes, STORED_COLUMNS, unitCount, unitPlaceQ4 } from "../executors/wasm/column-layout.ts";
 import { Q4_COLUMN_UNIT_ROWS } from "../kernels/layout.ts";
@@ -14,7 +15,7 @@ import { readDecodedRows, storedTensor } from "../models/decoded-rows.ts";
 import type { ByteSink } from "../platform/types.ts";
 import { linearColumnsOps } from "../program/column-ops.ts";
 import type { Program, Weight } from "../program/program.ts";
-import { type ColumnStorage, modelDigest, planColumnFile } from "./column-file.ts";
+import { modelDigest, planColumnFile } from "./column-file.ts";
 
 export interface ColumnWriterOptions {
   /** Default `q8`. */

@@ -11,6 +11,7 @@ import path from "node:path";
 import v8 from "node:v8";
 import { parentPort, Worker, type WorkerOptions } from "node:worker_threads";
 import { ResourceError } from "../errors.ts";
+import type { SimdVariant } from "./simd-variants.ts";
 import type {
   BlockingFile,
   ByteSink,
@@ -117,7 +118,7 @@ async function readFully(
   }
 }
 
-async function loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<ArrayBuffer>> {
+async function loadKernels(variant: SimdVariant): Promise<Uint8Array<ArrayBuffer>> {
   const file = path.join(DIST, "kernels", `${variant}.wasm`);
   const bytes = await readFile(file).catch((error: unknown) => {
     throw resourceError(file, "the kernels are missing, run `npm run build`", error);

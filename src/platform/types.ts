@@ -2,6 +2,7 @@
  * What skim needs from the place it runs in, passed in as a value by the entry points. Nothing outside
  * `platform/node.ts`, `cli/` and `bench/` imports `node:*`; a browser supplies the same interface.
  */
+import type { SimdVariant } from "./simd-variants.ts";
 
 /** Random access to bytes that stay where they are: a file on disk, a `File`, an HTTP range. */
 export interface ByteSource {
@@ -72,8 +73,8 @@ export interface Platform {
   readonly coreCount: number;
   /** Opens a path as a file or a folder; throws ResourceError when it does not exist or cannot be read. */
   open(path: string): Promise<{ file: ByteSource } | { folder: Folder }>;
-  /** Bytes of a compiled kernel module: `relaxed` or `plain`. */
-  loadKernels(variant: "relaxed" | "plain"): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes of a compiled kernel module. */
+  loadKernels(variant: SimdVariant): Promise<Uint8Array<ArrayBuffer>>;
   /** Starts the worker that owns the wasm executor, one of its threads, or one that reads columns from a file. */
   startWorker(role: WorkerRole): WorkerHandle;
   /** Called before the relaxed SIMD probe; returns true if a runtime flag was set that may help it. */

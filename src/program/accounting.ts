@@ -40,14 +40,17 @@ export interface ProgramCost {
   readonly multiplyAdds: number;
 }
 
+/** Prompts read every column, generated tokens only those that are selected. */
+export type Phase = "prompt" | "generation";
+
 export interface CostModel {
   /** Bytes the whole weight occupies where the executor reads it. */
   readonly weightBytes: (weight: Weight) => number;
   readonly keyValueFormat: KeyValueFormat;
   /** Positions visible to the token; sliding windows see at most their width. */
   readonly attended: number;
-  /** Prompts read every column; generated tokens (the default) only those that are selected. */
-  readonly phase?: "prompt" | "generation" | undefined;
+  /** `generation` by default. */
+  readonly phase?: Phase | undefined;
 }
 
 /** Cost of decoding one token, op by op and in total. */

@@ -4,7 +4,8 @@
  * Invariant: `text` is the concatenation of the emitted pieces, `tokenIds` their ids, whatever ended the generation.
  */
 import type { SpanReport, StatedSpans } from "./stated-spans.ts";
-import type { Executor, ReadBytes } from "../executors/executor.ts";
+import type { Executor } from "../executors/executor.ts";
+import type { Phase, ReadBytes } from "../program/accounting.ts";
 
 /** One sampled token, and the text that became final with it (possibly empty, possibly of earlier tokens too). */
 export interface Piece {
@@ -130,7 +131,7 @@ export function meanReads(
   executor: Executor,
   firstAttended: number,
   count: number,
-  phase: "prompt" | "generation" = "generation",
+  phase: Phase = "generation",
 ): GenerationReads {
   const sum = { attention: 0, feedForward: 0, head: 0, keyValue: 0, other: 0 };
   let total = 0;

@@ -6,14 +6,14 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { ColumnStore } from "../executors/column-store.ts";
+import { EXECUTORS, type ExecutorName } from "../executors/executor.ts";
 import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
 import { CAUSAL_POLICIES } from "../methods/dynamic-input-pruning/eviction.ts";
+import { SIMD_BUILDS, type SimdBuild } from "../platform/simd-variants.ts";
 import { KEY_VALUE_FORMATS, type KeyValueFormat } from "../program/key-value-format.ts";
+import { WEIGHT_STORAGES, type WeightStorage } from "../program/weight-storage.ts";
 import { nearestName } from "./nearest-name.ts";
 
-export const WEIGHT_FORMATS = ["auto", "f32", "f16", "q8", "q4"] as const;
-export const EXECUTORS = ["wasm", "reference"] as const;
-export const SIMD_BUILDS = ["auto", "relaxed", "plain"] as const;
 export const SPAN_WAYS = ["follow", "ignore"] as const;
 
 /** What is loaded, and how it is stored. */
@@ -21,7 +21,7 @@ export interface ModelOptions {
   /** Positions per sequence; default the checkpoint's own length, at most {@link DEFAULT_CONTEXT_LENGTH}. */
   readonly contextLength?: number | undefined;
   /** Storage of weights in kernel memory; default `auto`, as near to the file's format as kernels exist. */
-  readonly weightFormat?: (typeof WEIGHT_FORMATS)[number] | undefined;
+  readonly weightFormat?: WeightStorage | undefined;
   /** Storage of keys and values; default `f16`. */
   readonly keyValueFormat?: KeyValueFormat | undefined;
   /**
@@ -38,11 +38,11 @@ export interface ModelOptions {
 /** What the model runs on. */
 export interface EngineOptions {
   /** `wasm` (default) is the fast path, `reference` the readable oracle. */
-  readonly executor?: (typeof EXECUTORS)[number] | undefined;
+  readonly executor?: ExecutorName | undefined;
   /** Threads that share each op; default one per core. */
   readonly threads?: number | undefined;
   /** Kernel build: probe for relaxed SIMD (default) or force one. */
-  readonly simd?: (typeof SIMD_BUILDS)[number] | undefined;
+  readonly simd?: SimdBuild | undefined;
   /** Most tokens one step may carry; longer prompts are processed in pieces of this many. Default 128. */
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
@@ -110,7 +110,7 @@ const fraction = z.number().min(0).max(1);
 
 const modelSchema = z.strictObject({
   contextLength: count.optional(),
-  weightFormat: z.enum(WEIGHT_FORMATS).optional(),
+  weightFormat: z.enum(WEIGHT_STORAGES).optional(),
   keyValueFormat: z.enum(KEY_VALUE_FORMATS).optional(),
   density: fraction.optional(),
   inputDensity: fraction.optional(),

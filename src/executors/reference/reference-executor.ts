@@ -25,7 +25,7 @@ import {
   tenderLinear,
 } from "../../kernels/tender-linear/reference.ts";
 import { CachedColumns, type CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
-import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import { countCost, type Phase, type ReadBytes } from "../../program/accounting.ts";
 import type { KeyValueFormat } from "../../program/key-value-format.ts";
 import type { LinearColumnsOp, LinearRowsOp, SelectColumnsOp, Selection } from "../../program/column-ops.ts";
 import { knownTokens, programCaches } from "../../program/dataflow.ts";
@@ -135,7 +135,7 @@ export class ReferenceExecutor implements Executor {
   }
 
   /** Weights and caches are held as f32, so this counts four bytes per value read. */
-  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
+  readBytes(attended: number, phase?: Phase): ReadBytes {
     const weightBytes = (weight: { rows: number; columns: number }) => 4 * weight.rows * weight.columns;
     return countCost(this.program, { weightBytes, keyValueFormat: "f32", attended, phase }).reads;
   }

@@ -7,9 +7,9 @@ import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { readDecodedRows, storedTensor } from "../../models/decoded-rows.ts";
 import { programWeights } from "../../program/dataflow.ts";
 import type { Program, Weight } from "../../program/program.ts";
+import { forcedStorage } from "../../program/weight-storage.ts";
 import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
-import { forcedStorage } from "../weight-storage.ts";
 
 /** Values decoded at a time: bounds the memory for encoded bytes to a few MB. */
 const CHUNK_VALUES = 1 << 20;

@@ -6,12 +6,13 @@
 import { OptionError, ResourceError } from "../../errors.ts";
 import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";
+import type { SimdBuild } from "../../platform/simd-variants.ts";
 import type { Platform } from "../../platform/types.ts";
 import { programRotaryTables } from "../../program/dataflow.ts";
 import type { Buffer } from "../../program/program.ts";
 import type { TrainingProgram } from "../../program/training-ops.ts";
 import { EngineClient } from "../wasm/engine-client.ts";
-import { compileKernels, type SimdVariant } from "../wasm/kernel-module.ts";
+import { compileKernels } from "../wasm/kernel-module.ts";
 import { checkThreads } from "../step-checks.ts";
 import { writeAngles } from "../wasm/rotary.ts";
 import { allocateMemory, placeTapes } from "../wasm/shared-memory.ts";
@@ -33,7 +34,7 @@ import { buildTrainingTapes, type TrainingTape } from "./training-tape.ts";
 export interface WasmTrainingOptions {
   readonly threads: number;
   readonly limits: TrainingLimits;
-  readonly simd: "auto" | SimdVariant;
+  readonly simd: SimdBuild;
 }
 
 /** All parameters are zero until they are written. Throws ResourceError, OptionError and UnsupportedError (SIMD). */

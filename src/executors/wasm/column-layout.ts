@@ -19,11 +19,12 @@ import {
   WEIGHT_Q8,
 } from "../../kernels/layout.ts";
 import type { Weight } from "../../program/program.ts";
+import type { WeightStorage } from "../../program/weight-storage.ts";
 import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
-import type { ExecutorOptions } from "../executor.ts";
+import type { ColumnStorage } from "../column-store.ts";
 
 export interface ColumnLayout {
   readonly name: "f32" | "f16" | "bf16" | "q8" | "q4";
@@ -92,13 +93,10 @@ const Q4: ColumnLayout = {
 };
 
 /** How columns lie in a column file: as in memory. */
-export const STORED_COLUMNS = { q8: Q8, q4: Q4 } as const;
+export const STORED_COLUMNS: Readonly<Record<ColumnStorage, ColumnLayout>> = { q8: Q8, q4: Q4 };
 
 /** The file's own float format where it has one; otherwise codes of 8 bits with a scale per column. */
-export function columnLayout(
-  fileFormat: WeightFormat,
-  forced: ExecutorOptions["weightFormat"],
-): ColumnLayout {
+export function columnLayout(fileFormat: WeightFormat, forced: WeightStorage): ColumnLayout {
   if (forced !== "auto") return { f32: F32, f16: F16, q8: Q8, q4: Q4 }[forced];
   return [F32, F16, BF16].find(({ rowFormat }) => rowFormat === fileFormat) ?? Q8;
 }

@@ -3,6 +3,7 @@
  * newer versions no longer know), the plain one otherwise. Both give the same integers and the same tokens.
  */
 import { UnsupportedError } from "../../errors.ts";
+import type { SimdBuild, SimdVariant } from "../../platform/simd-variants.ts";
 import type { Platform } from "../../platform/types.ts";
 
 /**
@@ -52,15 +53,13 @@ const PROBE = new Uint8Array([
   0x0b,
 ]);
 
-export type SimdVariant = "relaxed" | "plain";
-
 export interface KernelModule {
   readonly module: WebAssembly.Module;
   readonly variant: SimdVariant;
 }
 
 /** Throws UnsupportedError when relaxed SIMD is demanded and missing, ResourceError when the kernels are not built. */
-export async function compileKernels(platform: Platform, simd: "auto" | SimdVariant): Promise<KernelModule> {
+export async function compileKernels(platform: Platform, simd: SimdBuild): Promise<KernelModule> {
   const relaxed =
     simd !== "plain" &&
     (WebAssembly.validate(PROBE) || (platform.enableRelaxedSimd() && WebAssembly.validate(PROBE)));

@@ -7,9 +7,10 @@ import { NumericError, ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
 import * as layout from "../../kernels/layout.ts";
 import type { CacheCounts } from "../../methods/dynamic-input-pruning/cached-columns.ts";
+import type { SimdVariant } from "../../platform/simd-variants.ts";
 import type { Platform } from "../../platform/types.ts";
 import { knownTokens, programRotaryTables } from "../../program/dataflow.ts";
-import { countCost, type ReadBytes } from "../../program/accounting.ts";
+import { countCost, type Phase, type ReadBytes } from "../../program/accounting.ts";
 import type { KeyValueFormat } from "../../program/key-value-format.ts";
 import type { Buffer, Program, RotaryTable, Weight } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
@@ -27,7 +28,7 @@ import { ChoiceCaches } from "./choice-plan.ts";
 import { readColumnOrders } from "./column-order.ts";
 import { columnReadBytes } from "./column-layout.ts";
 import { EngineClient } from "./engine-client.ts";
-import { compileKernels, type SimdVariant } from "./kernel-module.ts";
+import { compileKernels } from "./kernel-module.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { writeAngles } from "./rotary.ts";
 import { buildReadTape, buildTape } from "./tape-builder.ts";
@@ -220,7 +221,7 @@ export class WasmExecutor implements Executor {
     return values;
   }
 
-  readBytes(attended: number, phase?: "prompt" | "generation"): ReadBytes {
+  readBytes(attended: number, phase?: Phase): ReadBytes {
     return countCost(this.program, {
       weightBytes: (weight) => this.#weightBytes(weight),
       keyValueFormat: this.#keyValueFormat,

@@ -21,14 +21,13 @@ import {
 } from "../../kernels/layout.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { Weight } from "../../program/program.ts";
+import { forcedStorage, type WeightStorage } from "../../program/weight-storage.ts";
 import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
 import { q4_0 } from "../../quantization/q4-0.ts";
 import { q8_0 } from "../../quantization/q8-0.ts";
 import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
-import type { ExecutorOptions } from "../executor.ts";
-import { forcedStorage } from "../weight-storage.ts";
 import { TENDER_LAYOUTS } from "./tender-layout.ts";
 
 /** What activations look like in front of a linear op. */
@@ -125,11 +124,7 @@ const LAYOUTS: readonly WeightLayout[] = [
  * The layout of a matrix: its own format where there are kernels for it; otherwise 8-bit blocks, which keep
  * everything the smaller block formats hold to about one part in 250 of a block's largest value.
  */
-export function weightLayout(
-  weight: Weight,
-  fileFormat: WeightFormat,
-  forced: ExecutorOptions["weightFormat"],
-): WeightLayout {
+export function weightLayout(weight: Weight, fileFormat: WeightFormat, forced: WeightStorage): WeightLayout {
   const codes = TENDER_LAYOUTS.find((layout) => layout.rowFormat === fileFormat);
   if (codes !== undefined) return codes; // integers with a recipe: no other storage means the same
   const wanted = forced === "auto" ? fileFormat : forcedStorage(weight, forced);
@@ -141,11 +136,7 @@ export function weightLayout(
  * The layout of a matrix whose rows are chosen one by one: rows of the format that `weightLayout` gives, as they lie in a
  * file; 8-bit blocks where that is 4 bits. Panels are 8 rows in a row.
  */
-export function rowLayout(
-  weight: Weight,
-  fileFormat: WeightFormat,
-  forced: ExecutorOptions["weightFormat"],
-): WeightLayout {
+export function rowLayout(weight: Weight, fileFormat: WeightFormat, forced: WeightStorage): WeightLayout {
   const dense = weightLayout(weight, fileFormat, forced);
   if (TENDER_LAYOUTS.includes(dense)) {
     throw new UnsupportedError(

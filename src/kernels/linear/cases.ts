@@ -3,6 +3,7 @@
  * the edges of f16, every file format that is encoded anew on loading, forced storages, parts of fused tensors.
  */
 import type { Buffer, Weight } from "../../program/program.ts";
+import { FORCED_FORMATS, type ForcedFormat } from "../../program/weight-storage.ts";
 import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";
 import { f32 } from "../../quantization/f32.ts";
@@ -75,7 +76,7 @@ export function linearCases(): readonly KernelCase[] {
     largeInputCase(F16),
     largeInputCase(BF16),
     ...weightFormats.filter(isEncodedAnew).map(encodedCase),
-    ...(["f32", "f16", "q8", "q4"] as const).map(forcedCase),
+    ...FORCED_FORMATS.map(forcedCase),
     outputRowsCase(Q8),
     outputRowsCase(F32),
     fusedPartCase(),
@@ -142,7 +143,7 @@ function encodedCase(format: WeightFormat): KernelCase {
 }
 
 /** A storage forced on an f32 file; rows of 33 columns are no whole blocks, which leaves f16 for them. */
-function forcedCase(forced: "f32" | "f16" | "q8" | "q4"): KernelCase {
+function forcedCase(forced: ForcedFormat): KernelCase {
   const kernel = { f32: F32, f16: F16, q8: Q8, q4: Q4 }[forced];
   const fallback = forced === "f32" ? F32 : F16;
   const builder = new CaseBuilder(`linear forced to ${forced}`);
