@@ -17,7 +17,9 @@ export class SkimError extends Error {
 /** Longest message: file names and lists fit, a name of 64 KB out of a damaged file does not. */
 const MAX_MESSAGE_LENGTH = 2000;
 
-/** Messages quote names from files nobody has vetted: control characters must reach neither terminal nor log. */
+/**
+ * Messages quote names from files nobody has vetted: control characters must reach neither terminal nor log.
+ */
 function oneLine(message: string): string {
   const escaped = message.replaceAll(
     /[\p{Cc}\u2028\u2029]/gu,

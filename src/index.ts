@@ -1,6 +1,6 @@
 /**
- * The public API of skim: load a model, with its columns in a file where it is larger than the memory; generate, chat.
- * Re-exports only.
+ * The public API of skim: load a model, with its columns in a file where it is larger than the memory;
+ * generate, chat. Re-exports only.
  */
 export * from "./errors.ts";
 export type { ColumnStore } from "./executors/column-store.ts";

@@ -1,5 +1,6 @@
 /**
- * Parsers of flag values. Each throws commander's InvalidArgumentError, which names the flag and exits with 2.
+ * Parsers of flag values. Each throws commander's InvalidArgumentError,
+ * which names the flag and exits with 2.
  */
 import { InvalidArgumentError } from "commander";
 

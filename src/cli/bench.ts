@@ -1,4 +1,6 @@
-/** `skim bench`: speed, bytes per token and the share of the memory roofline, in the manner of llama-bench. */
+/**
+ * `skim bench`: speed, bytes per token and the share of the memory roofline, in the manner of llama-bench.
+ */
 import type { Command } from "commander";
 import { type BenchmarkReport, runBenchmark } from "../evaluation/benchmark.ts";
 import { parameterCount } from "../formats/tensor-layout.ts";

@@ -1,6 +1,7 @@
 /**
- * `skim chat`: a conversation. Lines from a terminal or a pipe are the user's turns; earlier turns stay in the key/value
- * cache, so each answer costs only what is new. Ctrl-C stops the answer; at the prompt, or a second time, it quits.
+ * `skim chat`: a conversation. Lines from a terminal or a pipe are the user's turns; earlier turns stay in
+ * the key/value cache, so each answer costs only what is new. Ctrl-C stops the answer; at the prompt, or a
+ * second time, it quits.
  */
 import { createInterface, type Interface } from "node:readline";
 import type { Command } from "commander";

@@ -1,6 +1,7 @@
 /**
- * The flags of commands that skip columns with a cache in the loop: of models larger than the memory (--columns), or with all
- * columns in memory, where caches only decide what is chosen. And what such a run has to report.
+ * The flags of commands that skip columns with a cache in the loop: of models larger than the memory
+ * (--columns), or with all columns in memory, where caches only decide what is chosen. And what such
+ * a run has to report.
  */
 import { type Command, Option } from "commander";
 import type { CacheSettings } from "../methods/dynamic-input-pruning/cached-columns.ts";
@@ -53,7 +54,10 @@ export function addColumnFlags(command: Command): Command {
     );
 }
 
-/** Loads the model with its columns in a file where --columns says so, and with caches where flags speak of them. */
+/**
+ * Loads the model with its columns in a file where --columns says so,
+ * and with caches where flags speak of them.
+ */
 export async function loadWithColumns(
   terminal: Terminal,
   flags: ColumnFlags,
@@ -117,7 +121,10 @@ export interface ColumnReport {
   readonly file?: {
     readonly bytesPerToken: number;
     readonly promptBytes: number;
-    /** Shares of the bytes of prompts and generated tokens that were read before they were asked for, and then used. */
+    /**
+     * Shares of the bytes of prompts and generated tokens that
+     * were read before they were asked for, and then used.
+     */
     readonly aheadShare: number;
     readonly aheadUsedShare: number;
     /** Time spent waiting for columns. */
@@ -129,8 +136,8 @@ export interface ColumnReport {
 }
 
 /**
- * Prints what a command found, with what columns did: one JSON object with --json, otherwise what `print` prints and a line
- * about the columns.
+ * Prints what a command found, with what columns did: one JSON object with --json, otherwise what `print`
+ * prints and a line about the columns.
  */
 export function printWithColumns(
   terminal: Terminal,

@@ -1,6 +1,6 @@
 /**
- * Every example of every --help is a command that parses: known words, known flags, values that flags take. So is every
- * step of a recipe, with each value of fields that have only a few.
+ * Every example of every --help is a command that parses: known words, known flags, values that flags take.
+ * So is every step of a recipe, with each value of fields that have only a few.
  */
 import { PassThrough } from "node:stream";
 import type { Command } from "commander";

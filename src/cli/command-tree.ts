@@ -35,7 +35,8 @@ export function buildCommand(terminal: Terminal): Command {
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .exitOverride()
-    // A flag belongs to the last command before it: groups may have flags of the same names as their subcommands.
+    // A flag belongs to the last command before it:
+    // groups may have flags of the same names as their subcommands.
     .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),

@@ -1,4 +1,7 @@
-/** `skim compress columns`: the feed-forward weights of a model as a file of columns, for runs within a memory budget. */
+/**
+ * `skim compress columns`: the feed-forward weights of a model as a file of columns,
+ * for runs within a memory budget.
+ */
 import { type Command, Option } from "commander";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { explainTensors, loadRecipeProgram } from "../methods/recipes.ts";

@@ -1,4 +1,7 @@
-/** `skim compress drop`: a checkpoint without some of its layers, or without the attention or MLP of some layers. */
+/**
+ * `skim compress drop`: a checkpoint without some of its layers,
+ * or without the attention or MLP of some layers.
+ */
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";

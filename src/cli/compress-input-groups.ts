@@ -1,4 +1,7 @@
-/** `skim compress input-groups`: 4-bit weights with a scale per group of inputs; the plain scheme, without calibration. */
+/**
+ * `skim compress input-groups`: 4-bit weights with a scale per group of inputs; the plain scheme,
+ * without calibration.
+ */
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { openModelFile } from "../formats/open-model-file.ts";

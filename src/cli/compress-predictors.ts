@@ -1,4 +1,7 @@
-/** The predictors of `skim compress prosparse --predictor`: their training, and which layers are read in which way. */
+/**
+ * The predictors of `skim compress prosparse --predictor`: their training,
+ * and which layers are read in which way.
+ */
 import type { ModelFile } from "../formats/model-file.ts";
 import type { ComputedTensor } from "../formats/overlay-file.ts";
 import type { Segment } from "../methods/calibration-segments.ts";

@@ -1,4 +1,6 @@
-/** `skim compress prosparse`: a ReLU model whose feed-forward skips the neurons that a token leaves at zero. */
+/**
+ * `skim compress prosparse`: a ReLU model whose feed-forward skips the neurons that a token leaves at zero.
+ */
 import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";

@@ -1,6 +1,7 @@
 /**
- * `skim compress --recipe`: several methods on one model, one after the other. Each step writes a complete model folder in
- * OUT.partial, is measured and recorded; the last folder becomes OUT. Nothing finished is ever done twice.
+ * `skim compress --recipe`: several methods on one model, one after the other. Each step writes a
+ * complete model folder in OUT.partial, is measured and recorded; the last folder becomes OUT. Nothing
+ * finished is ever done twice.
  */
 import { existsSync } from "node:fs";
 import { readdir, readFile, rename, rm } from "node:fs/promises";

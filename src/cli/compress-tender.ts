@@ -1,4 +1,6 @@
-/** `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups. */
+/**
+ * `skim compress tender`: quantizes weights and activations to 8 or 4 bits in power-of-two channel groups.
+ */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";

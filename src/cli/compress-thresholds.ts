@@ -1,4 +1,6 @@
-/** `skim compress cats` and `skim compress teal`: columns chosen by thresholds that a calibration text gives. */
+/**
+ * `skim compress cats` and `skim compress teal`: columns chosen by thresholds that a calibration text gives.
+ */
 import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";

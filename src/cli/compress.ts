@@ -1,4 +1,6 @@
-/** `skim compress`: makes a smaller checkpoint of a model. One subcommand per method, and recipes of several. */
+/**
+ * `skim compress`: makes a smaller checkpoint of a model. One subcommand per method, and recipes of several.
+ */
 import type { Command } from "commander";
 import { addColumnsCommand } from "./compress-columns.ts";
 import { addDipCommand } from "./compress-dip.ts";

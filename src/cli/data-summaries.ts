@@ -1,4 +1,7 @@
-/** `skim data summaries`: articles with summaries, annotated with the sentences each summary sentence rests on. */
+/**
+ * `skim data summaries`: articles with summaries,
+ * annotated with the sentences each summary sentence rests on.
+ */
 import type { Command } from "commander";
 import { z } from "zod";
 import { parseJsonLine } from "../formats/json-lines.ts";

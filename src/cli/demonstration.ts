@@ -1,6 +1,6 @@
 /**
- * What `npm start` shows without flags: the embedded models at work, each dense and then while reading less, and each time
- * what was read. The same seed every time, so that the texts can be compared.
+ * What `npm start` shows without flags: the embedded models at work, each dense and then while reading less,
+ * and each time what was read. The same seed every time, so that the texts can be compared.
  */
 import { measureRoofline } from "../evaluation/benchmark.ts";
 import {
@@ -72,7 +72,10 @@ Without a download, random weights, which talk nonsense at full speed:
 
 npx skim --help lists the commands: chat, bench, eval, compress, train and more.`;
 
-/** Runs every model in every setting; with an expression, the calculator on it alone. OptionError when it is none. */
+/**
+ * Runs every model in every setting; with an expression, the calculator on it alone.
+ * OptionError when it is none.
+ */
 export async function demonstrate(terminal: Terminal, expression: string | undefined): Promise<void> {
   const calculator = calculatorFor(expression ?? EXPRESSION);
   await withInterrupt(async (signal) => {

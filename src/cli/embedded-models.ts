@@ -1,6 +1,6 @@
 /**
- * Where the models that come with skim lie: `models/` beside `dist/` (or `src/`) in the package. Each folder has a
- * model card that says how it was made.
+ * Where the models that come with skim lie: `models/` beside `dist/` (or `src/`) in the package. Each folder
+ * has a model card that says how it was made.
  */
 import { fileURLToPath } from "node:url";
 

@@ -1,4 +1,6 @@
-/** `skim eval sparsity`: how many feed-forward neurons do nothing, per layer and per text, by three measures. */
+/**
+ * `skim eval sparsity`: how many feed-forward neurons do nothing, per layer and per text, by three measures.
+ */
 import type { Command } from "commander";
 import { Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";

@@ -1,4 +1,6 @@
-/** `skim eval`: measures of quality. Here `perplexity`, how well a model predicts a text by a named protocol. */
+/**
+ * `skim eval`: measures of quality. Here `perplexity`, how well a model predicts a text by a named protocol.
+ */
 import { type Command, Option } from "commander";
 import {
   DEFAULT_WINDOWS,

@@ -1,6 +1,6 @@
 /**
- * Every way a command can fail, as one line on stderr and an exit code: 0 done, 1 the work failed, 2 wrong usage,
- * 130 interrupted (128 + SIGINT, as shells have it). No failure prints a stack trace.
+ * Every way a command can fail, as one line on stderr and an exit code: 0 done, 1 the work failed, 2 wrong
+ * usage, 130 interrupted (128 + SIGINT, as shells have it). No failure prints a stack trace.
  */
 import { CommanderError } from "commander";
 import { OptionError, SkimError } from "../errors.ts";

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The `skim` command: runs the tree of commands on the process and turns every outcome into an exit code (failure.ts). */
+/**
+ * The `skim` command: runs the tree of commands on the process
+ * and turns every outcome into an exit code (failure.ts).
+ */
 import { buildCommand } from "./command-tree.ts";
 import { reportFailure } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";

@@ -65,7 +65,10 @@ export function addEngineFlags(command: Command): Command {
   );
 }
 
-/** Where columns come from: a file, which stays the caller's to close, or memory with caches that are preferred. */
+/**
+ * Where columns come from: a file, which stays the caller's to close,
+ * or memory with caches that are preferred.
+ */
 export type ColumnSource = Pick<EngineOptions, "columnStore" | "columnCache">;
 
 /** Loads the model; `contextLength` is what the command needs where --context does not say. */

@@ -1,4 +1,7 @@
-/** Writes a model as a Hugging Face folder, with progress; nothing is left behind where it fails or is interrupted. */
+/**
+ * Writes a model as a Hugging Face folder, with progress;
+ * nothing is left behind where it fails or is interrupted.
+ */
 import { writeModelFolder } from "../formats/folder-writer.ts";
 import type { ModelFile } from "../formats/model-file.ts";
 import { createFolderSink } from "../platform/node.ts";

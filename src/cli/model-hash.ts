@@ -1,4 +1,7 @@
-/** A hash that says which model a checkpoint was made from: SHA-256 over the tensors, by name, shape and stored bytes. */
+/**
+ * A hash that says which model a checkpoint was made from: SHA-256 over the tensors, by name,
+ * shape and stored bytes.
+ */
 import { createHash } from "node:crypto";
 import type { ModelFile } from "../formats/model-file.ts";
 import { elementCount } from "../formats/tensor-layout.ts";

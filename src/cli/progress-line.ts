@@ -1,6 +1,6 @@
 /**
- * The line on stderr that says how far work is. A terminal shows one line that is redrawn; elsewhere (log files) a new line
- * is written now and then. Work that is soon done says nothing.
+ * The line on stderr that says how far work is. A terminal shows one line that is redrawn; elsewhere (log
+ * files) a new line is written now and then. Work that is soon done says nothing.
  */
 import type { Terminal } from "./terminal.ts";
 
@@ -9,7 +9,7 @@ const DRAWN_AFTER_MS = 300;
 
 /** Log files get a first line after this time, */
 const LOGGED_AFTER_MS = 3000;
-/** and another after this time, or after a twentieth of the time so far: a run of many hours shall not fill pages. */
+/** and further ones this far apart, or a twentieth of the time so far: many hours shall not fill pages. */
 const LOGGED_EVERY_MS = 10_000;
 const LOGGED_EVERY_SHARE = 0.05;
 

@@ -1,6 +1,6 @@
 /**
- * `skim report`: rows of measurements as one page of figures, or one figure as SVG. The drawing library takes half a second
- * to load, so that it is imported by the commands that draw when they do.
+ * `skim report`: rows of measurements as one page of figures, or one figure as SVG. The drawing library takes
+ * half a second to load, so that it is imported by the commands that draw when they do.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";

@@ -1,4 +1,6 @@
-/** The report of `skim simulate accelerator` as tables; they say that it is simulated and on what assumptions. */
+/**
+ * The report of `skim simulate accelerator` as tables; they say that it is simulated and on what assumptions.
+ */
 import { ENERGY_KEYS, type ArrayHardware, type EnergyCosts } from "../simulation/accelerator/hardware.ts";
 import type { AcceleratorRow, SimulatedWork } from "../simulation/accelerator/simulate-accelerator.ts";
 import { formatSize, formatTable, printLine, type Terminal } from "./terminal.ts";
@@ -77,7 +79,8 @@ function groupRows(rows: readonly AcceleratorRow[]): AcceleratorRow[][] {
 
 function formatRow(row: AcceleratorRow, group: readonly AcceleratorRow[]): string[] {
   const { layer, design } = row;
-  // Against Tender of the same width: wider designs keep more quality, so other comparisons would not be fair.
+  // Against Tender of the same width: wider designs keep more quality,
+  // so other comparisons would not be fair.
   const tender = group.find((other) => other.design.kind === "tender" && other.design.bits === design.bits);
   const speedUp =
     tender === undefined || tender === row

@@ -1,4 +1,7 @@
-/** `skim simulate accelerator`: cycles and energy of quantized layers on a systolic array, Tender against others. */
+/**
+ * `skim simulate accelerator`: cycles and energy of quantized layers on a systolic array,
+ * Tender against others.
+ */
 import { type Command, InvalidArgumentError } from "commander";
 import { listDesigns } from "../simulation/accelerator/designs.ts";
 import {

@@ -1,6 +1,7 @@
 /**
- * Quality beside simulated speed: the perplexity of a model with the caches of each row of a memory sweep in the loop, every
- * token sparse, and plots of the two. The speed is simulated from a trace, the perplexity is measured.
+ * Quality beside simulated speed: the perplexity of a model with the caches of each row of a memory sweep
+ * in the loop, every token sparse, and plots of the two. The speed is simulated from a trace, the
+ * perplexity is measured.
  * Invariant: rows whose choices no cache can change share one measurement.
  */
 import path from "node:path";
@@ -72,7 +73,10 @@ export function checkQualityFlags(flags: QualityFlags, preferences: readonly Cac
   }
 }
 
-/** Throws UsageError for a trace that the engine cannot repeat: of chosen columns, or of another model's widths. */
+/**
+ * Throws UsageError for a trace that the engine cannot repeat: of chosen columns,
+ * or of another model's widths.
+ */
 export async function checkRatedTrace(model: string, { content, shape }: TraceHeader): Promise<void> {
   if (content === "columns") {
     throw new UsageError(

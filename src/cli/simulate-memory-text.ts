@@ -1,4 +1,7 @@
-/** The report of `skim simulate memory` as text for people and as CSV for plots; both say that it is simulated. */
+/**
+ * The report of `skim simulate memory` as text for people and as CSV for plots;
+ * both say that it is simulated.
+ */
 import type { TraceHeader } from "../simulation/memory/column-trace.ts";
 import type { MemorySetting } from "../simulation/memory/memory-plan.ts";
 import type { QualityNote, RatedRow } from "./simulate-memory-quality.ts";

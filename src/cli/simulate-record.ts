@@ -73,7 +73,10 @@ async function record(terminal: Terminal, flags: RecordFlags): Promise<void> {
   );
 }
 
-/** Disjoint pieces of the text, each after a BOS where the model has one. Throws OptionError when it is too short. */
+/**
+ * Disjoint pieces of the text, each after a BOS where the model has one.
+ * Throws OptionError when it is too short.
+ */
 function cutSequences(
   { tokenizer }: Model,
   text: string,

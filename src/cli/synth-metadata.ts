@@ -1,6 +1,6 @@
 /**
- * GGUF metadata of a synthetic model: hyper-parameters under the names of gguf-py's constants.py, and a made-up
- * SentencePiece vocabulary that llama.cpp and skim both accept.
+ * GGUF metadata of a synthetic model: hyper-parameters under the names of gguf-py's constants.py, and a
+ * made-up SentencePiece vocabulary that llama.cpp and skim both accept.
  * Invariant: every token of more than one letter is a shorter token plus one letter, so merging can reach it.
  */
 import { float32Field, type GgufField, stringField, uint32Field } from "../formats/gguf-values.ts";
@@ -52,7 +52,10 @@ function vocabularyMetadata({ architecture, vocabularySize }: SynthShape): [stri
   return sentencePieceFields(tokens, scores, types);
 }
 
-/** An endless list of tokens: single characters, then words of two, three, ... letters with and without a space. */
+/**
+ * An endless list of tokens: single characters, then words of two, three, ...
+ * letters with and without a space.
+ */
 function* words(): Generator<string> {
   yield SPACE_MARK;
   for (let code = 0x21; code < 0x7f; code++) yield String.fromCharCode(code);

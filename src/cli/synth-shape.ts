@@ -1,6 +1,6 @@
 /**
- * Shapes of the models that `skim synth` writes: published ones by name, others by their dimensions. Only shapes, no
- * weights: sizes as the simulators have them, and what a file says besides.
+ * Shapes of the models that `skim synth` writes: published ones by name, others by their dimensions. Only
+ * shapes, no weights: sizes as the simulators have them, and what a file says besides.
  */
 import {
   findShape,
@@ -29,8 +29,8 @@ export const SHAPE_NAMES: readonly string[] = NAMED.map(({ name }) => name);
 const LEAST_VOCABULARY = 259;
 
 /**
- * A named shape, or `d=64,ff=172,layers=5,heads=8,kv=4,vocab=512[,ctx=2048][,theta=10000]`; `layers` replaces the
- * shape's own number. Throws OptionError.
+ * A named shape, or `d=64,ff=172,layers=5,heads=8,kv=4,vocab=512[,ctx=2048][,theta=10000]`; `layers` replaces
+ * the shape's own number. Throws OptionError.
  */
 export function parseShape(text: string, layers: number | undefined): SynthShape {
   const shape = text.includes("=") ? readDimensions(text) : findNamed(text);

@@ -1,6 +1,7 @@
 /**
- * Tensors of a synthetic model, written straight as random blocks: encoding billions of numbers would take minutes,
- * drawing their bits takes seconds. Standard deviations are about 1 / sqrt(columns), so activations stay near 1.
+ * Tensors of a synthetic model, written straight as random blocks: encoding billions of numbers would take
+ * minutes, drawing their bits takes seconds. Standard deviations are about 1 / sqrt(columns), so
+ * activations stay near 1.
  * Invariant: no block holds a bit pattern that an encoder would not write (int8 codes never are -128).
  */
 import type { TensorSource } from "../formats/tensor-source.ts";
@@ -129,7 +130,10 @@ function constantVector(name: string, length: number): TensorSource {
   };
 }
 
-/** Random bytes none of which is 0x80 (-128 as an int8 code). xorshift32 (Marsaglia, 2003), reseeded per piece. */
+/**
+ * Random bytes none of which is 0x80 (-128 as an int8 code). xorshift32 (Marsaglia, 2003),
+ * reseeded per piece.
+ */
 function drawBytes(length: number, random: RandomSource): Uint8Array {
   const words = new Int32Array(Math.ceil(length / 4));
   let state = random.nextUint32() | 1;

@@ -1,4 +1,7 @@
-/** `skim synth`: a model with random weights in a real shape, for measuring speed without downloading anything. */
+/**
+ * `skim synth`: a model with random weights in a real shape,
+ * for measuring speed without downloading anything.
+ */
 import { type Command, Option } from "commander";
 import { writeGguf } from "../formats/gguf-writer.ts";
 import { elementCount } from "../formats/tensor-layout.ts";

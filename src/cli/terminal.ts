@@ -1,6 +1,6 @@
 /**
- * Where the command line reads and writes: results go to stdout, everything about them (progress, notes, errors) to
- * stderr. With --json stdout carries one JSON object and nothing else.
+ * Where the command line reads and writes: results go to stdout, everything about them (progress, notes,
+ * errors) to stderr. With --json stdout carries one JSON object and nothing else.
  */
 import type { Readable, Writable } from "node:stream";
 

@@ -5,7 +5,9 @@ import { writeCompletely } from "../formats/tensor-source.ts";
 import { createFileSink } from "../platform/node.ts";
 import { decodeText } from "./standard-input.ts";
 
-/** ResourceError when the file cannot be read, FormatError when it is no UTF-8; `flag` is named in the advice. */
+/**
+ * ResourceError when the file cannot be read, FormatError when it is no UTF-8; `flag` is named in the advice.
+ */
 export async function readTextFlag(path: string, flag: string): Promise<string> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     throw new ResourceError(`${path}: the text cannot be read (${error.code}) - check ${flag}`, {

@@ -1,7 +1,7 @@
 /**
- * `skim train dip-repair`: low-rank adapters on the feed-forward matrices, trained while every token reads only the columns
- * that Dynamic Input Pruning leaves it (arXiv 2412.01380; initialisation, factor and loss of the released code). The teacher is
- * the same model reading everything.
+ * `skim train dip-repair`: low-rank adapters on the feed-forward matrices, trained while every token reads
+ * only the columns that Dynamic Input Pruning leaves it (arXiv 2412.01380; initialisation, factor and loss of
+ * the released code). The teacher is the same model reading everything.
  */
 import { type Command, Option } from "commander";
 import { rewriteColumns } from "../methods/dynamic-input-pruning/rewrite.ts";

@@ -55,7 +55,10 @@ const SHAPE_FLAGS = [
   "activation",
 ] as const;
 
-/** Adapter targets by what they are called in short; the last part of their Hugging Face names is understood too. */
+/**
+ * Adapter targets by what they are called in short;
+ * the last part of their Hugging Face names is understood too.
+ */
 const SHORT_TARGETS: Readonly<Record<string, AdapterTarget>> = {
   q: "attention.query",
   k: "attention.key",
@@ -156,7 +159,9 @@ function addShapeFlags(command: Command): Command {
     );
 }
 
-/** Throws UsageError without --data or --out (subcommands have their own), and for shape flags beside a model. */
+/**
+ * Throws UsageError without --data or --out (subcommands have their own), and for shape flags beside a model.
+ */
 export function checkTrainFlags(command: Command, flags: Partial<TrainFlags>): asserts flags is TrainFlags {
   for (const name of ["data", "out"] as const) {
     if (flags[name] === undefined)

@@ -1,4 +1,7 @@
-/** The flags of the training loop, which `skim train`, its methods and `skim train trim` share, and their settings. */
+/**
+ * The flags of the training loop, which `skim train`, its methods and `skim train trim` share,
+ * and their settings.
+ */
 import { type Command, Option } from "commander";
 import { SAVED_FORMATS, type SavedFormat } from "../training/save-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";

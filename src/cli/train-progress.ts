@@ -1,5 +1,6 @@
 /**
- * Live progress of `skim train` on stderr, and the run's log beside the model: one JSON object per update and validation.
+ * Live progress of `skim train` on stderr, and the run's log beside the model:
+ * one JSON object per update and validation.
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { ResourceError } from "../errors.ts";
@@ -81,7 +82,10 @@ function smooth(average: number | undefined, value: number): number {
   return average === undefined ? value : average + SMOOTHING * (value - average);
 }
 
-/** The log's lines up to an update, complete ones only; none where the log was deleted, which no training needs. */
+/**
+ * The log's lines up to an update, complete ones only; none where the log was deleted,
+ * which no training needs.
+ */
 function keepUntil(log: string, step: number): string {
   if (!existsSync(log)) return "";
   const lines = readFileSync(log, "utf8").split("\n").slice(0, -1);

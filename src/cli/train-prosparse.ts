@@ -1,6 +1,7 @@
 /**
- * `skim train prosparse`: ReLU instead of the model's activation, training under a rising L1 penalty, then the search for a
- * threshold (ProSparse, arXiv 2402.13516). Controls at equal tokens: --peak 0 is plain ReLU, --fixed a constant factor.
+ * `skim train prosparse`: ReLU instead of the model's activation, training under a rising L1 penalty, then
+ * the search for a threshold (ProSparse, arXiv 2402.13516). Controls at equal tokens: --peak 0 is plain ReLU,
+ * --fixed a constant factor.
  */
 import path from "node:path";
 import type { Command } from "commander";
@@ -79,7 +80,10 @@ export function addProSparseCommand(train: Command, terminal: Terminal): void {
     });
 }
 
-/** Throws UsageError for flags about validating while training, which would stop at the loss that the penalty costs. */
+/**
+ * Throws UsageError for flags about validating while training,
+ * which would stop at the loss that the penalty costs.
+ */
 function checkValidationFlags(command: Command): void {
   const ofValidation = ["evaluateEvery", "validTokens", "patience"];
   if (ofValidation.some((name) => command.getOptionValueSource(name) === "cli")) {

@@ -15,7 +15,10 @@ export interface LoadedTeacher extends AsyncDisposable {
   readonly teacher: Teacher;
 }
 
-/** Loads --teacher and says what it takes; undefined without the flag. OptionError when the vocabularies differ. */
+/**
+ * Loads --teacher and says what it takes; undefined without the flag.
+ * OptionError when the vocabularies differ.
+ */
 export async function loadTeacher(
   terminal: Terminal,
   platform: Platform,

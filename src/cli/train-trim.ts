@@ -1,4 +1,7 @@
-/** `skim train trim`: TrimLLM. Tunes a model on one domain while its least useful sublayers go one after the other. */
+/**
+ * `skim train trim`: TrimLLM. Tunes a model on one domain while
+ * its least useful sublayers go one after the other.
+ */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";

@@ -1,4 +1,7 @@
-/** `skim train`: a language model from text or examples, from scratch or from a model; the training methods are its subcommands. */
+/**
+ * `skim train`: a language model from text or examples, from scratch or from a model;
+ * the training methods are its subcommands.
+ */
 import type { Command } from "commander";
 import { CHECKPOINT } from "./run-folder.ts";
 import type { Terminal } from "./terminal.ts";

@@ -1,4 +1,6 @@
-/** A run of `skim train` from flags and a method: opens or makes the model, trains it and leaves it in --out. */
+/**
+ * A run of `skim train` from flags and a method: opens or makes the model, trains it and leaves it in --out.
+ */
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { TrainingBatch } from "../executors/training/training-executor.ts";

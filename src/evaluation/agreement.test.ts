@@ -15,7 +15,8 @@ describe("compareLogits", () => {
     const expected = Float32Array.of(0, 0, 0, 2, 1, 0);
     const logits = Float32Array.of(0, 0, 0, 2, 3, 0);
     const agreement = compareLogits(logits, expected, 3);
-    // ln(e^2 + e^3 + 1) - ln(e^2 + e + 1) = 0.94140: what the normalizer gains, so token 1 differs by 2 - that.
+    // ln(e^2 + e^3 + 1) - ln(e^2 + e + 1) = 0.94140: what the normalizer gains,
+    // so token 1 differs by 2 - that.
     expect(agreement.worstDifference).toBeCloseTo(1.0586, 4);
     expect(agreement).toMatchObject({ worstPosition: 1, worstToken: 1, sameBest: 1 });
     // The other tokens of the row differ by the normalizer's gain: (1.0586 + 2 x 0.9414) / 6.

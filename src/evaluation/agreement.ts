@@ -1,7 +1,8 @@
 /**
- * How closely two engines agree on one model: log-probabilities of every token at every position, and greedily decoded
- * ids. Used where another engine is the oracle (bench/peers).
- * Invariant: compared are log-probabilities, not logits, because a constant added to a row of logits changes nothing.
+ * How closely two engines agree on one model: log-probabilities of every token at every position, and
+ * greedily decoded ids. Used where another engine is the oracle (bench/peers).
+ * Invariant: compared are log-probabilities, not logits,
+ * because a constant added to a row of logits changes nothing.
  */
 import { findBest, logSumExp } from "../session/logits.ts";
 
@@ -14,7 +15,10 @@ export interface LogProbabilityAgreement {
   readonly meanDifference: number;
   /** Positions at which both find the same token most probable. */
   readonly sameBest: number;
-  /** Standard deviation of the expected log-probabilities: agreement on a flat distribution would prove nothing. */
+  /**
+   * Standard deviation of the expected log-probabilities:
+   * agreement on a flat distribution would prove nothing.
+   */
   readonly spread: number;
 }
 
@@ -70,15 +74,15 @@ export interface GreedyAgreement {
   readonly equalIds: number;
   readonly count: number;
   /**
-   * How much more probable (in nats) the expected engine finds its own first different id than ours: near 0 for a tie
-   * that rounding decided. Undefined when all ids are equal.
+   * How much more probable (in nats) the expected engine finds its own first different id than ours: near 0
+   * for a tie that rounding decided. Undefined when all ids are equal.
    */
   readonly margin: number | undefined;
 }
 
 /**
- * Compares greedily decoded ids; `expectedLogits` [n, V] is what the expected engine chose its ids from. The histories
- * differ after the first different id, so nothing behind it is compared.
+ * Compares greedily decoded ids; `expectedLogits` [n, V] is what the expected engine chose its ids from. The
+ * histories differ after the first different id, so nothing behind it is compared.
  */
 export function compareGreedy(
   ids: readonly number[],

@@ -1,7 +1,8 @@
 /**
- * How well a model evaluates arithmetic expressions, and what it reads while it does: exact answers, statements that could
- * be followed and that name what the worked solution names, and the share of the context that generated tokens attended to
- * (specification of skim for Self-Selected Attention Span, sections 4 and 9). Greedy.
+ * How well a model evaluates arithmetic expressions, and what it reads while it does: exact answers,
+ * statements that could be followed and that name what the worked solution names, and the share of the
+ * context that generated tokens attended to (specification of skim for Self-Selected Attention Span,
+ * sections 4 and 9). Greedy.
  */
 import { visibleBlocks } from "../methods/attention-span/blocks.ts";
 import { statedHeaders } from "../methods/attention-span/control-tokens.ts";

@@ -1,8 +1,9 @@
 /**
- * The quantizers that Tender is compared with, emulated: integers are computed and at once turned back into floats, and
- * a float product follows. Sources: per-column absmax (the bound in Tender's own tables); SmoothQuant (arXiv 2211.10438),
- * migration strength 1/2, per-token activations, weights per output row; LLM.int8() (arXiv 2208.07339), outlier columns by
- * calibrated magnitude in 16-bit floats; plain groups along the input with 16-bit scales.
+ * The quantizers that Tender is compared with, emulated: integers are computed and at once turned back into
+ * floats, and a float product follows. Sources: per-column absmax (the bound in Tender's own tables);
+ * SmoothQuant (arXiv 2211.10438), migration strength 1/2, per-token activations, weights per output row;
+ * LLM.int8() (arXiv 2208.07339), outlier columns by calibrated magnitude in 16-bit floats; plain groups along
+ * the input with 16-bit scales.
  * Invariant: a baseline never sees the text it is scored on.
  */
 import { type ChannelRange, channelMagnitudes } from "../methods/tender/grouping.ts";
@@ -20,7 +21,9 @@ export interface EmulatedInput {
   readonly rowBits: number;
 }
 
-/** What is known of an input: calibrated ranges, and the largest weight magnitude per column over its linears. */
+/**
+ * What is known of an input: calibrated ranges, and the largest weight magnitude per column over its linears.
+ */
 export interface InputFacts {
   readonly range: ChannelRange;
   readonly columnMaxima: Float64Array;
@@ -47,7 +50,10 @@ export const perColumn: Baseline = ({ range, bits }) => {
   };
 };
 
-/** Moves activation range into the weights by s_j = max|x_j|^(1/2) / max|w_j|^(1/2), then quantizes both plainly. */
+/**
+ * Moves activation range into the weights by s_j = max|x_j|^(1/2) / max|w_j|^(1/2),
+ * then quantizes both plainly.
+ */
 export const smoothQuant: Baseline = ({ range, columnMaxima, bits }) => {
   const factors = channelMagnitudes(range).map((magnitude, j) => {
     const factor = Math.sqrt(magnitude) / Math.sqrt(columnMaxima[j]);

@@ -1,7 +1,8 @@
 /**
- * Speed of a loaded model in the manner of llama-bench: prompt processing (pp) and token generation (tg) of random
- * tokens, one warm-up and then repetitions, optionally behind a context that is already filled (depth). Beside each
- * speed stand the bytes read per token and the share of the machine's memory bandwidth that they amount to.
+ * Speed of a loaded model in the manner of llama-bench: prompt processing (pp) and token generation (tg) of
+ * random tokens, one warm-up and then repetitions, optionally behind a context that is already filled
+ * (depth). Beside each speed stand the bytes read per token and the share of the machine's memory bandwidth
+ * that they amount to.
  * Invariant: the roofline is measured in the same run, by the same threads, as what is compared with it.
  */
 import { OptionError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /**
- * Questions from files, one JSON object per line: `{"prompt": "...", "options": ["...", "..."], "answer": 0}`, or
- * `{"prompt": "...", "answer": "..."}` for a text to predict. Prompt and option are encoded one after the other, as
- * training does it, behind the tokenizer's leading token.
+ * Questions from files, one JSON object per line: `{"prompt": "...", "options": ["...", "..."], "answer":
+ * 0}`, or `{"prompt": "...", "answer": "..."}` for a text to predict. Prompt and option are encoded one after
+ * the other, as training does it, behind the tokenizer's leading token.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * What a compression step is judged by: quality on a held-out text, bytes read per generated token, size and speed, all of
- * the folder that the step wrote and by the executor that will run it.
+ * What a compression step is judged by: quality on a held-out text, bytes read per generated token, size and
+ * speed, all of the folder that the step wrote and by the executor that will run it.
  */
 import type { Model } from "../session/model.ts";
 import { runBenchmark } from "./benchmark.ts";

@@ -1,4 +1,7 @@
-/** Likelihoods of options against the sum of one-token steps; five options are five; files with mistakes are refused. */
+/**
+ * Likelihoods of options against the sum of one-token steps; five options are five;
+ * files with mistakes are refused.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadSyntheticModel } from "../../test/synthetic-model.ts";
 import type { Model } from "../session/model.ts";

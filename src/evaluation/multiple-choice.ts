@@ -1,7 +1,8 @@
 /**
- * Multiple choice by likelihood, as EleutherAI's lm-evaluation-harness scores it: the option whose text the model finds most
- * likely after the prompt is its answer; also with the likelihood divided by the option's length in bytes. A question with
- * one option is a text to predict: it has a loss and no accuracy worth the name.
+ * Multiple choice by likelihood, as EleutherAI's lm-evaluation-harness scores it: the option whose text
+ * the model finds most likely after the prompt is its answer; also with the likelihood divided by the
+ * option's length in bytes. A question with one option is a text to predict: it has a loss and no
+ * accuracy worth the name.
  * Invariant: every option is scored behind the same prompt, and none is left out.
  */
 import { OptionError } from "../errors.ts";

@@ -1,16 +1,17 @@
 /**
- * Perplexity of a text, exp(mean negative log-likelihood per token), by four protocols whose numbers must never be
- * compared with one another. Sources:
- * - `llama.cpp`: tools/perplexity. Text without one final newline (as `-f` reads it) is tokenized once with special
- *   tokens, cut into floor(N / n) windows of n tokens, the first token of each replaced by BOS where the model
- *   adds one; only the predictions made at positions n/2 .. n-2 count.
- * - `hf`: "Perplexity of fixed-length models" of the transformers documentation. Windows of n tokens advance by
- *   a stride of n/2 and score what earlier windows did not; each window's mean weighs its new tokens minus one,
- *   as the documentation's code has it.
- * - `gptq`: evaluation of the GPTQ repository (llama.py). floor(N / n) disjoint windows, n - 1 predictions each.
+ * Perplexity of a text, exp(mean negative log-likelihood per token), by four protocols whose numbers must
+ * never be compared with one another. Sources:
+ * - `llama.cpp`: tools/perplexity. Text without one final newline (as `-f` reads it) is tokenized once with
+ *   special tokens, cut into floor(N / n) windows of n tokens, the first token of each replaced by BOS where
+ *   the model adds one; only the predictions made at positions n/2 .. n-2 count.
+ * - `hf`: "Perplexity of fixed-length models" of the transformers documentation. Windows of n tokens advance
+ *   by a stride of n/2 and score what earlier windows did not; each window's mean weighs its new tokens minus
+ *   one, as the documentation's code has it.
+ * - `gptq`: evaluation of the GPTQ repository (llama.py). floor(N / n) disjoint windows,
+ *   n - 1 predictions each.
  * - `document`: the whole text in one window from BOS; the text must fit the context.
- * Control tokens written out in a text (a literal `<unk>`, say) are ordinary text to `llama.cpp` and `document`, and
- * tokens to `hf` and `gptq`, whose tokenizers parse them.
+ * Control tokens written out in a text (a literal `<unk>`, say) are ordinary text to `llama.cpp` and
+ * `document`, and tokens to `hf` and `gptq`, whose tokenizers parse them.
  */
 import { ContextOverflowError, OptionError } from "../errors.ts";
 import { sha256 } from "../platform/digest.ts";
@@ -47,7 +48,9 @@ export interface PerplexityReport {
   readonly textSha256: string;
 }
 
-/** One window: tokens, the first scored one, and what its mean counts for (undefined: one per scored token). */
+/**
+ * One window: tokens, the first scored one, and what its mean counts for (undefined: one per scored token).
+ */
 interface Window {
   readonly tokens: readonly number[];
   readonly firstTarget: number;
@@ -55,8 +58,8 @@ interface Window {
 }
 
 /**
- * Measures perplexity. Throws OptionError when the text is too short for the protocol or the window longer than the
- * model's context, ContextOverflowError when a `document` does not fit.
+ * Measures perplexity. Throws OptionError when the text is too short for the protocol or the window longer
+ * than the model's context, ContextOverflowError when a `document` does not fit.
  */
 export async function measurePerplexity(
   model: Model,

@@ -1,6 +1,6 @@
 /**
- * The rows of `skim eval quantization`: what is stored in how many bits, and whether the engine runs it as such
- * (kernels and speed) or only emulates its rounding (quality alone).
+ * The rows of `skim eval quantization`: what is stored in how many bits, and whether the engine runs it as
+ * such (kernels and speed) or only emulates its rounding (quality alone).
  */
 import { DEFAULT_GROUPS } from "../methods/tender/codes.ts";
 import type { ExecutorOptions } from "../executors/executor.ts";
@@ -72,7 +72,10 @@ function tender(
 
 const PLAIN = { groups: 1, channelBias: false };
 
-/** Every scheme, the float model first. The engine's own block formats round activations to 16 and 8 bits per token. */
+/**
+ * Every scheme, the float model first. The engine's own block
+ * formats round activations to 16 and 8 bits per token.
+ */
 export const SCHEMES: readonly Scheme[] = [
   engine("f32", "f32", 32, 32),
   engine("engine q8, blocks of 32", "q8", 8.5, 16),

@@ -1,6 +1,7 @@
 /**
- * Quality, bytes and speed of quantization schemes on one model and text, all in one harness: the same calibration, the
- * same windows, the same machine. Emulated schemes run on the reference executor and have no speed.
+ * Quality, bytes and speed of quantization schemes on one model and text, all in one harness: the
+ * same calibration, the same windows, the same machine. Emulated schemes run on the reference
+ * executor and have no speed.
  * Invariant: a row's quality and its speed come from the same executor over the same weights.
  */
 import type { Executor, ExecutorOptions } from "../executors/executor.ts";

@@ -1,6 +1,6 @@
 /**
- * Negative log-likelihood of a window of tokens: the one measurement behind all perplexity protocols. A window is
- * evaluated from an empty sequence through the same steps that generation uses.
+ * Negative log-likelihood of a window of tokens: the one measurement behind all perplexity protocols. A
+ * window is evaluated from an empty sequence through the same steps that generation uses.
  */
 import type { Sequence } from "../session/sequences.ts";
 import { extend } from "../session/sequence-steps.ts";
@@ -17,8 +17,8 @@ export interface WindowScore {
 }
 
 /**
- * Scores tokens[firstTarget..] of a window, each given all tokens of the window before it. firstTarget is at least 1,
- * as the first token has nothing before it. The window must fit the context.
+ * Scores tokens[firstTarget..] of a window, each given all tokens of the window before it. firstTarget is at
+ * least 1, as the first token has nothing before it. The window must fit the context.
  */
 export async function scoreWindow(
   sequence: Sequence,
@@ -32,7 +32,10 @@ export async function scoreWindow(
   return scoreTokens(sequence, queue, stepTokens, tokens, firstTarget, signal);
 }
 
-/** Scores tokens[firstTarget..], firstTarget at least 1, behind what the sequence holds already and the tokens before. */
+/**
+ * Scores tokens[firstTarget..], firstTarget at least 1,
+ * behind what the sequence holds already and the tokens before.
+ */
 export async function scoreTokens(
   sequence: Sequence,
   queue: StepQueue,

@@ -1,6 +1,6 @@
 /**
- * The case runner itself must be able to fail: wrong results, wrong kernels and numbers that are none are reported; the
- * reference executor passes its own rows.
+ * The case runner itself must be able to fail: wrong results, wrong kernels and numbers that are none are
+ * reported; the reference executor passes its own rows.
  */
 import { describe, expect, test } from "vitest";
 import type { KernelCase } from "../kernels/kernel-case.ts";
@@ -30,7 +30,9 @@ const ROWS_IN_TABLE: Readonly<Record<Op["kind"], true>> = {
   linearRows: true,
 };
 
-/** The reference executor as a subject that claims the kernels a row expects; `change` may spoil its logits. */
+/**
+ * The reference executor as a subject that claims the kernels a row expects; `change` may spoil its logits.
+ */
 function subjectOf(
   { kernel, program: { ops } }: KernelCase,
   change: (logits: Float32Array) => void = () => {},

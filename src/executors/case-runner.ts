@@ -1,6 +1,7 @@
 /**
- * Runs a row of the case table on an executor and compares it, step by step, with the reference executor and with the
- * kernel's own arithmetic where the row spells it out. Free of any test framework: tests assert on the result.
+ * Runs a row of the case table on an executor and compares it, step by step, with the reference executor
+ * and with the kernel's own arithmetic where the row spells it out. Free of any test framework: tests
+ * assert on the result.
  */
 import type { ModelFile, TensorInfo } from "../formats/model-file.ts";
 import type { KernelCase, KernelNames } from "../kernels/kernel-case.ts";
@@ -128,7 +129,9 @@ async function compareSteps(
   return { error, modelError, logits, failures };
 }
 
-/** Largest |got - expected| / largest |expected| of its row, over rows of `width`; zeros must be met exactly. */
+/**
+ * Largest |got - expected| / largest |expected| of its row, over rows of `width`; zeros must be met exactly.
+ */
 export function relativeError(got: Float32Array, expected: Float32Array, width: number): number {
   if (got.length !== expected.length) return Number.POSITIVE_INFINITY;
   let worst = 0;

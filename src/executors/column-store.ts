@@ -1,6 +1,7 @@
 /**
- * What an executor asks of a file that holds the columns of linears when they do not fit the memory: which there are, how
- * they lie, and readers that bring them. offload/ implements it; executors only know this contract.
+ * What an executor asks of a file that holds the columns of linears when they do not fit the
+ * memory: which there are, how they lie, and readers that bring them. offload/ implements it;
+ * executors only know this contract.
  * Invariant: all addresses lie in the executor's one shared memory, columns on multiples of COLUMN_ALIGNMENT.
  */
 import type { ModelFile } from "../formats/model-file.ts";
@@ -11,8 +12,8 @@ import type { SelectionRule } from "../program/column-ops.ts";
 export const COLUMN_ALIGNMENT = 512;
 
 /**
- * Columns between two wanted ones are read and thrown away, up to so many bytes, rather than asking twice: a request costs
- * about what so many bytes do (offload/README.md has the measurement).
+ * Columns between two wanted ones are read and thrown away, up to so many bytes, rather than asking twice: a
+ * request costs about what so many bytes do (offload/README.md has the measurement).
  */
 export const COLUMN_GAP_BYTES = 16384;
 
@@ -20,7 +21,10 @@ export const COLUMN_GAP_BYTES = 16384;
 export const COLUMN_STORAGES = ["q8", "q4"] as const;
 export type ColumnStorage = (typeof COLUMN_STORAGES)[number];
 
-/** The matrices of one op in the file, column by column, parts next to each other (kernels/linear-columns/layout.as.ts). */
+/**
+ * The matrices of one op in the file, column by column, parts next to each other
+ * (kernels/linear-columns/layout.as.ts).
+ */
 export interface StoredColumns {
   /** Names of the parts' weights in the program, in the op's order. */
   readonly weights: readonly string[];

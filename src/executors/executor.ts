@@ -1,6 +1,7 @@
 /**
- * The contract all executors keep: `reference` (readable oracle) and `wasm` (the fast path) today. A step runs the
- * whole program for T tokens that may belong to several sequences; prefill and decode differ only in T.
+ * The contract all executors keep: `reference` (readable oracle) and `wasm` (the fast path) today.
+ * A step runs the whole program for T tokens that may belong to several sequences; prefill and
+ * decode differ only in T.
  */
 import type { SimdBuild } from "../platform/simd-variants.ts";
 import type { Phase, ReadBytes } from "../program/accounting.ts";
@@ -14,20 +15,24 @@ import type { WeightStorage } from "../program/weight-storage.ts";
 /** T tokens to process together. All arrays but `outputs` have length T. */
 export interface Step {
   readonly tokens: Int32Array;
-  /** Position of each token in its sequence; keys and values before it must have been stored by earlier rows or steps. */
+  /**
+   * Position of each token in its sequence; keys and values before
+   * it must have been stored by earlier rows or steps.
+   */
   readonly positions: Int32Array;
   /** Sequence slot of each token. */
   readonly slots: Int32Array;
   /** Ascending row indices (0..T-1) whose logits are wanted. */
   readonly outputs: Int32Array;
   /**
-   * Set for the tokens of a prompt. Methods that skip columns skip them for generated tokens only: a step of one token
-   * without this mark. Programs without such ops compute the same either way.
+   * Set for the tokens of a prompt. Methods that skip columns skip them for generated tokens only: a step of
+   * one token without this mark. Programs without such ops compute the same either way.
    */
   readonly prompt?: boolean;
   /**
-   * Positions that attention of each row sees, ascending, the row's own included and none after it; an undefined row, and
-   * every row of a step without, sees all up to itself. Sliding windows narrow this further.
+   * Positions that attention of each row sees, ascending, the row's own included and none after it;
+   * an undefined row, and every row of a step without, sees all up to itself. Sliding windows
+   * narrow this further.
    */
   readonly visible?: readonly (readonly Interval[] | undefined)[] | undefined;
 }
@@ -54,9 +59,10 @@ export interface Executor {
   /** Bytes held for keys and values. */
   readonly keyValueBytes: number;
   /**
-   * Runs one step. Resolves to logits [outputs.length, V]; the array is a view that the next step overwrites.
-   * Rejects with the signal's reason when aborted (the step's positions are then undefined and must be written
-   * again before they are attended to), with OptionError when a token, position or slot is out of range.
+   * Runs one step. Resolves to logits [outputs.length, V]; the array is a view that the next step
+   * overwrites. Rejects with the signal's reason when aborted (the step's positions are then undefined
+   * and must be written again before they are attended to), with OptionError when a token, position or
+   * slot is out of range.
    */
   step(step: Step, signal?: AbortSignal): Promise<Float32Array>;
   /** Bytes one token reads when `attended` positions are visible: a generated token, or one of a prompt. */

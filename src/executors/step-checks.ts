@@ -28,7 +28,9 @@ export function checkThreads(threads: number): void {
   }
 }
 
-/** Throws where column caches are asked for and cannot be: see `cachedChoices`; sequences would share them. */
+/**
+ * Throws where column caches are asked for and cannot be: see `cachedChoices`; sequences would share them.
+ */
 export function checkColumnCache(
   program: Program,
   { columnCache, columnStore, limits }: ExecutorOptions,
@@ -43,7 +45,9 @@ export function checkColumnCache(
   checkOneSequence(columnCache.gamma, limits);
 }
 
-/** Throws where attention of integer codes is asked to read a cache of bytes: it codes what it reads itself. */
+/**
+ * Throws where attention of integer codes is asked to read a cache of bytes: it codes what it reads itself.
+ */
 export function checkKeyValueFormat(program: Program, { keyValueFormat }: ExecutorOptions): void {
   if (keyValueFormat !== "q8" || !program.ops.some((op) => op.kind === "attention" && op.codes !== undefined))
     return;

@@ -1,7 +1,7 @@
 /**
  * A growing little-endian buffer, the writing counterpart of HeaderCursor.
- * Invariants: the buffer doubles, so appending n bytes costs O(n); room is made before the buffer is looked at,
- * because making room may replace it.
+ * Invariants: the buffer doubles, so appending n bytes costs O(n); room is made before the buffer is looked
+ * at, because making room may replace it.
  */
 export class ByteBuilder {
   readonly #encoder = new TextEncoder();

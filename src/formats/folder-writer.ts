@@ -1,8 +1,9 @@
 /**
  * Writes any ModelFile as a Hugging Face folder: config.json with the `skim` section, tokenizer files, one
- * model.safetensors. A checkpoint from GGUF keeps its tensor names and brings its metadata along as metadata.gguf, a GGUF
- * file without tensors, from which huggingface-folder.ts reads it back.
- * Invariant: rows pass through in pieces; a tensor whose format safetensors cannot hold is stored as F16 (vectors F32).
+ * model.safetensors. A checkpoint from GGUF keeps its tensor names and brings its metadata along as
+ * metadata.gguf, a GGUF file without tensors, from which huggingface-folder.ts reads it back.
+ * Invariant: rows pass through in pieces; a tensor whose format
+ * safetensors cannot hold is stored as F16 (vectors F32).
  */
 import { UnsupportedError } from "../errors.ts";
 import type { ByteSink } from "../platform/types.ts";

@@ -1,6 +1,6 @@
 /**
- * GGUF metadata back to typed fields. Reading drops integer widths, so a copy states the narrowest type that holds each
- * value: every reader of such keys (skim's among them) takes any width.
+ * GGUF metadata back to typed fields. Reading drops integer widths, so a copy states the narrowest type that
+ * holds each value: every reader of such keys (skim's among them) takes any width.
  * Source: the GGUF specification, `gguf_metadata_value_type`.
  */
 import { UnsupportedError } from "../errors.ts";

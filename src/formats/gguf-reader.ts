@@ -30,7 +30,9 @@ import { checkTensorLayout, type StoredTensor, tensorByteSize } from "./tensor-l
 /** Least bytes of a metadata entry: key length, one-byte key, type, one-byte value. */
 const MIN_ENTRY_BYTES = 14;
 
-/** Least bytes of a tensor entry: name length, one-byte name, dimension count, one dimension, type, offset. */
+/**
+ * Least bytes of a tensor entry: name length, one-byte name, dimension count, one dimension, type, offset.
+ */
 const MIN_TENSOR_BYTES = 33;
 
 /** Numbers and booleans of one batch of an array: bounds the bytes that `fill` is asked for. */
@@ -47,7 +49,10 @@ export interface GgufHeader {
   readonly dataOffset: number;
 }
 
-/** Parses the header; FormatError for damaged files, UnsupportedError for versions and types skim does not read. */
+/**
+ * Parses the header; FormatError for damaged files,
+ * UnsupportedError for versions and types skim does not read.
+ */
 export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   const cursor = new HeaderCursor(source);
   await cursor.fill(24, "the GGUF header");

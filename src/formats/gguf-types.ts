@@ -1,5 +1,6 @@
 /**
- * Constants of the GGUF container shared by reader and writer, and the limits the reader sets on hostile input.
+ * Constants of the GGUF container shared by reader and writer,
+ * and the limits the reader sets on hostile input.
  * Source: the GGUF specification (ggml repository, docs/gguf.md).
  * Invariant: whatever a file claims, the reader allocates in proportion to the bytes the file really has.
  */
@@ -28,7 +29,10 @@ export const MAX_TENSOR_NAME_BYTES = 1024;
 /** Longest string value: chat templates take tens of KB, an embedded tokenizer.json up to some 30 MB. */
 export const MAX_STRING_BYTES = 1 << 26;
 
-/** All elements of all arrays: the largest vocabularies have 262,144 tokens and three arrays as long, plus merges. */
+/**
+ * All elements of all arrays: the largest vocabularies have
+ * 262,144 tokens and three arrays as long, plus merges.
+ */
 export const MAX_ARRAY_ELEMENTS = 1 << 24;
 
 /** Arrays of arrays of arrays of arrays are not seen in real files; recursion has to end somewhere. */
@@ -57,7 +61,9 @@ export const GGUF_VALUE_TYPES = [
 export type GgufValueType = (typeof GGUF_VALUE_TYPES)[number];
 export type GgufScalarType = Exclude<GgufValueType, "array">;
 
-/** Least bytes a value of each type takes in the file: exact for numbers, the length fields for the other two. */
+/**
+ * Least bytes a value of each type takes in the file: exact for numbers, the length fields for the other two.
+ */
 export const GGUF_VALUE_BYTES: Readonly<Record<GgufValueType, number>> = {
   uint8: 1,
   int8: 1,

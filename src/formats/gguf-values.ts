@@ -1,6 +1,6 @@
 /**
- * Typed metadata values for writing GGUF. Reading drops the integer width because nobody needs it; writing has to
- * name it, because llama.cpp asks for exact types.
+ * Typed metadata values for writing GGUF. Reading drops the integer width because nobody needs it; writing
+ * has to name it, because llama.cpp asks for exact types.
  * Source: the GGUF specification, `gguf_metadata_value_type`.
  */
 import type { GgufScalarType } from "./gguf-types.ts";

@@ -1,7 +1,7 @@
 /**
  * Writes GGUF version 3: metadata and tensor table first, then the tensors one by one from their sources.
- * Source: the GGUF specification (ggml repository, docs/gguf.md). Invariant: what this writes, readGgufHeader reads
- * back equal; tensors lie in the given order, each padded to the alignment, as llama.cpp demands.
+ * Source: the GGUF specification (ggml repository, docs/gguf.md). Invariant: what this writes, readGgufHeader
+ * reads back equal; tensors lie in the given order, each padded to the alignment, as llama.cpp demands.
  */
 import { FormatError } from "../errors.ts";
 import type { ByteSink } from "../platform/types.ts";
@@ -30,8 +30,8 @@ const INTEGER_RANGES: Readonly<Partial<Record<GgufScalarType, readonly [bigint, 
 };
 
 /**
- * Writes a whole file and finishes the sink, or aborts it and throws: FormatError when a value does not fit its
- * type, a shape does not fit its format or data has the wrong length.
+ * Writes a whole file and finishes the sink, or aborts it and throws: FormatError when a value does not fit
+ * its type, a shape does not fit its format or data has the wrong length.
  */
 export async function writeGguf(
   sink: ByteSink,

@@ -1,7 +1,7 @@
 /**
- * Sequential little-endian reading of a file's header through a sliding window, so that a header of any size is
- * parsed without knowing its length and without loading the weights behind it. `fill` is the only asynchronous
- * step; all `take` methods are synchronous and read what the last `fill` promised.
+ * Sequential little-endian reading of a file's header through a sliding window, so that a header of any size
+ * is parsed without knowing its length and without loading the weights behind it. `fill` is the only
+ * asynchronous step; all `take` methods are synchronous and read what the last `fill` promised.
  * Invariant: never allocates more than the file still holds.
  */
 import { FormatError } from "../errors.ts";
@@ -10,7 +10,10 @@ import type { ByteSource } from "../platform/types.ts";
 /** Large enough that a 20 MB vocabulary takes few reads, small enough to cost nothing for tiny files. */
 const WINDOW_BYTES = 1 << 20;
 
-/** Strings up to this length are decoded by a loop first: a vocabulary has 200,000, and TextDecoder is slow to start. */
+/**
+ * Strings up to this length are decoded by a loop first: a vocabulary has 200,000,
+ * and TextDecoder is slow to start.
+ */
 const SHORT_STRING_BYTES = 48;
 
 export class HeaderCursor {
@@ -140,8 +143,8 @@ export class HeaderCursor {
 }
 
 /**
- * UTF-8 of one to three bytes per character, which is nearly every token of nearly every vocabulary; undefined for
- * all else, valid or not, which TextDecoder then judges.
+ * UTF-8 of one to three bytes per character, which is nearly every token of nearly every vocabulary;
+ * undefined for all else, valid or not, which TextDecoder then judges.
  */
 function decodeShort(bytes: Uint8Array, start: number, end: number): string | undefined {
   let text = "";

@@ -34,8 +34,8 @@ const NO_ARCHITECTURE = "(no config.json)";
 export const GGUF_METADATA_FILE = "metadata.gguf";
 
 /**
- * Opens a folder as what it was made from: a checkpoint that came from GGUF keeps its metadata, tensor names and
- * row order (GGUF permutes query and key rows) and is read as one. Errors as `openHuggingFaceFolder`.
+ * Opens a folder as what it was made from: a checkpoint that came from GGUF keeps its metadata, tensor names
+ * and row order (GGUF permutes query and key rows) and is read as one. Errors as `openHuggingFaceFolder`.
  */
 export async function openFolder(folder: Folder): Promise<ModelFile> {
   const opened = await openHuggingFaceFolder(folder);
@@ -124,7 +124,9 @@ async function readChatTemplate(folder: Folder, names: ReadonlySet<string>): Pro
   );
 }
 
-/** Opens all weight files, adding each to `opened` at once so that the caller can close them after a failure. */
+/**
+ * Opens all weight files, adding each to `opened` at once so that the caller can close them after a failure.
+ */
 async function openWeights(
   folder: Folder,
   names: ReadonlySet<string>,

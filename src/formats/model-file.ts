@@ -1,13 +1,17 @@
 /**
- * A model on disk as the rest of skim sees it, whatever container it came in: metadata, a table of tensors and
- * lazy access to their rows. Opening one reads headers only; weights are read when an executor asks for them.
+ * A model on disk as the rest of skim sees it, whatever container it came in: metadata, a table of
+ * tensors and lazy access to their rows. Opening one reads headers only; weights are read when an
+ * executor asks for them.
  */
 import type { WeightFormat } from "../quantization/weight-format.ts";
 
 export interface TensorInfo {
   /** The checkpoint's own name, e.g. `blk.0.attn_q.weight`. */
   readonly name: string;
-  /** Outermost dimension first: a linear weight is [rows (outputs), columns (inputs)], whatever the container's order. */
+  /**
+   * Outermost dimension first: a linear weight is [rows (outputs), columns (inputs)],
+   * whatever the container's order.
+   */
   readonly shape: readonly number[];
   readonly format: WeightFormat;
   /** Size in the file. */
@@ -30,12 +34,15 @@ interface ModelFileBase {
   /** Total bytes of all tensors in the file. */
   readonly tensorBytes: number;
   /**
-   * Reads rows [firstRow, firstRow + rowCount) of a tensor into `target` in the tensor's own format. A row is the
-   * innermost dimension; all outer dimensions are flattened. Throws FormatError when the tensor is unknown.
+   * Reads rows [firstRow, firstRow + rowCount) of a tensor into `target` in the tensor's own format.
+   * A row is the innermost dimension; all outer dimensions are flattened. Throws FormatError when
+   * the tensor is unknown.
    */
   readRows(tensor: string, firstRow: number, rowCount: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
-  /** The `skim` section of a folder's config.json: what skim's methods have done to the checkpoint, unchecked. */
+  /**
+   * The `skim` section of a folder's config.json: what skim's methods have done to the checkpoint, unchecked.
+   */
   readonly recipes?: Json | undefined;
 }
 

@@ -1,7 +1,8 @@
 /**
  * Opens whatever a path leads to, by content and not by name: a GGUF file or a Hugging Face folder. Files of
  * neither kind that users are known to try get an error that names them and says what to do.
- * Sources of the signatures: GGUF specification; safetensors format; llama2.c export.py; PyTorch serialization.
+ * Sources of the signatures: GGUF specification; safetensors format; llama2.c export.py;
+ * PyTorch serialization.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource, Platform } from "../platform/types.ts";
@@ -20,8 +21,8 @@ const LLAMA2C_MAGIC = 0x616b3432;
 const LEGACY_GGML_MAGICS = [0x67676d6c, 0x67676d66, 0x67676a74, 0x67676c61];
 
 /**
- * Opens a model or a vocabulary. ResourceError when the path cannot be read, FormatError when what it holds is
- * damaged or no model, UnsupportedError when it is a kind of model file skim does not read.
+ * Opens a model or a vocabulary. ResourceError when the path cannot be read, FormatError when what it holds
+ * is damaged or no model, UnsupportedError when it is a kind of model file skim does not read.
  */
 export async function openModelFile(platform: Platform, path: string): Promise<ModelFile> {
   const opened = await platform.open(path);

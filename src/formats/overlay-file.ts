@@ -1,7 +1,8 @@
 /**
- * A ModelFile on top of another: some tensors are added or replaced by computed ones, the rest shows through. What a
- * compression method makes of a checkpoint is such a file; it can be run at once or written to disk.
- * Invariant: computed rows are made when they are read, so a model larger than memory passes through piece by piece.
+ * A ModelFile on top of another: some tensors are added or replaced by computed ones, the rest shows through.
+ * What a compression method makes of a checkpoint is such a file; it can be run at once or written to disk.
+ * Invariant: computed rows are made when they are read,
+ * so a model larger than memory passes through piece by piece.
  */
 import { FormatError } from "../errors.ts";
 import { formatBytes, type WeightFormat } from "../quantization/weight-format.ts";
@@ -24,8 +25,8 @@ export function vectorTensor(name: string, format: WeightFormat, values: Float32
 }
 
 /**
- * `base` with `computed` laid over it and without the tensors named in `hidden`. Closing it closes `base`. `recipes`
- * is the section that config.json would have.
+ * `base` with `computed` laid over it and without the tensors named in `hidden`. Closing it closes `base`.
+ * `recipes` is the section that config.json would have.
  */
 export function overlayFile(
   base: ModelFile,

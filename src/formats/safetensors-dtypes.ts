@@ -1,7 +1,8 @@
 /**
- * Element types of safetensors files. Those that hold weights or their integer codes map to weight formats; the others
- * are known by size, so that a file that also holds, say, position ids can be opened, listed and checked. 4-bit codes
- * have no dtype of their own: they are stored as U8 [rows, columns / 2], named by INT4_METADATA_KEY.
+ * Element types of safetensors files. Those that hold weights or their integer codes map to weight
+ * formats; the others are known by size, so that a file that also holds, say, position ids can be opened,
+ * listed and checked. 4-bit codes have no dtype of their own: they are stored as U8 [rows, columns / 2],
+ * named by INT4_METADATA_KEY.
  * Source: the safetensors format description (`Dtype` in the safetensors crate).
  */
 import { UnsupportedError } from "../errors.ts";
@@ -50,8 +51,9 @@ const LISTED_DTYPES: Readonly<Record<string, readonly [elements: number, bytes: 
 };
 
 /**
- * Format of a dtype. For one that is only listed, `readable` is false and decoding throws UnsupportedError; for an
- * unknown one UnsupportedError is thrown at once, because its size cannot be checked. `what` names the tensor.
+ * Format of a dtype. For one that is only listed, `readable` is false and decoding throws
+ * UnsupportedError; for an unknown one UnsupportedError is thrown at once, because its size cannot be
+ * checked. `what` names the tensor.
  */
 export function safetensorsFormat(dtype: string, what: string): { format: WeightFormat; readable: boolean } {
   const format = WEIGHT_DTYPES.get(dtype);

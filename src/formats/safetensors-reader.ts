@@ -36,7 +36,9 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Parses and checks the header; FormatError for damaged files, UnsupportedError for dtypes of unknown size. */
+/**
+ * Parses and checks the header; FormatError for damaged files, UnsupportedError for dtypes of unknown size.
+ */
 export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const headerBytes = await readHeaderLength(source);
   const bytes = new Uint8Array(headerBytes);
@@ -57,7 +59,10 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
   return { tensors: nameInt4(source.name, tensors, metadata[INT4_METADATA_KEY]), metadata };
 }
 
-/** Tensors that the metadata calls 4-bit codes get that format and their logical shape; the bytes stay where they are. */
+/**
+ * Tensors that the metadata calls 4-bit codes get that format and their logical shape;
+ * the bytes stay where they are.
+ */
 function nameInt4(
   name: string,
   tensors: readonly StoredTensor[],

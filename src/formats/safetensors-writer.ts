@@ -1,6 +1,6 @@
 /**
- * Writes a safetensors file: header length, JSON header padded with spaces to 8 bytes, then the tensors in the given
- * order without gaps.
+ * Writes a safetensors file: header length, JSON header padded with spaces to 8 bytes,
+ * then the tensors in the given order without gaps.
  * Source: the safetensors format description (huggingface/safetensors README, "Format").
  */
 import { FormatError } from "../errors.ts";
@@ -13,8 +13,9 @@ import { tensorByteSize } from "./tensor-layout.ts";
 import { checkUniqueNames, type TensorSource, writeCompletely, writeTensorData } from "./tensor-source.ts";
 
 /**
- * Writes a whole file and finishes the sink, or aborts it and throws FormatError: a format safetensors cannot hold,
- * a repeated name, data of the wrong length. `metadata` becomes `__metadata__`; PyTorch tools want `format: "pt"`.
+ * Writes a whole file and finishes the sink, or aborts it and throws FormatError: a format safetensors
+ * cannot hold, a repeated name, data of the wrong length. `metadata` becomes `__metadata__`; PyTorch tools
+ * want `format: "pt"`.
  */
 export async function writeSafetensors(
   sink: ByteSink,

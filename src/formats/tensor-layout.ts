@@ -1,5 +1,6 @@
 /**
- * Where tensors lie in a file: byte sizes from shapes, and the checks and row access that every container shares.
+ * Where tensors lie in a file: byte sizes from shapes,
+ * and the checks and row access that every container shares.
  * Invariant: after `checkTensorLayout` no tensor reaches outside its file or into another tensor.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
@@ -30,8 +31,8 @@ export function parameterCount({ tensors }: Pick<ModelFile, "tensors">): number 
 }
 
 /**
- * Bytes of a tensor of `shape` (outermost first) in `format`. FormatError when a row does not consist of whole
- * blocks or the product overflows what a double counts exactly.
+ * Bytes of a tensor of `shape` (outermost first) in `format`. FormatError when a row does not consist of
+ * whole blocks or the product overflows what a double counts exactly.
  */
 export function tensorByteSize(what: string, shape: readonly number[], format: WeightFormat): number {
   const columns = shape.at(-1) ?? 1;

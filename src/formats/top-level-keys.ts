@@ -1,6 +1,7 @@
 /**
  * The keys of the outermost object of a JSON text, in order and with repetitions, which JSON.parse hides.
- * Invariant: the text has been accepted by JSON.parse, so only quotes, escapes and brackets have to be told apart.
+ * Invariant: the text has been accepted by JSON.parse, so only quotes,
+ * escapes and brackets have to be told apart.
  */
 
 /** Yields every key of the outermost object. */

@@ -1,6 +1,6 @@
 /**
- * Puts the rows of the case table together. Inputs reach the op under test through an embedding: the rows of an f32
- * table are the inputs and the tokens choose among them.
+ * Puts the rows of the case table together. Inputs reach the op under test through an embedding: the rows of
+ * an f32 table are the inputs and the tokens choose among them.
  * Invariant: names and shapes determine every value, so that executors can be compared run by run.
  */
 import { normalValues } from "../models/synthetic/random.ts";
@@ -55,7 +55,10 @@ export class CaseBuilder {
     return { name, rows: 1, columns: values.length, tensor: name, firstRow: 0 };
   }
 
-  /** Values [INPUT_COUNT, width] as the function `inputRows` makes them, from random streams named with `prefix`. */
+  /**
+   * Values [INPUT_COUNT, width] as the function `inputRows` makes them,
+   * from random streams named with `prefix`.
+   */
   inputRows(
     width: number,
     { prefix = "", smallest }: { readonly prefix?: string; readonly smallest?: number } = {},
@@ -118,8 +121,8 @@ export function tokenBuffer(name: string, width: number): Buffer {
 }
 
 /**
- * INPUT_COUNT rows [n, width] of the kinds that break kernels: normal, all zeros, outliers a thousand times the rest,
- * `smallest` times normal, a single one, all of one magnitude with changing sign, and normal again.
+ * INPUT_COUNT rows [n, width] of the kinds that break kernels: normal, all zeros, outliers a thousand times
+ * the rest, `smallest` times normal, a single one, all of one magnitude with changing sign, and normal again.
  */
 export function inputRows(
   random: (stream: string, count: number) => Float32Array,
@@ -137,7 +140,10 @@ export function inputRows(
   return values;
 }
 
-/** Steps for ops without memory: every input alone, then batches with odd tails, some of whose rows are not wanted. */
+/**
+ * Steps for ops without memory: every input alone, then batches with odd tails,
+ * some of whose rows are not wanted.
+ */
 export function statelessSteps(inputs = INPUT_COUNT, positionOf = (row: number) => row): CaseStep[] {
   const batch = (count: number, outputs = Array.from({ length: count }, (_, row) => row)): CaseStep => ({
     tokens: Int32Array.from({ length: count }, (_, row) => (row * 3 + count) % inputs),

@@ -1,7 +1,7 @@
 /**
- * What a row of the case table is: a program of a few ops around the kernel under test, the weights it runs on, the
- * steps to run, the kernel that must run and how far its result may be from the reference executor's. Every kernel
- * folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor.
+ * What a row of the case table is: a program of a few ops around the kernel under test, the weights it runs
+ * on, the steps to run, the kernel that must run and how far its result may be from the reference executor's.
+ * Every kernel folder owes its rows in `cases.ts`; executors/case-runner.ts runs them on any executor.
  */
 import type { Interval } from "../program/intervals.ts";
 import type { KeyValueFormat } from "../program/key-value-format.ts";
@@ -33,8 +33,8 @@ export interface KernelNames {
 }
 
 /**
- * The kernel's own arithmetic spelt out slowly: activations and weights rounded as it stores them, sums exact. Lets a
- * row hold a kernel that rounds on purpose to a bound far below that rounding.
+ * The kernel's own arithmetic spelt out slowly: activations and weights rounded as it stores them, sums
+ * exact. Lets a row hold a kernel that rounds on purpose to a bound far below that rounding.
  */
 export interface CaseModel {
   /** [R, V] */
@@ -56,8 +56,8 @@ export interface KernelCase {
   readonly op: number;
   readonly kernel: KernelNames;
   /**
-   * Largest difference from the reference executor that is right, relative to the largest magnitude in the same row of
-   * logits. A row of zeros must be met exactly.
+   * Largest difference from the reference executor that is right, relative to the largest magnitude in the
+   * same row of logits. A row of zeros must be met exactly.
    */
   readonly bound: number;
   readonly model: CaseModel | undefined;

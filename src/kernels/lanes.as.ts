@@ -1,8 +1,9 @@
 // Vector building blocks shared by the kernels: 16-bit float loads, fused multiply-add, exp.
 //
-// f16 is widened without a table: sign-extend, shift the 15 low bits into f32's exponent and mantissa, keep the
-// sign. The result is the value times 2^-112, exactly; callers multiply the other operand by HALF_SCALE once
-// instead of rescaling every weight. Constants live in memory because V8 rebuilds vector literals in loops.
+// f16 is widened without a table: sign-extend, shift the 15 low bits into f32's exponent and mantissa,
+// keep the sign. The result is the value times 2^-112, exactly; callers multiply the other operand by
+// HALF_SCALE once instead of rescaling every weight. Constants live in memory because V8 rebuilds
+// vector literals in loops.
 
 /** 2^112: undoes the exponent bias that widenHalf leaves. */
 export const HALF_SCALE: f32 = 5.192296858534828e33;
@@ -39,8 +40,8 @@ const ONES_I16 = memory.data<u32>([0x00010001, 0x00010001, 0x00010001, 0x0001000
 }
 
 /**
- * Magnitudes are compared as integers: the order is the same, one instruction does it, and NaN is above all, so that it
- * stays visible.
+ * Magnitudes are compared as integers: the order is the same, one instruction does it, and NaN is above all,
+ * so that it stays visible.
  */
 // @ts-ignore: decorator
 @inline export function largerMagnitude(largest: v128, v: v128): v128 {
@@ -68,7 +69,10 @@ export function largestMagnitude(x: usize, count: i32): f32 {
 // @ts-ignore: decorator
 @inline export function addDot(sums: v128, a: v128, b: v128): v128 { return i32x4.add(sums, i32x4.dot_i16x8_s(a, b)); }
 
-/** 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even, which the lower bits of the sum are. */
+/**
+ * 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even,
+ * which the lower bits of the sum are.
+ */
 export const ROUNDING: f32 = 12582912;
 
 /** Eight f32 at p times `factor`, rounded to i16; `rounding` holds ROUNDING. */

@@ -1,7 +1,7 @@
 /**
- * Numbers that the kernels (AssemblyScript) and the executor (TypeScript) must agree on: the shape of packed weights,
- * the control block, and the tape's instructions. Plain constants without annotations, so that both compilers take
- * this one file.
+ * Numbers that the kernels (AssemblyScript) and the executor (TypeScript) must agree on: the shape of packed
+ * weights, the control block, and the tape's instructions. Plain constants without annotations, so that both
+ * compilers take this one file.
  */
 
 // Packed weights (linear/layout.as.ts describes the order inside a panel).
@@ -18,11 +18,16 @@ export const I16_HEADER_BYTES = 16;
 /** Integer weights with a scale per row: 8 rows of 32 columns, 8 and 4 bits, without anything in between. */
 export const T8_BLOCK_BYTES = 256;
 export const T4_BLOCK_BYTES = 128;
-/** 32 columns of 16-bit codes as bytes, low and high halves of 8 columns in turns, and a correction of each half. */
+/**
+ * 32 columns of 16-bit codes as bytes, low and high halves of 8 columns in turns,
+ * and a correction of each half.
+ */
 export const SPLIT_BLOCK_BYTES = 72;
 /** The largest code whose halves are signed bytes: 127 * 256 + 127. */
 export const LARGEST_SPLIT_CODE = 32639;
-/** In front of tender activations, four entries each: scales (f32), chunks (i32), offset corrections (i32). */
+/**
+ * In front of tender activations, four entries each: scales (f32), chunks (i32), offset corrections (i32).
+ */
 export const TENDER_HEADER_BYTES = 48;
 /** Query heads that the attention kernel handles together: two runs (attention.as.ts). */
 export const ATTENTION_RUN = 8;
@@ -96,7 +101,10 @@ export const CONTROL_EXIT = 480;
 export const CONTROL_SPANS = 484;
 export const CONTROL_BYTES = 512;
 
-/** Most intervals of positions that a row may see, and the bytes of a row: their count (0: everything), then pairs. */
+/**
+ * Most intervals of positions that a row may see, and the bytes of a row: their count (0:
+ * everything), then pairs.
+ */
 export const MOST_INTERVALS = 128;
 export const SPAN_ROW_BYTES = 1088;
 
@@ -110,7 +118,8 @@ export const SPLIT_NONE = 0;
 /** Each thread takes a range of tiles of TILE_TOKENS rows. */
 export const SPLIT_TILES = 1;
 
-// Instructions: word 0 is the opcode, word 1 the number of words, the arguments follow as listed in tape.as.ts.
+// Instructions: word 0 is the opcode, word 1 the number of words,
+// the arguments follow as listed in tape.as.ts.
 export const OP_END = 0;
 export const OP_BARRIER = 1;
 export const OP_EMBED = 2;
@@ -142,8 +151,8 @@ export const SELECT_TOP = 0;
 export const SELECT_ABOVE = 1;
 export const SELECT_GATES = 2;
 
-// What a choice that prefers cached columns keeps (select-columns/choose-cached.as.ts), by byte offset. Setting the
-// position to MOST_POSITION begins a new sequence.
+// What a choice that prefers cached columns keeps (select-columns/choose-cached.as.ts), by byte offset.
+// Setting the position to MOST_POSITION begins a new sequence.
 /** Position of the last token, and tokens of the sequence so far. */
 export const CHOICE_POSITION = 0;
 export const CHOICE_TOKEN = 4;
@@ -159,8 +168,8 @@ export const MOST_POSITION = 0x7fffffff;
 export const POLICY_LRU = 0;
 export const POLICY_LFU = 1;
 
-// Byte offsets in the block through which the engine asks the readers for columns that are not in memory. Words that
-// somebody waits on have cache lines of their own.
+// Byte offsets in the block through which the engine asks the readers for columns that are not in memory.
+// Words that somebody waits on have cache lines of their own.
 /** Count of requests; the coordinating reader waits for it to change. */
 export const FETCH_REQUEST = 0;
 /** Number of the last request answered; the engine waits for it to change. */

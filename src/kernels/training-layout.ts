@@ -1,6 +1,6 @@
 /**
- * Numbers that the training kernels and the training executor agree on, beside those of layout.ts. Plain constants
- * without annotations, so that both compilers take this one file.
+ * Numbers that the training kernels and the training executor agree on, beside those of layout.ts. Plain
+ * constants without annotations, so that both compilers take this one file.
  */
 
 /** Steps of the reduction that stay in the first-level cache together. */

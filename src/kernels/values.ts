@@ -1,5 +1,5 @@
 /**
- * What reference kernels compute on: f32 as the engine stores activations, or f64 where a test wants more digits
- * (finite differences).
+ * What reference kernels compute on: f32 as the engine stores activations,
+ * or f64 where a test wants more digits (finite differences).
  */
 export type Values = Float32Array | Float64Array;

@@ -1,6 +1,6 @@
 /**
- * Feed-forward activations by the names that config.json files use (`hidden_act`, transformers' ACT2FN table), plus
- * `fatrelu` with `hidden_act_param` as in the ProSparse checkpoints (arXiv 2402.13516).
+ * Feed-forward activations by the names that config.json files use (`hidden_act`, transformers' ACT2FN
+ * table), plus `fatrelu` with `hidden_act_param` as in the ProSparse checkpoints (arXiv 2402.13516).
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Activation } from "../program/program.ts";

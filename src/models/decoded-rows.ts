@@ -32,7 +32,10 @@ export function storedTensor(file: ModelFile, { tensor }: Weight): TensorInfo {
   );
 }
 
-/** Rows [firstRow, firstRow + rowCount) of a program's weight as f32 [rowCount, columns]. Errors as readDecodedRows. */
+/**
+ * Rows [firstRow, firstRow + rowCount) of a program's weight as f32 [rowCount, columns].
+ * Errors as readDecodedRows.
+ */
 export async function readWeightRows(
   file: ModelFile,
   weight: Weight,

@@ -1,7 +1,7 @@
 /**
- * Every family end to end on synthetic checkpoints: both containers hold the same weights in different layouts (names,
- * permuted rows, fused matrices, factors as tensors or numbers), so their logits must agree; and everything a family
- * adds must show in the logits, or a mistake in it could not be noticed.
+ * Every family end to end on synthetic checkpoints: both containers hold the same weights in different
+ * layouts (names, permuted rows, fused matrices, factors as tensors or numbers), so their logits must agree;
+ * and everything a family adds must show in the logits, or a mistake in it could not be noticed.
  */
 import { describe, expect, test } from "vitest";
 import { createReferenceExecutor } from "../executors/reference/reference-executor.ts";

@@ -1,6 +1,6 @@
 /**
- * What a model family owes the registry: its names in both containers, and the function that parses a checkpoint's
- * hyper-parameters and emits its program.
+ * What a model family owes the registry: its names in both containers, and the function that parses a
+ * checkpoint's hyper-parameters and emits its program.
  */
 import type { ModelFile } from "../formats/model-file.ts";
 import type { Program } from "../program/program.ts";
@@ -19,8 +19,8 @@ export interface ModelFamily {
   /** Values of `model_type` this family runs. */
   readonly modelTypes: readonly string[];
   /**
-   * `contextLength` is the context the engine will run with, undefined for the longest the checkpoint states; it
-   * chooses between short and long rotary factors. Throws FormatError or UnsupportedError.
+   * `contextLength` is the context the engine will run with, undefined for the longest the checkpoint states;
+   * it chooses between short and long rotary factors. Throws FormatError or UnsupportedError.
    */
   load(file: ModelFile, contextLength: number | undefined): Promise<LoadedModel>;
 }

@@ -1,6 +1,6 @@
 /**
- * Hyper-parameters from GGUF metadata: typed key lookup under the architecture's prefix, and the set of keys that all
- * supported architectures share. Key names: gguf-py's constants.py; meanings: llama.cpp's loader.
+ * Hyper-parameters from GGUF metadata: typed key lookup under the architecture's prefix, and the set of keys
+ * that all supported architectures share. Key names: gguf-py's constants.py; meanings: llama.cpp's loader.
  * Rotary factors live in tensors (`rope_freqs`, `rope_factors_long/short`), so reading them is asynchronous.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
@@ -85,8 +85,8 @@ export class GgufKeys {
 }
 
 /**
- * The shared keys; `pairing` is the architecture's rotary layout. `contextLength` chooses between the short and the
- * long rotary factors. Throws FormatError naming a missing or senseless key.
+ * The shared keys; `pairing` is the architecture's rotary layout. `contextLength` chooses between the short
+ * and the long rotary factors. Throws FormatError naming a missing or senseless key.
  */
 export async function readGgufParameters(
   file: GgufModelFile,

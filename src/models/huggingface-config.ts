@@ -1,7 +1,7 @@
 /**
- * Hyper-parameters from a Hugging Face config.json, as the transformers library's configuration classes define them.
- * Unknown keys are ignored (configs are full of training leftovers); known ones are checked one by one.
- * A folder's query and key rows are always in "halves" order, so rotary pairs are (i, i + width / 2).
+ * Hyper-parameters from a Hugging Face config.json, as the transformers library's configuration classes
+ * define them. Unknown keys are ignored (configs are full of training leftovers); known ones are checked one
+ * by one. A folder's query and key rows are always in "halves" order, so rotary pairs are (i, i + width / 2).
  */
 import * as z from "zod";
 import { FormatError } from "../errors.ts";
@@ -70,8 +70,8 @@ export interface FamilyDefaults {
 }
 
 /**
- * The shared hyper-parameters without attention windows, which families state in their own ways. `contextLength`
- * chooses between the short and the long rotary factors.
+ * The shared hyper-parameters without attention windows, which families state in their own ways.
+ * `contextLength` chooses between the short and the long rotary factors.
  */
 export function readHuggingFaceParameters(
   file: HuggingFaceModelFile,

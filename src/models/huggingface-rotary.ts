@@ -1,7 +1,8 @@
 /**
- * Rotary scaling from config.json: `rope_scaling` of older folders, `rope_parameters` of newer ones (which also hold
- * `rope_theta`). Semantics follow transformers' modeling_rope_utils: default, linear, llama3, yarn, longrope (`su` in
- * the first Phi-3 folders). Dynamic NTK changes its frequencies with the length of the text and is refused.
+ * Rotary scaling from config.json: `rope_scaling` of older folders, `rope_parameters` of newer ones (which
+ * also hold `rope_theta`). Semantics follow transformers' modeling_rope_utils: default, linear, llama3,
+ * yarn, longrope (`su` in the first Phi-3 folders). Dynamic NTK changes its frequencies with the length of
+ * the text and is refused.
  */
 import * as z from "zod";
 import { FormatError, UnsupportedError } from "../errors.ts";

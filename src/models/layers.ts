@@ -1,9 +1,9 @@
 /**
- * Blocks that decoder-only transformers share, emitted op by op: rotary attention over the cache, gated feed-forward,
- * the head. Families compose them; no block asks which family it serves.
+ * Blocks that decoder-only transformers share, emitted op by op: rotary attention over the cache, gated
+ * feed-forward, the head. Families compose them; no block asks which family it serves.
  *
- * Shapes: T tokens, R output rows, D width, F feed-forward, H query heads, K key/value heads, d head width, V vocabulary.
- * Buffers are named by role and shared by all layers: hidden [T, D] is the residual stream.
+ * Shapes: T tokens, R output rows, D width, F feed-forward, H query heads, K key/value heads, d head width, V
+ * vocabulary. Buffers are named by role and shared by all layers: hidden [T, D] is the residual stream.
  */
 import type { ProgramBuilder } from "../program/builder.ts";
 import type { Activation, Buffer, RotaryTable, Weight } from "../program/program.ts";

@@ -1,6 +1,6 @@
 /**
- * Llama 1, 2, 3 and models of the same shape (SmolLM, TinyLlama, Mistral files in GGUF; ReluLLaMA and ProSparse-LLaMA, whose
- * SparseLlamaForCausalLM is Llama with relu or fatrelu).
+ * Llama 1, 2, 3 and models of the same shape (SmolLM, TinyLlama, Mistral files in GGUF; ReluLLaMA and
+ * ProSparse-LLaMA, whose SparseLlamaForCausalLM is Llama with relu or fatrelu).
  * Sources: transformers' modeling_llama.py and configuration_llama.py; llama.cpp architecture `llama`.
  * GGUF files store query and key rows permuted so that rotary pairs are neighbours; folders keep halves.
  */

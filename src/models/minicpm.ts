@@ -1,8 +1,9 @@
 /**
- * MiniCPM (1B, 2B, 4): Llama's layout with muP-style factors (arXiv 2404.06395, section 4 and table 8): embeddings
- * times scale_emb, every residual branch times scale_depth / sqrt(layers), the last hidden state divided by
- * width / dim_model_base before the head. Sources: modeling_minicpm.py of openbmb/MiniCPM-2B; llama.cpp architecture
- * `minicpm`, whose keys hold the finished factors and whose query and key rows are permuted as Llama's.
+ * MiniCPM (1B, 2B, 4): Llama's layout with muP-style factors (arXiv 2404.06395, section 4 and table 8):
+ * embeddings times scale_emb, every residual branch times scale_depth / sqrt(layers), the last hidden state
+ * divided by width / dim_model_base before the head. Sources: modeling_minicpm.py of openbmb/MiniCPM-2B;
+ * llama.cpp architecture `minicpm`, whose keys hold the finished factors and whose query and key rows are
+ * permuted as Llama's.
  */
 import * as z from "zod";
 import type { GgufModelFile, HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";

@@ -1,7 +1,7 @@
 /**
  * Mistral: Llama's layout with a sliding attention window and an explicit head width (Nemo).
- * Sources: transformers' modeling_mistral.py and configuration_mistral.py. GGUF files of Mistral models carry the
- * architecture `llama` and are run by that family.
+ * Sources: transformers' modeling_mistral.py and configuration_mistral.py. GGUF files of Mistral models carry
+ * the architecture `llama` and are run by that family.
  */
 import * as z from "zod";
 import { UnsupportedError } from "../errors.ts";

@@ -1,8 +1,8 @@
 /**
- * Phi-3, Phi-3.5 and Phi-4: query, key and value fused into one matrix, gate and up into another; LongRoPE factors;
- * partial rotation (Phi-4-mini); a sliding window in some sizes.
- * Sources: transformers' modeling_phi3.py and configuration_phi3.py; llama.cpp architecture `phi3`, whose tensors
- * `attn_qkv` and `ffn_up` (gate rows first) stay fused. Rotary pairs are halves in both containers.
+ * Phi-3, Phi-3.5 and Phi-4: query, key and value fused into one matrix, gate and up into another; LongRoPE
+ * factors; partial rotation (Phi-4-mini); a sliding window in some sizes.
+ * Sources: transformers' modeling_phi3.py and configuration_phi3.py; llama.cpp architecture `phi3`, whose
+ * tensors `attn_qkv` and `ffn_up` (gate rows first) stay fused. Rotary pairs are halves in both containers.
  */
 import * as z from "zod";
 import type { HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";

@@ -1,7 +1,7 @@
 /**
  * Qwen3 (dense): no biases by default, an explicit head width, and RMSNorm of every query and key head before
- * rotation. Sources: transformers' modeling_qwen3.py and configuration_qwen3.py; llama.cpp architecture `qwen3`.
- * Rotary pairs are halves in both containers.
+ * rotation. Sources: transformers' modeling_qwen3.py and configuration_qwen3.py; llama.cpp architecture
+ * `qwen3`. Rotary pairs are halves in both containers.
  */
 import * as z from "zod";
 import type { HuggingFaceModelFile, ModelFile } from "../formats/model-file.ts";

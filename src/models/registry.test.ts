@@ -1,6 +1,6 @@
 /**
- * Damaged and foreign checkpoints: each gets one line that names the file, the key or tensor, what was expected and what
- * was found.
+ * Damaged and foreign checkpoints: each gets one line that names the file, the key or tensor,
+ * what was expected and what was found.
  */
 import { describe, expect, test } from "vitest";
 import { FormatError, OptionError, UnsupportedError } from "../errors.ts";

@@ -18,15 +18,16 @@ export const FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, p
 
 export interface ProgramOptions {
   /**
-   * Context the engine will run with, at most what the checkpoint states (the default). It decides between the short
-   * and the long rotary factors of LongRoPE models.
+   * Context the engine will run with, at most what the checkpoint states (the default). It decides between
+   * the short and the long rotary factors of LongRoPE models.
    */
   readonly contextLength?: number | undefined;
 }
 
 /**
- * Hyper-parameters and program of a checkpoint. UnsupportedError for an unknown architecture (lists the known ones),
- * FormatError for missing or senseless keys and tensors, OptionError for a context the checkpoint does not have.
+ * Hyper-parameters and program of a checkpoint. UnsupportedError for an unknown architecture (lists the
+ * known ones), FormatError for missing or senseless keys and tensors, OptionError for a context the
+ * checkpoint does not have.
  */
 export async function loadProgram(file: ModelFile, options: ProgramOptions = {}): Promise<LoadedModel> {
   const { contextLength } = options;

@@ -1,7 +1,7 @@
 /**
  * Rotary position embedding tables (RoPE, arXiv 2104.09864) with the scalings in use: linear interpolation,
- * Llama 3's by wavelength, YaRN (arXiv 2309.00071) and per-frequency divisors (LongRoPE, arXiv 2402.13753, and the
- * `rope_freqs` tensor of GGUF files). Every scaling ends up as inverse frequencies and one magnitude.
+ * Llama 3's by wavelength, YaRN (arXiv 2309.00071) and per-frequency divisors (LongRoPE, arXiv 2402.13753,
+ * and the `rope_freqs` tensor of GGUF files). Every scaling ends up as inverse frequencies and one magnitude.
  * Conventions of YaRN's ramp follow transformers' modeling_rope_utils and ggml's rope, which agree.
  */
 import type { RotaryTable } from "../program/program.ts";
@@ -59,7 +59,10 @@ export function rotaryFrequencies(base: number, width: number): number[] {
   return Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width));
 }
 
-/** YaRN's attention magnitude, equation 22: 0.1 ln(s) + 1, with DeepSeek's optional multiplier of the logarithm. */
+/**
+ * YaRN's attention magnitude, equation 22: 0.1 ln(s) + 1,
+ * with DeepSeek's optional multiplier of the logarithm.
+ */
 export function yarnMagnitude(factor: number, multiplier = 1): number {
   return factor <= 1 ? 1 : 0.1 * multiplier * Math.log(factor) + 1;
 }
@@ -113,7 +116,10 @@ function scaleFrequencies(
   }
 }
 
-/** Share of the unscaled frequency that dimension pair i keeps: 1 for fast ones, 0 for slow ones, linear between. */
+/**
+ * Share of the unscaled frequency that dimension pair i keeps: 1 for fast ones,
+ * 0 for slow ones, linear between.
+ */
 function yarnRamp(
   base: number,
   width: number,

@@ -1,7 +1,7 @@
 /**
- * Which tensor of a checkpoint holds which weight. Keys are the weights' names in programs (prefixed `layers.N.` for
- * those of a layer), values the checkpoint's own names with `{layer}` for the layer index. Sources: gguf-py's
- * constants.py for GGUF, the transformers modelling files for Hugging Face folders.
+ * Which tensor of a checkpoint holds which weight. Keys are the weights' names in programs (prefixed
+ * `layers.N.` for those of a layer), values the checkpoint's own names with `{layer}` for the layer index.
+ * Sources: gguf-py's constants.py for GGUF, the transformers modelling files for Hugging Face folders.
  * A bias has its weight's key plus `.bias` and its tensor's name with `.weight` replaced by `.bias`.
  */
 

@@ -1,7 +1,8 @@
 /**
- * Turns weight keys into the Weights of a program after checking that the checkpoint holds them in the right shape.
- * Matrices are [rows (outputs), columns (inputs)]; vectors become one row. Fused tensors yield a Weight per part, told
- * apart by its first row. Invariant: every Weight handed out exists in the file with the shape it states.
+ * Turns weight keys into the Weights of a program after checking that the checkpoint holds them in the right
+ * shape. Matrices are [rows (outputs), columns (inputs)]; vectors become one row. Fused tensors yield a
+ * Weight per part, told apart by its first row. Invariant: every Weight handed out exists in the file with
+ * the shape it states.
  */
 import { FormatError } from "../errors.ts";
 import type { ModelFile } from "../formats/model-file.ts";

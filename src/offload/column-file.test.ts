@@ -1,4 +1,7 @@
-/** The column file's header: what is written is read back; what is damaged is refused with one line or changes nothing. */
+/**
+ * The column file's header: what is written is read back;
+ * what is damaged is refused with one line or changes nothing.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../errors.ts";

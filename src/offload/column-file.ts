@@ -1,13 +1,16 @@
 /**
- * The file that holds columns of a model's feed-forward linears, for models larger than the memory. Little-endian:
+ * The file that holds columns of a model's feed-forward linears,
+ * for models larger than the memory. Little-endian:
  *   "SKIMCOLS", u32 version, u32 length of the JSON that follows, JSON, zeros up to a multiple of 4096,
- *   per op: columns [columns][stride] from a multiple of 4096 on, each padded to `stride` (a multiple of 512),
- *   then f32 scales [parts][columns].
- * A column of 8 bits (storage q8) holds its parts one after the other, codes of -127..127 [rows up to a multiple of 16],
- * value = code * scale; two codes are one i16, 256 * odd row + even row. A column of 4 bits (q4) holds its parts' shares and
- * then their nibbles, value = (nibble - 8) * share * scale. These are the bytes that the column kernels read
- * (kernels/linear-columns/layout.as.ts); nothing is converted on the way.
- * Invariant: `model` is a digest of the checkpoint the columns were made from; a file of another model is refused.
+ *   per op: columns [columns][stride] from a multiple of 4096 on, each padded to `stride` (a multiple of
+ *   512), then f32 scales [parts][columns].
+ * A column of 8 bits (storage q8) holds its parts one after the other, codes of -127..127
+ * [rows up to a multiple of 16], value = code * scale; two codes are one i16, 256 * odd row + even row. A
+ * column of 4 bits (q4) holds its parts' shares and then their nibbles, value = (nibble - 8) * share * scale.
+ * These are the bytes that the column kernels read (kernels/linear-columns/layout.as.ts); nothing is
+ * converted on the way.
+ * Invariant: `model` is a digest of the checkpoint the columns were made from;
+ * a file of another model is refused.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
@@ -124,8 +127,8 @@ export async function readColumnHeader(source: ByteSource): Promise<ColumnFileHe
 }
 
 /**
- * What tells checkpoints apart without reading them whole: SHA-256 over shape and format of the tensors of `weights`, and
- * the bytes of their first, middle and last rows.
+ * What tells checkpoints apart without reading them whole: SHA-256 over shape and format of the tensors of
+ * `weights`, and the bytes of their first, middle and last rows.
  */
 export async function modelDigest(model: ModelFile, weights: readonly Weight[]): Promise<string> {
   const pieces: Uint8Array[] = [];

@@ -1,7 +1,7 @@
 /**
- * What runs inside reader workers. Reader 0 waits for the engine's requests and answers them; the others help it read. They
- * block and never take another message: their end is their termination. Free of any platform; the entry point hands in
- * its message port and how to open a file.
+ * What runs inside reader workers. Reader 0 waits for the engine's requests and answers them; the others help
+ * it read. They block and never take another message: their end is their termination. Free of any platform;
+ * the entry point hands in its message port and how to open a file.
  */
 import { NumericError } from "../errors.ts";
 import type { FetchPlan } from "../executors/column-store.ts";
@@ -35,7 +35,10 @@ export type ReaderReply =
 const STATUS_RESOURCE = 1;
 const STATUS_NUMERIC = 2;
 
-/** What the coordinator tells the executor's side: counts (f64), a word to reset the caches, a message and its length. */
+/**
+ * What the coordinator tells the executor's side: counts (f64), a word to reset the caches,
+ * a message and its length.
+ */
 export const REPORT_RESET = 8 * COUNT_NAMES.length;
 const REPORT_LENGTH = REPORT_RESET + 4;
 const REPORT_TEXT = REPORT_LENGTH + 4;

@@ -1,6 +1,7 @@
 /**
- * The coordinating reader against the rules written out: choices against the sorting oracle with its cached preference,
- * and at every published address exactly the column's bytes, whatever was cached, evicted or passed through.
+ * The coordinating reader against the rules written out: choices against the sorting oracle with its
+ * cached preference, and at every published address exactly the column's bytes, whatever was cached,
+ * evicted or passed through.
  */
 import { describe, expect, test } from "vitest";
 import type { FetchPlan, FetchSite } from "../executors/column-store.ts";

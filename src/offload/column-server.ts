@@ -1,7 +1,8 @@
 /**
- * What the coordinating reader does for the engine: chooses columns by magnitude (preferring cached ones where gamma asks
- * for it), keeps each site's cache, has the missing columns read, and publishes the chosen columns with their addresses.
- * Dynamic Input Pruning (arXiv 2412.01380), Algorithm 1; cache rules in column-cache.ts.
+ * What the coordinating reader does for the engine: chooses columns by magnitude (preferring cached ones
+ * where gamma asks for it), keeps each site's cache, has the missing columns read, and publishes the
+ * chosen columns with their addresses. Dynamic Input Pruning (arXiv 2412.01380), Algorithm 1; cache
+ * rules in column-cache.ts.
  * Invariant: an answer other than a complete one chooses nothing, and leaves the site's cache empty.
  */
 import { NumericError } from "../errors.ts";
@@ -118,8 +119,9 @@ export class ColumnServer {
   }
 
   /**
-   * Starts reading for the op after the one that was served, whose product the engine computes now. That op's transit area is
-   * free: it held columns of the same op a layer before, and the engine was done with them when it asked again.
+   * Starts reading for the op after the one that was served, whose product the engine computes now. That op's
+   * transit area is free: it held columns of the same op a layer before, and the engine was done with them
+   * when it asked again.
    */
   readAhead(): void {
     if (this.#served === undefined) return;

@@ -1,8 +1,8 @@
 /**
- * Writes the column file of a model: each feed-forward matrix turned from rows to columns and from its own format to
- * codes of 8 or 4 bits with one scale per column. One op at a time is in memory.
- * Invariant: the bytes equal those that kernels/linear-columns/pack-columns.as.ts makes of the same weights, so that a model
- * gives the same tokens from the file as from memory.
+ * Writes the column file of a model: each feed-forward matrix turned from rows to columns and from its own
+ * format to codes of 8 or 4 bits with one scale per column. One op at a time is in memory.
+ * Invariant: the bytes equal those that kernels/linear-columns/pack-columns.as.ts makes of the same weights,
+ * so that a model gives the same tokens from the file as from memory.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ColumnStorage } from "../executors/column-store.ts";
@@ -31,12 +31,15 @@ const Q4_BLOCK_ROWS = 32;
 const Q4_LIMIT = 7 * 255;
 /** Rows whose nibbles are the low ones of a block's bytes. */
 const HALF_BLOCK = Q4_BLOCK_ROWS / 2;
-/** Adding and subtracting it rounds a double to a whole number, ties to even, and is quicker than roundHalfEven. */
+/**
+ * Adding and subtracting it rounds a double to a whole number, ties to even,
+ * and is quicker than roundHalfEven.
+ */
 const ROUNDER = 1.5 * 2 ** 52;
 
 /**
- * The matrices that a column file of this program holds, op by op: gate with up, and down, of each layer. A program whose
- * columns a recipe chooses already has such ops, and perhaps others.
+ * The matrices that a column file of this program holds, op by op: gate with up, and down, of each layer. A
+ * program whose columns a recipe chooses already has such ops, and perhaps others.
  */
 export function fileOps(program: Program): readonly (readonly Weight[])[] {
   const chosen = linearColumnsOps(program);
@@ -45,8 +48,8 @@ export function fileOps(program: Program): readonly (readonly Weight[])[] {
 }
 
 /**
- * Writes and finishes `sink`; returns the file's size. UnsupportedError without a gated feed-forward, FormatError for
- * weights that are not numbers; the sink is the caller's to abort.
+ * Writes and finishes `sink`; returns the file's size. UnsupportedError without a gated feed-forward,
+ * FormatError for weights that are not numbers; the sink is the caller's to abort.
  */
 export async function writeColumnFile(
   model: ModelFile,
@@ -125,7 +128,10 @@ async function packPart(
   for (let column = 0; column < weight.columns; column++) largest[column] /= limit;
 }
 
-/** Rows from `first` on, values [count, columns], two codes to 16 bits; `scales` are the columns' largest magnitudes. */
+/**
+ * Rows from `first` on, values [count, columns], two codes to 16 bits;
+ * `scales` are the columns' largest magnitudes.
+ */
 function packRowsQ8(
   values: Float32Array,
   first: number,

@@ -1,6 +1,6 @@
 /**
- * A column file as an executor's column store: knows its ops, reads scales, and starts the reader workers that bring columns
- * while a model runs.
+ * A column file as an executor's column store: knows its ops, reads scales, and starts the reader workers
+ * that bring columns while a model runs.
  */
 import { FormatError, NumericError, OptionError, ResourceError } from "../errors.ts";
 import type {
@@ -46,7 +46,10 @@ const DEFAULT_READERS = 6;
 /** What a worker takes beside the shared memory, measured. */
 const READER_BYTES = 10e6;
 
-/** Opens a column file; it can be closed once executors have been made. OptionError, FormatError, ResourceError. */
+/**
+ * Opens a column file; it can be closed once executors have been made. OptionError,
+ * FormatError, ResourceError.
+ */
 export async function openColumnStore(
   platform: Platform,
   path: string,

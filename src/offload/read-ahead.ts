@@ -1,7 +1,8 @@
 /**
- * Reads for the op that comes next, while the engine computes: into that op's transit area, which nobody uses until it asks.
- * Columns that it will need for certain (dense streaming, prompts) are all listed; those that only its input can tell are
- * guessed, as many as the time before sufficed for, and given up when the op asks.
+ * Reads for the op that comes next, while the engine computes: into that op's transit area, which
+ * nobody uses until it asks. Columns that it will need for certain (dense streaming, prompts) are all
+ * listed; those that only its input can tell are guessed, as many as the time before sufficed for, and
+ * given up when the op asks.
  * Invariant: what was read ahead is used as if it had just been read. It is not cached and changes no choice.
  */
 import type { FetchPlan } from "../executors/column-store.ts";
@@ -55,8 +56,9 @@ export class ReadAhead {
   }
 
   /**
-   * Ends what was started, for the benefit of a request about `site`: `has` then knows what lies there. `all`: the request
-   * wants every column. Returns the bytes that were read. Throws what went wrong while reading.
+   * Ends what was started, for the benefit of a request about `site`: `has` then knows what lies
+   * there. `all`: the request wants every column. Returns the bytes that were read. Throws what went
+   * wrong while reading.
    */
   settle(site: number, all: boolean): number {
     this.#forget();

@@ -1,8 +1,10 @@
 /**
- * The list of reads that the coordinating reader makes and all readers work off, in memory they share: who takes a
- * ticket does the job of that number. Columns near each other in the file are one job, so that they are one read. A list is
- * either worked off at once (`finish`) or left to the helpers until somebody needs it or something else (`leave`, `settle`).
- * Invariant: between `begin` and the return of `finish` or `settle` nobody but the readers touches what the jobs write.
+ * The list of reads that the coordinating reader makes and all readers work off, in memory they share: who
+ * takes a ticket does the job of that number. Columns near each other in the file are one job, so that they
+ * are one read. A list is either worked off at once (`finish`) or left to the helpers until somebody needs it
+ * or something else (`leave`, `settle`).
+ * Invariant: between `begin` and the return of `finish` or `settle`
+ * nobody but the readers touches what the jobs write.
  */
 import { ResourceError } from "../errors.ts";
 import { COLUMN_GAP_BYTES, type FetchPlan, type FetchSite } from "../executors/column-store.ts";
@@ -89,7 +91,9 @@ export class ReadQueue {
     this.#addresses[i] = address;
   }
 
-  /** The coordinator: has everything read. False when the step was aborted meanwhile; throws what went wrong. */
+  /**
+   * The coordinator: has everything read. False when the step was aborted meanwhile; throws what went wrong.
+   */
   finish(): boolean {
     this.#publish();
     this.#complete(() => this.#work());
@@ -97,15 +101,17 @@ export class ReadQueue {
     return Atomics.load(this.#abort, 0) === 0;
   }
 
-  /** The coordinator: lets the helpers work the list off while it does something else; `settle` must follow. */
+  /**
+   * The coordinator: lets the helpers work the list off while it does something else; `settle` must follow.
+   */
   leave(): void {
     this.#publish();
   }
 
   /**
-   * The coordinator: waits for the jobs that helpers have begun of a list that was left, and with `complete` for all. Returns
-   * how many columns of the list are there: the first ones, none where an aborted step left gaps. `bytes` then counts
-   * what was read. Throws what went wrong.
+   * The coordinator: waits for the jobs that helpers have begun of a list that was left, and with `complete`
+   * for all. Returns how many columns of the list are there: the first ones, none where an aborted step left
+   * gaps. `bytes` then counts what was read. Throws what went wrong.
    */
   settle(complete: boolean): number {
     const state = this.#state;
@@ -134,7 +140,8 @@ export class ReadQueue {
     state[FAILED] = 0;
     state[SKIPPED] = 0;
     Atomics.store(state, LEFT, this.#jobs);
-    // Last: whoever holds a ticket sees the whole list, and a helper that is late for an earlier list gets none.
+    // Last: whoever holds a ticket sees the whole list,
+    // and a helper that is late for an earlier list gets none.
     Atomics.store(state, TICKETS, this.#jobs);
     Atomics.add(state, GENERATION, 1);
     Atomics.notify(state, GENERATION);
@@ -196,7 +203,9 @@ export class ReadQueue {
     this.#file.read(stored.offset + this.#columns[first] * stored.stride, this.#targets(first, end, stored));
   }
 
-  /** Where the bytes of entries go; neighbours in file and memory are one piece, gaps go where nobody looks. */
+  /**
+   * Where the bytes of entries go; neighbours in file and memory are one piece, gaps go where nobody looks.
+   */
   #targets(first: number, end: number, { stride }: FetchSite["stored"]): Uint8Array[] {
     const targets: Uint8Array[] = [];
     for (let i = first; i < end; ) {

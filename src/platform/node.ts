@@ -1,7 +1,7 @@
 /**
  * Node's files, workers and clock behind the Platform interface: the only module of the library that imports
- * `node:*`. Kernels and worker scripts always come from this package's dist/, also when the sources run directly
- * (tests), because workers must run built code.
+ * `node:*`. Kernels and worker scripts always come from this package's dist/, also when the sources run
+ * directly (tests), because workers must run built code.
  * Invariant: operating system failures leave here as ResourceError with one clear line.
  */
 import { closeSync, constants, fstatSync, openSync, readvSync } from "node:fs";
@@ -176,9 +176,10 @@ function startWorker(role: WorkerRole): WorkerHandle {
 }
 
 /**
- * Opens a file of `bytes` bytes, at least 1 KiB, for blocking reads, past the page cache where the system has O_DIRECT (Linux; not macOS,
- * not Windows, not every file system): otherwise repeated reads would come from memory and count as read from disk.
- * `scratch` is 512 bytes at a multiple of 512, for a first read that tells what works.
+ * Opens a file of `bytes` bytes, at least 1 KiB, for blocking reads, past the page cache where the system
+ * has O_DIRECT (Linux; not macOS, not Windows, not every file system): otherwise repeated reads would come
+ * from memory and count as read from disk. `scratch` is 512 bytes at a multiple of 512, for a first read
+ * that tells what works.
  */
 export function openBlockingFile(target: string, bytes: number, scratch: Uint8Array): BlockingFile {
   const { descriptor, direct } = openDirectly(target, scratch) ?? {
@@ -219,7 +220,10 @@ function openPlainly(target: string): number {
   }
 }
 
-/** Undefined where direct reads of 512 bytes do not work, whether the system, the file system or the disk says so. */
+/**
+ * Undefined where direct reads of 512 bytes do not work, whether the system,
+ * the file system or the disk says so.
+ */
 function openDirectly(
   target: string,
   scratch: Uint8Array,
@@ -252,8 +256,8 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * A sink that writes beside `target` under a temporary name and renames on `finish`, so that a killed run never
- * leaves a half-written file under the final name.
+ * A sink that writes beside `target` under a temporary name and renames on `finish`, so that a killed run
+ * never leaves a half-written file under the final name.
  */
 export async function createFileSink(target: string): Promise<ByteSink> {
   const temporary = `${target}.${process.pid}.partial`;
@@ -300,7 +304,9 @@ export interface FolderSink {
   abort(): Promise<void>;
 }
 
-/** Writes into a temporary folder beside `target`. ResourceError when `target` exists or cannot be created. */
+/**
+ * Writes into a temporary folder beside `target`. ResourceError when `target` exists or cannot be created.
+ */
 export async function createFolderSink(target: string): Promise<FolderSink> {
   const exists = await stat(target).then(
     () => true,

@@ -20,8 +20,8 @@ export interface BlockingFile {
   /** Whether reads go past the page cache; offsets, lengths and addresses are then multiples of 512. */
   readonly direct: boolean;
   /**
-   * Fills `targets` one after the other with the bytes from `offset`. Throws ResourceError when they cannot all be read or
-   * the file has been changed since it was opened.
+   * Fills `targets` one after the other with the bytes from `offset`. Throws ResourceError when they cannot
+   * all be read or the file has been changed since it was opened.
    */
   read(offset: number, targets: readonly Uint8Array[]): void;
   /** Throws ResourceError when size or time of change are not what they were when the file was opened. */
@@ -32,7 +32,9 @@ export interface BlockingFile {
 export interface ByteSink {
   /** What to call it in messages. */
   readonly name: string;
-  /** Appends bytes, which may be reused once this resolves; throws ResourceError when they cannot be stored. */
+  /**
+   * Appends bytes, which may be reused once this resolves; throws ResourceError when they cannot be stored.
+   */
   write(bytes: Uint8Array): Promise<void>;
   /** Makes the complete file visible under its final name, replacing an older one. */
   finish(): Promise<void>;
@@ -75,7 +77,9 @@ export interface Platform {
   open(path: string): Promise<{ file: ByteSource } | { folder: Folder }>;
   /** Bytes of a compiled kernel module. */
   loadKernels(variant: SimdVariant): Promise<Uint8Array<ArrayBuffer>>;
-  /** Starts the worker that owns the wasm executor, one of its threads, or one that reads columns from a file. */
+  /**
+   * Starts the worker that owns the wasm executor, one of its threads, or one that reads columns from a file.
+   */
   startWorker(role: WorkerRole): WorkerHandle;
   /** Called before the relaxed SIMD probe; returns true if a runtime flag was set that may help it. */
   enableRelaxedSimd(): boolean;

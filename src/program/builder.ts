@@ -1,6 +1,6 @@
 /**
- * Builds programs op by op. A family asks for the op it wants and gets the buffer that holds its result; buffers are
- * known by name, so asking for the same name again (the next layer) reuses the same memory.
+ * Builds programs op by op. A family asks for the op it wants and gets the buffer that holds its result;
+ * buffers are known by name, so asking for the same name again (the next layer) reuses the same memory.
  * Invariant: a buffer name has one width and one row kind throughout a program.
  */
 import type { Activation, Buffer, KeyValueCache, Op, Program, RotaryTable, Weight } from "./program.ts";

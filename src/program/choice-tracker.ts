@@ -1,6 +1,7 @@
 /**
- * Which values each choice of columns speaks of, while the validator walks a program: a product over chosen columns must read
- * what the choice was made from, or something whose columns outside of it are as good as zero.
+ * Which values each choice of columns speaks of, while the validator walks a program: a product over
+ * chosen columns must read what the choice was made from, or something whose columns outside of it
+ * are as good as zero.
  * Invariant: overwriting a value ends what was known about it.
  */
 import type { SelectColumnsOp } from "./column-ops.ts";
@@ -36,7 +37,10 @@ export class ChoiceTracker {
     if (op.kind === "selectColumns") this.#choose(op);
   }
 
-  /** A choice of gates or of ups is one of the gated units' results, and so is one by which both were computed. */
+  /**
+   * A choice of gates or of ups is one of the gated units' results,
+   * and so is one by which both were computed.
+   */
   #choicesOfUnit(gate: string, up: string): readonly Set<string>[] {
     return [...this.#choices].flatMap(([name, sources]) => {
       const both = this.#computed.get(gate) === name && this.#computed.get(up) === name;

@@ -1,11 +1,12 @@
 /**
- * The ops of methods that skip weight columns and rows, and what the program tools have to know about them: choose columns
- * of a linear's input, then multiply with the chosen columns only; choose live neurons by their gates, then compute only
- * their rows and use only their columns. Source: Dynamic Input Pruning (Federici et al., arXiv 2412.01380), sections on the
- * pruned MLP; thresholds as in CATS (2404.08763) and TEAL (2408.14690); live neurons as in ProSparse (2402.13516).
+ * The ops of methods that skip weight columns and rows, and what the program tools have to know about them:
+ * choose columns of a linear's input, then multiply with the chosen columns only; choose live neurons by
+ * their gates, then compute only their rows and use only their columns. Source: Dynamic Input Pruning
+ * (Federici et al., arXiv 2412.01380), sections on the pruned MLP; thresholds as in CATS (2404.08763) and
+ * TEAL (2408.14690); live neurons as in ProSparse (2402.13516).
  *
- * The rule of sparsity: steps of one generated token choose; all other steps (prompts, several tokens at once) use
- * every column, and their selections are never computed. Both read the same stored weights.
+ * The rule of sparsity: steps of one generated token choose; all other steps (prompts, several tokens at
+ * once) use every column, and their selections are never computed. Both read the same stored weights.
  */
 import { shapedBuffer, shapedWeight, shortNumber } from "./op-text.ts";
 import type { Buffer, Program, Weight } from "./program.ts";
@@ -14,11 +15,13 @@ import { expectEqual, type Fail } from "./shape-checks.ts";
 export type SelectionRule =
   /** The `count` largest |x|; ties go to the lower index. */
   | { readonly kind: "topK"; readonly count: number }
-  /** |x| >= threshold, compared in f32. `share` is the share of them that was measured, for counting bytes. */
+  /**
+   * |x| >= threshold, compared in f32. `share` is the share of them that was measured, for counting bytes.
+   */
   | { readonly kind: "threshold"; readonly threshold: number; readonly share?: number }
   /**
-   * Gates that ReLU (threshold 0: x > 0) or FATReLU (x >= threshold) lets through, and NaN, compared in f32. `share` is the
-   * share of them that was measured, for counting bytes.
+   * Gates that ReLU (threshold 0: x > 0) or FATReLU (x >= threshold) lets through, and NaN, compared in f32.
+   * `share` is the share of them that was measured, for counting bytes.
    */
   | { readonly kind: "gate"; readonly threshold: number; readonly share: number };
 
@@ -48,8 +51,9 @@ export interface ColumnPart {
 }
 
 /**
- * out[n] = bias[n] + sum over chosen k of x[k] * weight[n, k], for each part. Parts share the selection and lie
- * together in memory, column by column, so that one chosen index is one run of memory (gate and up of a gated unit).
+ * out[n] = bias[n] + sum over chosen k of x[k] * weight[n, k], for each part. Parts share the selection
+ * and lie together in memory, column by column, so that one chosen index is one run of memory (gate and
+ * up of a gated unit).
  */
 export interface LinearColumnsOp {
   readonly kind: "linearColumns";
@@ -60,8 +64,8 @@ export interface LinearColumnsOp {
 }
 
 /**
- * out[n] = sum over k of x[k] * weight[n, k] for chosen rows n; the others are not computed and nobody may read them. With
- * several tokens all rows are computed.
+ * out[n] = sum over k of x[k] * weight[n, k] for chosen rows n; the others are not computed and nobody may
+ * read them. With several tokens all rows are computed.
  */
 export interface LinearRowsOp {
   readonly kind: "linearRows";

@@ -1,6 +1,6 @@
 /**
- * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The validator, the
- * accounting and the executors ask here instead of each walking the op kinds again.
+ * What each op touches: the buffers it reads and writes, the weights it uses, the cache it needs. The
+ * validator, the accounting and the executors ask here instead of each walking the op kinds again.
  */
 import { attentionWeights } from "./tender-attention.ts";
 import { tenderWeights } from "./tender-linear.ts";
@@ -102,8 +102,8 @@ function distinct<Named extends { readonly name: string }>(items: readonly Named
 }
 
 /**
- * Ops whose results serve choices of columns alone (predictors, activated gates): prompts, which choose nothing, do without
- * them. Results that nobody reads are kept, as they may be looked at from outside.
+ * Ops whose results serve choices of columns alone (predictors, activated gates): prompts, which choose
+ * nothing, do without them. Results that nobody reads are kept, as they may be looked at from outside.
  */
 export function choiceOps({ ops }: Program): ReadonlySet<Op> {
   const found = new Set<Op>();

@@ -1,6 +1,7 @@
 /**
- * Gradients against central finite differences in f64, on every family (norms per head, biases, fused and tied tensors,
- * windows, scale factors), every activation, every loss, every choice of columns, with and without recomputation.
+ * Gradients against central finite differences in f64, on every family (norms per head, biases, fused and
+ * tied tensors, windows, scale factors), every activation, every loss, every choice of columns, with and
+ * without recomputation.
  */
 import { describe, expect, test } from "vitest";
 import { ReferenceTraining } from "../executors/training/reference-training.ts";
@@ -58,7 +59,9 @@ async function objective(training: ReferenceTraining, batch: TrainingBatch, weig
   return weights.target * losses.target + weights.teacher * losses.teacher + weights.l1 * l1;
 }
 
-/** Largest error of the gradients of a few entries of every parameter, relative to that parameter's largest. */
+/**
+ * Largest error of the gradients of a few entries of every parameter, relative to that parameter's largest.
+ */
 async function worstError(training: ReferenceTraining, batch = BATCH, weights = WEIGHTS): Promise<number> {
   await training.accumulate(batch, weights);
   let worst = 0;

@@ -1,7 +1,7 @@
 /**
- * Differentiation as a rewrite: from a model's program to one that also computes losses and the gradients of its
- * weights, by reverse accumulation over the ops (Griewank and Walther, Evaluating Derivatives, chapter 3). Activations
- * that the backward pass needs stay in memory, or are recomputed (recomputation.ts).
+ * Differentiation as a rewrite: from a model's program to one that also computes losses and the gradients of
+ * its weights, by reverse accumulation over the ops (Griewank and Walther, Evaluating Derivatives, chapter
+ * 3). Activations that the backward pass needs stay in memory, or are recomputed (recomputation.ts).
  * Invariant: the forward ops compute what the program computes, in the same order.
  */
 import { GradientTable } from "./gradient-table.ts";

@@ -1,6 +1,7 @@
 /**
- * Which buffer holds the gradient of which value while the backward pass is written down. A residual connection hands
- * one gradient buffer to two values; before an op adds to a buffer that another value still needs, it is copied.
+ * Which buffer holds the gradient of which value while the backward pass is written down. A residual
+ * connection hands one gradient buffer to two values; before an op adds to a buffer that another value still
+ * needs, it is copied.
  * Invariant: a buffer that an op adds to belongs to exactly one value that is still to be processed.
  */
 import type { Buffer } from "./program.ts";

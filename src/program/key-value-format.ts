@@ -1,6 +1,6 @@
 /**
- * How attention caches hold keys and values: f32, f16, or q8, signed bytes with one f32 scale per position and head (largest
- * magnitude / 127). A cache of bytes is half as large as f16 and is multiplied as integers.
+ * How attention caches hold keys and values: f32, f16, or q8, signed bytes with one f32 scale per position
+ * and head (largest magnitude / 127). A cache of bytes is half as large as f16 and is multiplied as integers.
  */
 export const KEY_VALUE_FORMATS = ["f16", "f32", "q8"] as const;
 

@@ -1,6 +1,6 @@
 /**
- * Pieces of an op's text form that `printer.ts` and the files of single ops share. T stands for the tokens of a step, R for
- * its output rows.
+ * Pieces of an op's text form that `printer.ts` and the files of single ops share. T stands for the tokens of
+ * a step, R for its output rows.
  */
 import type { Buffer, Weight } from "./program.ts";
 

@@ -1,6 +1,7 @@
 /**
- * Text form of a program, one op per line with its shapes: `normed[T,64] = rmsNorm(hidden, layers.0.attention.norm)`.
- * `inspect` lists ops in it, the validator names them by it, tests compare whole programs in it.
+ * Text form of a program, one op per line with its shapes: `normed[T,64] = rmsNorm(hidden,
+ * layers.0.attention.norm)`. `inspect` lists ops in it, the validator names them by it, tests compare
+ * whole programs in it.
  */
 import { describeColumnOp } from "./column-ops.ts";
 import { shapedBuffer, shapedWeight, shortNumber } from "./op-text.ts";

@@ -93,7 +93,9 @@ export interface LinearOp {
   readonly out: Buffer;
 }
 
-/** Rotates the first 2 * inverseFrequencies.length elements of each head by the token's position, in place. */
+/**
+ * Rotates the first 2 * inverseFrequencies.length elements of each head by the token's position, in place.
+ */
 export interface RopeOp {
   readonly kind: "rope";
   readonly x: Buffer;

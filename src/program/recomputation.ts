@@ -1,7 +1,7 @@
 /**
- * Activation recomputation (Chen et al. 2016, arXiv 1604.06174): instead of keeping an activation from the forward pass
- * until the backward pass needs it, its op runs again. Kept are only the residual stream (results of embed and add),
- * so each sublayer is recomputed from its input once, just before its gradients.
+ * Activation recomputation (Chen et al. 2016, arXiv 1604.06174): instead of keeping an activation from the
+ * forward pass until the backward pass needs it, its op runs again. Kept are only the residual stream
+ * (results of embed and add), so each sublayer is recomputed from its input once, just before its gradients.
  */
 import type { Buffer } from "./program.ts";
 import { touchedBy } from "./training-dataflow.ts";

@@ -1,8 +1,9 @@
 /**
- * First half of differentiation: a program whose buffers are all written once. Families reuse buffers from layer to
- * layer and work in place; the backward pass needs what was in them, so every write gets a name of its own. The cache
- * disappears: a training step holds whole sequences, and attention reads its keys and values directly. Column ops become
- * linears of inputs of which only the chosen columns are left: the same sums, with zeros for what decoding does not read.
+ * First half of differentiation: a program whose buffers are all written once. Families reuse buffers from
+ * layer to layer and work in place; the backward pass needs what was in them, so every write gets a name of
+ * its own. The cache disappears: a training step holds whole sequences, and attention reads its keys and
+ * values directly. Column ops become linears of inputs of which only the chosen columns are left: the same
+ * sums, with zeros for what decoding does not read.
  */
 import { UnsupportedError } from "../errors.ts";
 import type { LinearColumnsOp, SelectColumnsOp, SelectionRule } from "./column-ops.ts";
@@ -81,7 +82,8 @@ class Renamer {
         this.#linearColumns(op);
         return;
       case "linearRows": {
-        // Rows that were not chosen are computed here and, as in decoding, read by nobody: `keepColumns` follows.
+        // Rows that were not chosen are computed here and, as in decoding, read by nobody:
+        // `keepColumns` follows.
         const { weight } = op;
         const x = this.read(op.x);
         this.ops.push({ kind: "linear", x, weight, bias: undefined, out: this.#write(op.out) });
@@ -94,7 +96,10 @@ class Renamer {
     }
   }
 
-  /** What a choice among live neurons leaves out beside its own rule is zero in x, so that its rule alone does the same. */
+  /**
+   * What a choice among live neurons leaves out beside its own rule is zero in x,
+   * so that its rule alone does the same.
+   */
   #choose({ x, out: { name, rule, among } }: SelectColumnsOp): void {
     if (among !== undefined && among.rule.kind !== "gate") {
       throw new UnsupportedError(

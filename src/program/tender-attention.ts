@@ -1,14 +1,18 @@
 /**
- * What attention needs to make its two products of integers: tables fixed by calibration, one row chunk for all positions.
- * Source: Tender, ISCA 2024 (arXiv 2406.12930), "all": queries in channel groups per head with a bias, keys less a bias
- * with one scale per position and head, softmax scores as unsigned codes in groups, values with one scale per channel.
+ * What attention needs to make its two products of integers: tables fixed by calibration,
+ * one row chunk for all positions.
+ * Source: Tender, ISCA 2024 (arXiv 2406.12930), "all": queries in channel groups per head with a bias, keys
+ * less a bias with one scale per position and head, softmax scores as unsigned codes in groups, values with
+ * one scale per channel.
  * Invariant: neither product can pass 2^31 - 1 (`checkAttentionCodes`).
  */
 import type { AttentionOp, Weight } from "./program.ts";
 import { expectEqual, type Fail } from "./shape-checks.ts";
 
 export interface AttentionCodes {
-  /** Largest magnitude of query, key and value codes before the shift: 127 or 7; scores reach 2 * limit + 1. */
+  /**
+   * Largest magnitude of query, key and value codes before the shift: 127 or 7; scores reach 2 * limit + 1.
+   */
   readonly limit: number;
   /** Largest exponent of a query channel. */
   readonly maxExponent: number;

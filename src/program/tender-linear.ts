@@ -1,14 +1,18 @@
 /**
- * The op of integer products with power-of-two channel exponents, and what the program tools have to know about it.
- * Source: Tender, ISCA 2024 (arXiv 2406.12930), equations for the group-wise accumulation; in the closed form each input
- * channel j has a static exponent e_j = G - g(j), so that pre-shifted codes x' = code * 2^e_j need no groups at run time.
+ * The op of integer products with power-of-two channel exponents,
+ * and what the program tools have to know about it.
+ * Source: Tender, ISCA 2024 (arXiv 2406.12930), equations for the group-wise accumulation; in the closed form
+ * each input channel j has a static exponent e_j = G - g(j), so that pre-shifted codes x' = code * 2^e_j need
+ * no groups at run time.
  * Invariant: sum_k |x'_k| * |w_k| <= 2^31 - 1 for every output row, so a 32-bit accumulator never wraps.
  */
 import { shapedWeight } from "./op-text.ts";
 import type { Buffer, Weight } from "./program.ts";
 import { expectEqual, type Fail } from "./shape-checks.ts";
 
-/** Scales fixed by calibration, per row chunk: chunk(position) = min(floor(position / chunkRows), chunks - 1). */
+/**
+ * Scales fixed by calibration, per row chunk: chunk(position) = min(floor(position / chunkRows), chunks - 1).
+ */
 export interface StaticQuantizer {
   readonly kind: "static";
   /** Distinguishes the quantizers of a program; linears that share one share the prepared activations. */
@@ -38,8 +42,8 @@ export interface DynamicQuantizer {
 export type ActivationQuantizer = StaticQuantizer | DynamicQuantizer;
 
 /**
- * out[t, n] = f32(sum_k x'[t, k] * codes[n, k]) * (s[t] * scales[n]) + offset[chunk(t), n], x' [T, K] integers, the sum
- * exact in 32 bits, the rest in f32.
+ * out[t, n] = f32(sum_k x'[t, k] * codes[n, k]) * (s[t] * scales[n]) + offset[chunk(t), n], x' [T, K]
+ * integers, the sum exact in 32 bits, the rest in f32.
  */
 export interface TenderLinearOp {
   readonly kind: "tenderLinear";
@@ -49,7 +53,9 @@ export interface TenderLinearOp {
   readonly codeBits: 4 | 8;
   /** [N] */
   readonly scales: Weight;
-  /** [chunks * N]: channel bias times unquantized weights, plus the linear's own bias; undefined for neither. */
+  /**
+   * [chunks * N]: channel bias times unquantized weights, plus the linear's own bias; undefined for neither.
+   */
   readonly offset: Weight | undefined;
   readonly quantizer: ActivationQuantizer;
   readonly out: Buffer;

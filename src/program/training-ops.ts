@@ -1,10 +1,11 @@
 /**
- * The ops of a training program: what differentiate.ts turns a Program into. Forward ops keep their meaning but never
- * work in place, losses stand between forward and backward, every forward op has gradient ops.
+ * The ops of a training program: what differentiate.ts turns a Program into. Forward ops keep their meaning
+ * but never work in place, losses stand between forward and backward, every forward op has gradient ops.
  *
- * Shape legend as in program.ts; rows are the N tokens of a micro-batch of whole sequences, or the R of them that have
- * a target. `dy` is the gradient of the loss with respect to y. Masks (causality, targets, activation cut-offs) are
- * constants to the gradient. Gradients of weights add up over micro-batches until the optimizer clears them.
+ * Shape legend as in program.ts; rows are the N tokens of a micro-batch of whole sequences, or the R of them
+ * that have a target. `dy` is the gradient of the loss with respect to y. Masks (causality, targets,
+ * activation cut-offs) are constants to the gradient. Gradients of weights add up over micro-batches until
+ * the optimizer clears them.
  * Invariant: each buffer is written by one op, apart from gradients that later ops add to (`accumulate`).
  */
 import type { SelectionRule } from "./column-ops.ts";
@@ -23,7 +24,9 @@ import type {
   Weight,
 } from "./program.ts";
 
-/** out = x rotated by the token's position, by the opposite angle with `inverse`: its own gradient, backwards. */
+/**
+ * out = x rotated by the token's position, by the opposite angle with `inverse`: its own gradient, backwards.
+ */
 export interface RotateOp {
   readonly kind: "rotate";
   readonly x: Buffer;
@@ -35,8 +38,8 @@ export interface RotateOp {
 }
 
 /**
- * out = x in the columns that `rule` chooses by the scores of `by` [N, width], 0 in all others. The choice is a constant to the
- * gradient, so the op is its own gradient: dx = dy in the same columns.
+ * out = x in the columns that `rule` chooses by the scores of `by` [N, width], 0 in all others. The choice is
+ * a constant to the gradient, so the op is its own gradient: dx = dy in the same columns.
  */
 export interface KeepColumnsOp {
   readonly kind: "keepColumns";
@@ -56,8 +59,8 @@ export interface AttentionFacts {
 }
 
 /**
- * Causal attention of every sequence of the batch to itself: query [N, H d], key and value [N, K d]. logSumExp [N, H]
- * is ln of the softmax denominator, from which the gradient recomputes the probabilities.
+ * Causal attention of every sequence of the batch to itself: query [N, H d], key and value [N, K d].
+ * logSumExp [N, H] is ln of the softmax denominator, from which the gradient recomputes the probabilities.
  */
 export interface SequenceAttentionOp {
   readonly kind: "sequenceAttention";
@@ -78,8 +81,9 @@ export interface CrossEntropyOp {
 }
 
 /**
- * losses[r] = temperature^2 KL(softmax(teacher[r] / temperature) || softmax(logits[r] / temperature)), Hinton et al.
- * 2015; gradient = teacherWeight temperature (softmax(logits / temperature) - softmax(teacher / temperature)).
+ * losses[r] = temperature^2 KL(softmax(teacher[r] / temperature) || softmax(logits[r] / temperature)),
+ * Hinton et al. 2015; gradient = teacherWeight temperature
+ * (softmax(logits / temperature) - softmax(teacher / temperature)).
  */
 export interface DistillationOp {
   readonly kind: "distillation";
@@ -91,7 +95,9 @@ export interface DistillationOp {
   readonly temperature: number;
 }
 
-/** sums[n] = sum of |x[n]|; gradient += l1Weight sign(x). The ProSparse penalty on feed-forward activations. */
+/**
+ * sums[n] = sum of |x[n]|; gradient += l1Weight sign(x). The ProSparse penalty on feed-forward activations.
+ */
 export interface L1GradientOp {
   readonly kind: "l1Gradient";
   readonly x: Buffer;
@@ -123,7 +129,10 @@ export interface BiasGradientOp {
   readonly bias: Weight;
 }
 
-/** With x^ = x / rms: dx = (w dy - x^ mean(w dy x^)) / rms per group, added to what is there with `accumulate`. */
+/**
+ * With x^ = x / rms: dx = (w dy - x^ mean(w dy x^)) / rms per group,
+ * added to what is there with `accumulate`.
+ */
 export interface RmsNormInputGradientOp {
   readonly kind: "rmsNormInputGradient";
   readonly x: Buffer;
@@ -203,7 +212,10 @@ export type ForwardOp =
   | KeepColumnsOp
   | SequenceAttentionOp;
 
-/** Ops that only gradients need; the backward pass also uses forward ops (add, scale, rotate, keepColumns, recomputation). */
+/**
+ * Ops that only gradients need; the backward pass also uses forward ops (add, scale, rotate,
+ * keepColumns, recomputation).
+ */
 export type GradientOp =
   | L1GradientOp
   | LinearInputGradientOp

@@ -1,7 +1,7 @@
 /**
- * Checks a program before anything runs it: every buffer is written before it is read, shapes agree, a name means one
- * thing, in-place use only where the op allows it. Programs come from our own builders and rewrites, so a failure is a
- * bug of ours and throws a plain Error that names the op.
+ * Checks a program before anything runs it: every buffer is written before it is read, shapes agree, a name
+ * means one thing, in-place use only where the op allows it. Programs come from our own builders and
+ * rewrites, so a failure is a bug of ours and throws a plain Error that names the op.
  */
 import { ChoiceTracker } from "./choice-tracker.ts";
 import { checkColumnOp, type Selection } from "./column-ops.ts";

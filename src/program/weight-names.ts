@@ -1,4 +1,7 @@
-/** Names of a layer's weights in a program, as the families give them: layers.N. and the part, such as feedForward.gate. */
+/**
+ * Names of a layer's weights in a program, as the families give them: layers.N. and the part,
+ * such as feedForward.gate.
+ */
 
 export interface LayerWeight {
   readonly layer: number;

@@ -1,8 +1,8 @@
 /**
- * How executors keep weights, and which storage a forced one means for each weight: one rule for all executors,
- * so that they can be compared. Vectors (norm weights, biases) are always f32: they are small and sensitive.
- * Matrices take the forced storage; where a row is not whole blocks of 32 the block storages cannot hold it and
- * f16 does, as in ggml's own quantizer.
+ * How executors keep weights, and which storage a forced one means for each weight: one rule for all
+ * executors, so that they can be compared. Vectors (norm weights, biases) are always f32: they are small and
+ * sensitive. Matrices take the forced storage; where a row is not whole blocks of 32 the block storages
+ * cannot hold it and f16 does, as in ggml's own quantizer.
  */
 import { f16 } from "../quantization/f16.ts";
 import { f32 } from "../quantization/f32.ts";

@@ -1,7 +1,7 @@
 /**
  * What block encoders need to know about the weights of a block before they choose its scale.
- * Source: the first loops of ggml's `quantize_row_*_ref`. Invariant: the first of several equal extremes wins,
- * so that the sign of a scale is the reference's.
+ * Source: the first loops of ggml's `quantize_row_*_ref`. Invariant: the first of several equal extremes
+ * wins, so that the sign of a scale is the reference's.
  */
 
 /** The value of largest magnitude among `count` from `start`, with its sign. */

@@ -1,7 +1,8 @@
 /**
- * Conversions between f32 and the two 16-bit float types: IEEE 754 binary16 (f16) and bfloat16 (the upper half of
- * an f32). Narrowing rounds to nearest, ties to even, like the F16C instructions and ggml; widening is exact.
- * Works on bit patterns throughout, so signed zeros, subnormals, infinities and NaN payloads survive.
+ * Conversions between f32 and the two 16-bit float types: IEEE 754 binary16 (f16) and bfloat16 (the
+ * upper half of an f32). Narrowing rounds to nearest, ties to even, like the F16C instructions and
+ * ggml; widening is exact. Works on bit patterns throughout, so signed zeros, subnormals, infinities
+ * and NaN payloads survive.
  * Invariant: hosts are little-endian, as every JavaScript engine skim runs on is.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Rounding to the nearest whole number, halves to the even one: what IEEE 754, SIMD `nearest` and every quantization
- * paper mean by "round". Math.round is something else (2.5 gives 3, -2.5 gives -2).
+ * Rounding to the nearest whole number, halves to the even one: what IEEE 754, SIMD `nearest` and every
+ * quantization paper mean by "round". Math.round is something else (2.5 gives 3, -2.5 gives -2).
  */
 
 /** Nearest whole number, ties to even; keeps NaN and infinities. */

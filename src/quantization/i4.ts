@@ -1,7 +1,9 @@
 /**
- * I4: two signed 4-bit codes per byte, the even column in the low nibble, two's complement. safetensors has no such
- * dtype, so files store it as U8 and name the tensors in their metadata (formats/safetensors-dtypes.ts).
- * Invariant: values are whole numbers from -8 to 7; what they stand for is known only to the recipe that wrote them.
+ * I4: two signed 4-bit codes per byte, the even column in the low nibble, two's complement. safetensors has
+ * no such dtype, so files store it as U8 and name the tensors in their metadata
+ * (formats/safetensors-dtypes.ts).
+ * Invariant: values are whole numbers from -8 to 7;
+ * what they stand for is known only to the recipe that wrote them.
  */
 import type { WeightFormat } from "./weight-format.ts";
 

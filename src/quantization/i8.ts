@@ -1,6 +1,7 @@
 /**
  * I8: signed bytes without a scale, the codes of an integer-quantized matrix. Source: safetensors dtype I8.
- * Invariant: values are whole numbers from -128 to 127; what they stand for is known only to the recipe that wrote them.
+ * Invariant: values are whole numbers from -128 to 127;
+ * what they stand for is known only to the recipe that wrote them.
  */
 import type { WeightFormat } from "./weight-format.ts";
 

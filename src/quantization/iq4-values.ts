@@ -1,5 +1,6 @@
 /**
- * The sixteen levels of the non-linear 4-bit formats IQ4_NL and IQ4_XS, denser around zero, where weights are.
+ * The sixteen levels of the non-linear 4-bit formats IQ4_NL and IQ4_XS, denser around zero,
+ * where weights are.
  * Source: ggml `kvalues_iq4nl` (ggml-common.h).
  */
 

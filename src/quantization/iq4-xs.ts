@@ -1,7 +1,7 @@
 /**
  * IQ4_XS: 256 weights in 8 groups of 32, w = d * (scale - 32) * level[q] with 6-bit scale per group.
- * Layout: d f16 | u16 with the upper two bits of the eight scales | 4 bytes with their low nibbles | 128 bytes; 16
- * bytes per group, weight i in the low and weight i + 16 in the high nibble of byte i.
+ * Layout: d f16 | u16 with the upper two bits of the eight scales | 4 bytes with their low nibbles | 128
+ * bytes; 16 bytes per group, weight i in the low and weight i + 16 in the high nibble of byte i.
  * Source: ggml `block_iq4_xs`, `dequantize_row_iq4_xs`.
  */
 import { readFloat16 } from "./float16.ts";

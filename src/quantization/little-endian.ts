@@ -1,7 +1,7 @@
 /**
  * Unaligned little-endian integers inside weight blocks, whose fields lie at odd offsets.
- * Source: ggml stores all block fields little-endian. Invariant: results are signed 32-bit bit patterns, to be
- * used with bit operations only.
+ * Source: ggml stores all block fields little-endian. Invariant: results are signed 32-bit bit patterns, to
+ * be used with bit operations only.
  */
 
 /** The 32 bits at `offset`. */

@@ -1,5 +1,6 @@
 /**
- * Q2_K: 256 weights in 16 groups of 16, w = d * scale * q - dmin * min with 4-bit scale and min per group, 2-bit q.
+ * Q2_K: 256 weights in 16 groups of 16, w = d * scale * q - dmin * min
+ * with 4-bit scale and min per group, 2-bit q.
  * Layout: 16 bytes (scale low, min high nibble) | 64 bytes of q | d f16 | dmin f16. Byte l of each half of 32
  * holds weights l, l + 32, l + 64, l + 96 of its 128 weights, lowest bits first.
  * Source: ggml `block_q2_K`, `dequantize_row_q2_K`.

@@ -1,7 +1,9 @@
 /**
- * Q3_K: 256 weights in 16 groups of 16, w = d * (scale - 32) * (q - 4) with 6-bit scale per group and 3-bit q.
- * Layout: hmask 32 bytes (third bits) | 64 bytes of low two bits | 12 bytes of scales | d f16. Byte l of each half
- * of 32 holds weights l, l + 32, l + 64, l + 96 of its 128 weights; bit k of hmask byte l belongs to weight 32 k + l.
+ * Q3_K: 256 weights in 16 groups of 16, w = d * (scale - 32) * (q - 4)
+ * with 6-bit scale per group and 3-bit q.
+ * Layout: hmask 32 bytes (third bits) | 64 bytes of low two bits | 12 bytes of scales | d f16. Byte l of
+ * each half of 32 holds weights l, l + 32, l + 64, l + 96 of its 128 weights; bit k of hmask byte l
+ * belongs to weight 32 k + l.
  * Source: ggml `block_q3_K`, `dequantize_row_q3_K`.
  */
 import { readFloat16 } from "./float16.ts";

@@ -30,7 +30,8 @@ export const q4_0: WeightFormat = {
   },
   encode(values, bytes) {
     for (let v = 0, b = 0; v < values.length; v += BLOCK, b += BYTES) {
-      // The scale takes the sign of the extreme value, so that it lands on -8, the end without a mirror image.
+      // The scale takes the sign of the extreme value, so that it lands on -8,
+      // the end without a mirror image.
       const d = fround(signedExtreme(values, v, BLOCK) / -8);
       const inverse = d === 0 ? 0 : fround(1 / d);
       writeFloat16(d, bytes, b);

@@ -1,7 +1,8 @@
 /**
- * Q4_K: 256 weights in 8 groups of 32, w = d * scale * q - dmin * min with 6-bit scale and min per group, 4-bit q.
- * Layout: d f16 | dmin f16 | 12 bytes of scales | 128 bytes; each run of 32 bytes holds a group in its low and the
- * next group in its high nibbles.
+ * Q4_K: 256 weights in 8 groups of 32, w = d * scale * q - dmin * min
+ * with 6-bit scale and min per group, 4-bit q.
+ * Layout: d f16 | dmin f16 | 12 bytes of scales | 128 bytes; each run of 32 bytes holds a group in its low
+ * and the next group in its high nibbles.
  * Source: ggml `block_q4_K`, `dequantize_row_q4_K`.
  */
 import { readFloat16 } from "./float16.ts";

@@ -1,7 +1,7 @@
 /**
  * Q5_0: 32 weights per block, w = d * (q - 16) with an f16 scale and 5-bit q.
- * Layout: d f16 | qh u32, bit i = fifth bit of weight i | 16 bytes; byte i holds the low four bits of weight i
- * in its low and of weight i + 16 in its high nibble.
+ * Layout: d f16 | qh u32, bit i = fifth bit of weight i | 16 bytes; byte i holds the low four bits of weight
+ * i in its low and of weight i + 16 in its high nibble.
  * Source: ggml `block_q5_0`, `quantize_row_q5_0_ref`. Invariant: encode equals ggml's reference bit for bit.
  */
 import { signedExtreme } from "./block-range.ts";

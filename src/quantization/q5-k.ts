@@ -1,7 +1,8 @@
 /**
- * Q5_K: 256 weights in 8 groups of 32, w = d * scale * q - dmin * min with 6-bit scale and min per group, 5-bit q.
- * Layout: d f16 | dmin f16 | 12 bytes of scales | qh 32 bytes, bit g of byte i = fifth bit of weight i of group g |
- * 128 bytes; each run of 32 bytes holds a group in its low and the next group in its high nibbles.
+ * Q5_K: 256 weights in 8 groups of 32, w = d * scale * q - dmin * min
+ * with 6-bit scale and min per group, 5-bit q.
+ * Layout: d f16 | dmin f16 | 12 bytes of scales | qh 32 bytes, bit g of byte i = fifth bit of weight i of
+ * group g | 128 bytes; each run of 32 bytes holds a group in its low and the next group in its high nibbles.
  * Source: ggml `block_q5_K`, `dequantize_row_q5_K`.
  */
 import { readFloat16 } from "./float16.ts";

@@ -1,7 +1,9 @@
 /**
- * Q6_K: 256 weights in 16 groups of 16, w = d * scale * (q - 32) with signed 8-bit scale per group and 6-bit q.
- * Layout: ql 128 bytes (low four bits) | qh 64 bytes (upper two) | scales int8[16] | d f16. Of each half of 128
- * weights, run r of 32 takes nibble r / 2 of ql bytes 32 (r % 2) to 32 (r % 2) + 31 and bits 2 r of the 32 qh bytes.
+ * Q6_K: 256 weights in 16 groups of 16, w = d * scale * (q - 32)
+ * with signed 8-bit scale per group and 6-bit q.
+ * Layout: ql 128 bytes (low four bits) | qh 64 bytes (upper two) | scales int8[16] | d f16. Of each
+ * half of 128 weights, run r of 32 takes nibble r / 2 of ql bytes 32 (r % 2) to 32 (r % 2) + 31 and
+ * bits 2 r of the 32 qh bytes.
  * Source: ggml `block_q6_K`, `dequantize_row_q6_K`.
  */
 import { readFloat16 } from "./float16.ts";

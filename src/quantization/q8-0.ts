@@ -1,7 +1,9 @@
 /**
  * Q8_0: 32 weights per block, w = d * q with an f16 scale and signed bytes.
- * Layout: d f16 | q int8[32]. Source: ggml `block_q8_0` (ggml-common.h), `quantize_row_q8_0_ref` (ggml-quants.c).
- * Invariant: encode equals ggml's reference bit for bit; it works in f32, so every step is rounded with fround.
+ * Layout: d f16 | q int8[32]. Source: ggml `block_q8_0` (ggml-common.h),
+ * `quantize_row_q8_0_ref` (ggml-quants.c).
+ * Invariant: encode equals ggml's reference bit for bit; it works in f32,
+ * so every step is rounded with fround.
  */
 import { readFloat16, writeFloat16 } from "./float16.ts";
 import type { WeightFormat } from "./weight-format.ts";

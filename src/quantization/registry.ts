@@ -1,6 +1,6 @@
 /**
- * The list of weight formats skim knows, found by name or by the type number GGUF stores. Adding a format is one
- * file plus one line here. Numbers: `enum ggml_type` in ggml.h.
+ * The list of weight formats skim knows, found by name or by the type number GGUF stores. Adding a format is
+ * one file plus one line here. Numbers: `enum ggml_type` in ggml.h.
  */
 import { UnsupportedError } from "../errors.ts";
 import { bf16 } from "./bf16.ts";

@@ -1,9 +1,9 @@
 /**
- * TQ1_0: 256 ternary weights, w = d * (t - 1); five base-3 digits per byte, four in the last four bytes. A byte
- * stores its digits as a fraction of 3^5 scaled to 256, so that multiplying by 3^n modulo 256 brings digit n to the
- * top, where a further multiplication by 3 carries it out.
- * Layout: 48 bytes | 4 bytes | d f16. Digit n of a run of bytes is weights [n * run, n * run + run) after those of
- * the runs before; runs are 32, 16 and 4 bytes.
+ * TQ1_0: 256 ternary weights, w = d * (t - 1); five base-3 digits per byte, four in the last four bytes. A
+ * byte stores its digits as a fraction of 3^5 scaled to 256, so that multiplying by 3^n modulo 256 brings
+ * digit n to the top, where a further multiplication by 3 carries it out.
+ * Layout: 48 bytes | 4 bytes | d f16. Digit n of a run of bytes is weights [n * run, n * run + run) after
+ * those of the runs before; runs are 32, 16 and 4 bytes.
  * Source: ggml `block_tq1_0`, `dequantize_row_tq1_0`.
  */
 import { readFloat16 } from "./float16.ts";

@@ -1,7 +1,7 @@
 /**
  * TQ2_0: 256 ternary weights in two bits each, w = d * (t - 1).
- * Layout: 64 bytes | d f16. Byte l of each half of 32 holds weights l, l + 32, l + 64, l + 96 of its 128 weights,
- * lowest bits first.
+ * Layout: 64 bytes | d f16. Byte l of each half of 32 holds weights l, l + 32, l + 64,
+ * l + 96 of its 128 weights, lowest bits first.
  * Source: ggml `block_tq2_0`, `dequantize_row_tq2_0`.
  */
 import { readFloat16 } from "./float16.ts";

@@ -12,7 +12,10 @@ export interface WeightFormat {
   readonly blockSize: number;
   /** Bytes per block. */
   readonly blockBytes: number;
-  /** True for integer codes, which stand for nothing without the scales of a recipe; float formats leave it out. */
+  /**
+   * True for integer codes, which stand for nothing without the scales of a recipe;
+   * float formats leave it out.
+   */
   readonly codes?: true;
   /** Where the layout is specified. */
   readonly source: string;

@@ -1,13 +1,16 @@
 /**
- * Decoders against gguf-py 0.19 (numpy, the format authors' own): pseudo-random blocks, the FNV-1a hash of all
- * decoded f32 bytes and four of the values. Encoders against hand-worked blocks. No file is needed.
+ * Decoders against gguf-py 0.19 (numpy, the format authors' own): pseudo-random blocks, the FNV-1a hash of
+ * all decoded f32 bytes and four of the values. Encoders against hand-worked blocks. No file is needed.
  */
 import { describe, expect, it } from "vitest";
 import { UnsupportedError } from "../errors.ts";
 import { formatByGgmlType, formatByName, formatNames, weightFormats } from "./registry.ts";
 import { bitsPerWeight, formatBytes } from "./weight-format.ts";
 
-/** `halves`: offsets of f16 fields, kept finite; `values`: weights 0, 1, blockSize / 2 + 5 and the last of 4 blocks. */
+/**
+ * `halves`: offsets of f16 fields, kept finite; `values`: weights 0, 1,
+ * blockSize / 2 + 5 and the last of 4 blocks.
+ */
 const DECODED = [
   {
     name: "Q8_0",

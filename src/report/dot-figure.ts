@@ -1,6 +1,6 @@
 /**
- * Named lines with a dot per series along one axis, in groups: ratios within a run, bytes, accuracies. A bar instead of a dot
- * is what was promised or allowed rather than measured.
+ * Named lines with a dot per series along one axis, in groups: ratios within a run, bytes, accuracies. A bar
+ * instead of a dot is what was promised or allowed rather than measured.
  */
 import * as Plot from "@observablehq/plot";
 import {

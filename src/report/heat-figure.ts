@@ -1,4 +1,6 @@
-/** A table as a drawing: a few words for every pair of a row and a column, coloured by how much is lost there. */
+/**
+ * A table as a drawing: a few words for every pair of a row and a column, coloured by how much is lost there.
+ */
 import * as Plot from "@observablehq/plot";
 import { drawPlot, FAINT, FONT_SIZE, GRID, seriesColour, textWidth } from "./plot-svg.ts";
 

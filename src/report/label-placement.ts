@@ -1,6 +1,6 @@
 /**
- * Places for the names of points in a plot: beside each point, clear of other points, names and lines where there is room.
- * Greedy: names are placed one after the other, each where it covers least.
+ * Places for the names of points in a plot: beside each point, clear of other points, names and lines where
+ * there is room. Greedy: names are placed one after the other, each where it covers least.
  * Invariant: a name lies inside the frame whenever it fits into it at all.
  */
 export interface Place {
@@ -69,7 +69,9 @@ function preference(ring: number, direction: number): number {
   return 2.5 * ring + 0.8 * Math.abs(Math.sin(direction)) + (Math.sin(direction) > 0 ? 0.3 : 0);
 }
 
-/** Centre of a name that lies in `direction` (downwards is positive) with `distance` between it and the point. */
+/**
+ * Centre of a name that lies in `direction` (downwards is positive) with `distance` between it and the point.
+ */
 function beside({ x, y, width, height }: LabelRequest, direction: number, distance: number): Place {
   const [cosine, sine] = [Math.cos(direction), Math.sin(direction)];
   return {
@@ -92,7 +94,9 @@ export function overlaps(a: Box, b: Box): boolean {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
-/** Whether the line from `from` to `to` touches the box (Liang and Barsky's clipping leaves something of it). */
+/**
+ * Whether the line from `from` to `to` touches the box (Liang and Barsky's clipping leaves something of it).
+ */
 function crosses(from: Place, to: Place, box: Box): boolean {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   let [enter, leave] = [0, 1];

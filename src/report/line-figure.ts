@@ -1,6 +1,6 @@
 /**
- * Curves over training steps or layers: a line per series, the spread of what it averages as a band, dots for single
- * measurements. Invariant: every number of a curve fits the frame, and long curves stay small.
+ * Curves over training steps or layers: a line per series, the spread of what it averages as a band, dots for
+ * single measurements. Invariant: every number of a curve fits the frame, and long curves stay small.
  */
 import * as Plot from "@observablehq/plot";
 import { axisX, axisName, drawPlot, GRID, layOutLegend, seriesColour } from "./plot-svg.ts";

@@ -1,6 +1,8 @@
 /**
- * What every report shares: the frame of the HTML page, colours for light and dark, and SVG that stands alone.
- * Invariant: pages and drawings refer to nothing outside themselves and need no script; they print in light colours.
+ * What every report shares: the frame of the HTML page, colours for light and dark,
+ * and SVG that stands alone.
+ * Invariant: pages and drawings refer to nothing outside themselves and need no script;
+ * they print in light colours.
  */
 
 const LIGHT =

@@ -1,5 +1,6 @@
 /**
- * A plot of quality against cost: a point per model, a line along those that nothing else beats, names beside the points.
+ * A plot of quality against cost: a point per model, a line along those that nothing else beats,
+ * names beside the points.
  */
 import * as Plot from "@observablehq/plot";
 import { type Box, type Place, placeLabels } from "./label-placement.ts";

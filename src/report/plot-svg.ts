@@ -1,6 +1,6 @@
 /**
- * Observable Plot without a browser: one plot as SVG text, drawn in linkedom's document. Colours are the CSS variables of
- * page.ts, so that one drawing serves light and dark.
+ * Observable Plot without a browser: one plot as SVG text, drawn in linkedom's document. Colours are the CSS
+ * variables of page.ts, so that one drawing serves light and dark.
  * Invariant: no script, no style, no reference to anything outside the text.
  */
 import * as Plot from "@observablehq/plot";
@@ -12,7 +12,10 @@ const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--s${i})`);
 export const FAINT = "var(--faint)";
 export const GRID = "var(--grid)";
 
-/** Height of letters, and their mean width where nothing can be measured: generous, so that labels keep their distance. */
+/**
+ * Height of letters, and their mean width where nothing can be measured: generous,
+ * so that labels keep their distance.
+ */
 export const FONT_SIZE = 12;
 const LETTER_WIDTH = 0.56 * FONT_SIZE;
 
@@ -76,7 +79,9 @@ export interface Legend {
   readonly marginTop: number;
 }
 
-/** Entries from left to right above the frame, from `start` beside its edge on, in lines of at most `width`. */
+/**
+ * Entries from left to right above the frame, from `start` beside its edge on, in lines of at most `width`.
+ */
 export function layOutLegend(entries: readonly LegendEntry[], start: number, width: number): Legend {
   const lines: { entry: LegendEntry; left: number }[][] = [];
   let right = Infinity;

@@ -1,8 +1,8 @@
 /**
- * Rows of bench/results as the report reads them: the fields that figures draw, checked; bench/results/README.md explains
- * all fields. Of measurements that were repeated the newest counts.
- * Invariant: a row is read completely or refused with its file and line; rows of other schemas are counted, not dropped
- * unseen.
+ * Rows of bench/results as the report reads them: the fields that figures draw, checked;
+ * bench/results/README.md explains all fields. Of measurements that were repeated the newest counts.
+ * Invariant: a row is read completely or refused with its file and line; rows of other schemas are counted,
+ * not dropped unseen.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * `skim report`: every figure that the rows of results allow, as one page. Each names the rows it is drawn from: their command,
- * date, commit and machine.
+ * `skim report`: every figure that the rows of results allow, as one page. Each names the rows it is drawn
+ * from: their command, date, commit and machine.
  */
 import { sensitivityFigures, sparsityFigure, zerosFigures } from "./figures/layers.ts";
 import { type Figure, groupBy } from "./figures/figure.ts";

@@ -1,6 +1,6 @@
 /**
- * A training run as one HTML file, from the lines of its log: how it ended, and curves of loss, learning rate, gradient norm,
- * speed and penalty. Readable without scripts, in light and dark.
+ * A training run as one HTML file, from the lines of its log: how it ended, and curves of loss, learning
+ * rate, gradient norm, speed and penalty. Readable without scripts, in light and dark.
  * Invariant: the file refers to nothing outside itself.
  */
 import { lineSvg, type Point, type Series } from "./line-figure.ts";

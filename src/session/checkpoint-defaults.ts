@@ -1,7 +1,7 @@
 /**
- * Sampling settings that a checkpoint recommends: generation_config.json of Hugging Face folders, whose keys are those
- * of transformers' GenerationConfig. They apply only where it says `do_sample: true`, as its temperature and filters
- * mean nothing otherwise. GGUF files carry no such settings.
+ * Sampling settings that a checkpoint recommends: generation_config.json of Hugging Face folders, whose keys
+ * are those of transformers' GenerationConfig. They apply only where it says `do_sample: true`, as its
+ * temperature and filters mean nothing otherwise. GGUF files carry no such settings.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";
@@ -17,7 +17,9 @@ const schema = z.object({
   repetition_penalty: z.number().gt(0).nullish(),
 });
 
-/** The checkpoint's own sampling settings, empty when it has none. Throws FormatError on values out of range. */
+/**
+ * The checkpoint's own sampling settings, empty when it has none. Throws FormatError on values out of range.
+ */
 export function readCheckpointDefaults(file: ModelFile): GenerationOptions {
   if (file.container !== "huggingface" || file.generationConfig === undefined) return {};
   const parsed = schema.safeParse(file.generationConfig);

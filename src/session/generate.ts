@@ -1,7 +1,8 @@
 /**
- * The decode loop: prompt tokens in, pieces of text out. Each turn samples one token, makes its text, decides whether
- * to end, and runs the next step; everything it needs is passed in.
- * Invariant: every sampled token yields exactly one piece, and the slot goes back to the pool however the loop ends.
+ * The decode loop: prompt tokens in, pieces of text out. Each turn samples one token, makes its text, decides
+ * whether to end, and runs the next step; everything it needs is passed in.
+ * Invariant: every sampled token yields exactly one piece,
+ * and the slot goes back to the pool however the loop ends.
  */
 import type { Executor } from "../executors/executor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -29,7 +30,10 @@ export interface GenerationEngine {
 /** One generation's request, checked and complete. */
 export interface GenerationRequest {
   readonly prompt: readonly number[];
-  /** Whether the text continues the prompt's, or starts anew as an answer does (this decides about a leading space). */
+  /**
+   * Whether the text continues the prompt's, or starts anew
+   * as an answer does (this decides about a leading space).
+   */
   readonly continuesText: boolean;
   readonly maxTokens: number;
   readonly sampling: SamplingSettings;
@@ -116,7 +120,9 @@ class TextStream {
     if (request.continuesText) for (const id of request.prompt) this.#decoder.push(id);
   }
 
-  /** Text released by this id, and why the generation ends with it if it does; `last` says no room is left. */
+  /**
+   * Text released by this id, and why the generation ends with it if it does; `last` says no room is left.
+   */
   push(id: number, last: boolean): { released: string; reason: FinishReason | undefined } {
     const ends = this.#endIds.has(id);
     const hidden = this.#hiding?.hides(id) === true;

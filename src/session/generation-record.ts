@@ -1,13 +1,16 @@
 /**
- * What a generation leaves behind: its text, tokens, reason to end, times and bytes read. The decode loop notes
- * events here as they happen; the result is computed once at the end.
- * Invariant: `text` is the concatenation of the emitted pieces, `tokenIds` their ids, whatever ended the generation.
+ * What a generation leaves behind: its text, tokens, reason to end, times and bytes read. The decode loop
+ * notes events here as they happen; the result is computed once at the end.
+ * Invariant: `text` is the concatenation of the emitted pieces, `tokenIds` their ids,
+ * whatever ended the generation.
  */
 import type { SpanReport, StatedSpans } from "./stated-spans.ts";
 import type { Executor } from "../executors/executor.ts";
 import type { Phase, ReadBytes } from "../program/accounting.ts";
 
-/** One sampled token, and the text that became final with it (possibly empty, possibly of earlier tokens too). */
+/**
+ * One sampled token, and the text that became final with it (possibly empty, possibly of earlier tokens too).
+ */
 export interface Piece {
   readonly text: string;
   readonly tokenId: number;
@@ -18,8 +21,9 @@ export interface Piece {
 }
 
 /**
- * `stop`: the model ended its answer. `length`: maxTokens were generated or the context is full. `stop_string`: a stop
- * string was met. `aborted`: the signal fired or the consumer left; text held back at that moment is dropped.
+ * `stop`: the model ended its answer. `length`: maxTokens were generated or the context is full.
+ * `stop_string`: a stop string was met. `aborted`: the signal fired or the consumer left; text held back at
+ * that moment is dropped.
  */
 export type FinishReason = "stop" | "length" | "stop_string" | "aborted";
 

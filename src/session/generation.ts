@@ -1,6 +1,6 @@
 /**
- * What `model.generate` returns: pieces to iterate once, and the result for those who want only that. Nothing runs
- * until one of the two is asked for.
+ * What `model.generate` returns: pieces to iterate once, and the result for those who want only that. Nothing
+ * runs until one of the two is asked for.
  */
 import type { GenerationResult, Piece } from "./generation-record.ts";
 import { OptionError } from "../errors.ts";

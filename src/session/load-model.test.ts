@@ -8,7 +8,10 @@ import type { Platform } from "../platform/types.ts";
 import { f32 } from "../quantization/f32.ts";
 import { loadModelOn } from "./load-model.ts";
 
-/** A folder in memory whose recipe asks for control tokens that its vocabulary lacks, and the workers it has started. */
+/**
+ * A folder in memory whose recipe asks for control tokens that its vocabulary lacks,
+ * and the workers it has started.
+ */
 async function platformWithoutControlTokens(): Promise<{ platform: Platform; running: () => number }> {
   const checkpoint = createSyntheticCheckpoint("llama", syntheticShape("llama"), 1);
   const spans = { method: "attention-span", version: 1, instruction: "Compute.\n", headers: "full" };

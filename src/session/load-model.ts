@@ -1,6 +1,6 @@
 /**
- * From a path to a Model: open the file, read its tokenizer, build its program, hand both to an executor. Every part
- * that fails closes what was opened before it.
+ * From a path to a Model: open the file, read its tokenizer, build its program, hand both to an executor.
+ * Every part that fails closes what was opened before it.
  */
 import { FormatError, OptionError } from "../errors.ts";
 import type { Executor, ExecutorOptions } from "../executors/executor.ts";
@@ -30,8 +30,9 @@ import {
 } from "./options.ts";
 
 /**
- * Loads a model: `source` is the path of a GGUF file or a Hugging Face folder. Throws OptionError (options),
- * ResourceError (cannot be read, out of memory), FormatError (damaged) and UnsupportedError (not known to skim).
+ * Loads a model: `source` is the path of a GGUF file or a Hugging Face folder. Throws OptionError
+ * (options), ResourceError (cannot be read, out of memory), FormatError (damaged) and UnsupportedError
+ * (not known to skim).
  */
 export async function loadModelOn(
   platform: Platform,
@@ -67,8 +68,8 @@ export async function loadModelOn(
 }
 
 /**
- * The program for the context that will be used, which is what was asked for or else the checkpoint's own up to the
- * default; some rotary tables depend on it.
+ * The program for the context that will be used, which is what was asked for or else the checkpoint's own up
+ * to the default; some rotary tables depend on it.
  */
 async function buildProgramFor(file: ModelFile, asked: number | undefined): Promise<Program> {
   const { program } = await loadRecipeProgram(file, { contextLength: asked });

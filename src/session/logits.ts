@@ -1,6 +1,6 @@
 /**
- * Questions about one row of logits [V]: the best token, log-probabilities, the k best in order. f64 accumulators,
- * no allocation but for what the caller passes in.
+ * Questions about one row of logits [V]: the best token, log-probabilities, the k best in order. f64
+ * accumulators, no allocation but for what the caller passes in.
  * Invariant: ties go to the lowest token id, whatever the algorithm, so results never depend on it.
  */
 import { NumericError } from "../errors.ts";
@@ -41,8 +41,9 @@ export function logProbability(logits: Float32Array, id: number): number {
 }
 
 /**
- * Writes the ids of the `k` greatest logits to ranked[0..k), best first. A min-heap of k candidates is kept while
- * the row is scanned once, then emptied from the back: O(V + k log k) for the k << V that sampling asks for.
+ * Writes the ids of the `k` greatest logits to ranked[0..k), best first. A min-heap of k candidates
+ * is kept while the row is scanned once, then emptied from the back: O(V + k log k) for the k << V
+ * that sampling asks for.
  */
 export function rankBest(logits: Float32Array, k: number, ranked: Int32Array): void {
   for (let id = 0; id < k; id++) ranked[id] = id;

@@ -1,7 +1,8 @@
 /**
- * A loaded model: the object of the public API. It owns the file, the executor and the slots, turns prompts and
- * messages into token ids, and starts generations.
- * Invariant: a prompt is evaluated whole or refused with numbers (ContextOverflowError); it is never shortened.
+ * A loaded model: the object of the public API. It owns the file, the executor and the slots, turns prompts
+ * and messages into token ids, and starts generations.
+ * Invariant: a prompt is evaluated whole or refused with numbers (ContextOverflowError);
+ * it is never shortened.
  */
 import { ContextOverflowError, OptionError } from "../errors.ts";
 import type { Executor } from "../executors/executor.ts";
@@ -68,8 +69,8 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * The checkpoint's chat template, undefined when it brings none. Read when first asked for, so that a template that
-   * cannot be parsed (UnsupportedError) does not keep the model from continuing plain text.
+   * The checkpoint's chat template, undefined when it brings none. Read when first asked for, so that a
+   * template that cannot be parsed (UnsupportedError) does not keep the model from continuing plain text.
    */
   get chatTemplate(): ChatTemplate | undefined {
     this.#template ??= { loaded: loadChatTemplate(this.file) };
@@ -86,9 +87,9 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Continues a text or a list of token ids. Text gets the model's BOS, and control tokens written out in it count
-   * as such. Throws OptionError (bad options, nothing to evaluate) and ContextOverflowError at once; errors of the
-   * computation arrive through the iteration.
+   * Continues a text or a list of token ids. Text gets the model's BOS, and control tokens written out in it
+   * count as such. Throws OptionError (bad options, nothing to evaluate) and ContextOverflowError at once;
+   * errors of the computation arrive through the iteration.
    */
   generate(prompt: string | readonly number[], options: GenerationOptions = {}): Generation {
     const ids = typeof prompt === "string" ? this.tokenize(prompt) : [...prompt];
@@ -96,8 +97,9 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Answers the last message of a conversation through the model's chat template. Throws UnsupportedError when it has
-   * none, and as {@link generate} does. Earlier turns that were generated here are not evaluated again.
+   * Answers the last message of a conversation through the model's chat template. Throws
+   * UnsupportedError when it has none, and as {@link generate} does. Earlier turns that were generated
+   * here are not evaluated again.
    */
   chat(messages: readonly ChatMessage[], options: GenerationOptions = {}): Generation {
     return this.#generate(this.#encodeRendered(this.renderChat(messages)), options, false);

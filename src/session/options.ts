@@ -1,6 +1,6 @@
 /**
- * The three option objects of the public API: model (what is loaded), engine (what it runs on), generation (how
- * text is made). They are checked once, here, by zod schemas; inside they are passed whole and trusted.
+ * The three option objects of the public API: model (what is loaded), engine (what it runs on), generation
+ * (how text is made). They are checked once, here, by zod schemas; inside they are passed whole and trusted.
  * Invariant: no key is ever dropped. An unknown one throws an OptionError that names the nearest known key.
  */
 import { z } from "zod";
@@ -25,13 +25,16 @@ export interface ModelOptions {
   /** Storage of keys and values; default `f16`. */
   readonly keyValueFormat?: KeyValueFormat | undefined;
   /**
-   * Dynamic Input Pruning: the share of the feed-forward weights that a generated token reads, 0.00085 to 1. Prompts are
-   * evaluated densely. Default: everything is read, by the dense kernels.
+   * Dynamic Input Pruning: the share of the feed-forward weights that a generated token reads, 0.00085 to 1.
+   * Prompts are evaluated densely. Default: everything is read, by the dense kernels.
    */
   readonly density?: number | undefined;
   /** Instead of `density`: kept share of the columns of gate and up, 0 to 1; left out they stay dense. */
   readonly inputDensity?: number | undefined;
-  /** Instead of `density`: kept share of the columns of down, 0 to 1; left out it stays dense (alone: GLU pruning). */
+  /**
+   * Instead of `density`: kept share of the columns of down, 0 to 1;
+   * left out it stays dense (alone: GLU pruning).
+   */
   readonly gluDensity?: number | undefined;
 }
 
@@ -47,11 +50,14 @@ export interface EngineOptions {
   readonly stepTokens?: number | undefined;
   /** Sequences kept alive at once, each with its own keys and values; default 1. */
   readonly slots?: number | undefined;
-  /** Columns that stay in a file, for models larger than the memory (`openColumnStore`); wasm executor only. */
+  /**
+   * Columns that stay in a file, for models larger than the memory (`openColumnStore`); wasm executor only.
+   */
   readonly columnStore?: ColumnStore | undefined;
   /**
-   * Cache-aware pruning (DIP-CA) with all weights in memory: choices of columns prefer what a cache of `share` of them would
-   * hold. Needs a density; one sequence at a time unless gamma is 1, which changes nothing but the counts.
+   * Cache-aware pruning (DIP-CA) with all weights in memory: choices of columns prefer what a cache of
+   * `share` of them would hold. Needs a density; one sequence at a time unless gamma is 1, which changes
+   * nothing but the counts.
    */
   readonly columnCache?: CacheSettings | undefined;
   /** Called while weights are loaded. */
@@ -70,7 +76,9 @@ export interface GenerationOptions {
   readonly topP?: number | undefined;
   /** Keep tokens at least p times as probable as the best one; 0 keeps all; default 0.05. */
   readonly minP?: number | undefined;
-  /** Divides positive and multiplies negative logits of tokens seen before (prompt included); default 1, off. */
+  /**
+   * Divides positive and multiplies negative logits of tokens seen before (prompt included); default 1, off.
+   */
   readonly repetitionPenalty?: number | undefined;
   /** Subtracted once from logits of tokens generated before; default 0. */
   readonly presencePenalty?: number | undefined;
@@ -84,7 +92,10 @@ export interface GenerationOptions {
   readonly stop?: readonly string[] | undefined;
   /** Report log-probabilities: of the chosen token, and of this many most probable ones (0 for none). */
   readonly logprobs?: number | undefined;
-  /** For models that state their attention spans: `follow` (default) reads what they name, `ignore` everything. */
+  /**
+   * For models that state their attention spans: `follow` (default) reads what they name,
+   * `ignore` everything.
+   */
   readonly spans?: (typeof SPAN_WAYS)[number] | undefined;
   /** Show the statements of such models and their control tokens in the text; default false. */
   readonly statements?: boolean | undefined;
@@ -101,7 +112,9 @@ export interface LoadOptions {
 
 /** Long enough for most conversations, short enough that keys and values stay small beside the weights. */
 export const DEFAULT_CONTEXT_LENGTH = 4096;
-/** Prompt tokens per step: their activations stay in the second-level cache, and a step can be aborted soon. */
+/**
+ * Prompt tokens per step: their activations stay in the second-level cache, and a step can be aborted soon.
+ */
 export const DEFAULT_STEP_TOKENS = 128;
 export const DEFAULT_MAX_TOKENS = 512;
 

@@ -1,7 +1,8 @@
 /**
- * The sampler's random numbers: xoshiro128** (Blackman and Vigna, 2018) with its four words filled from the seed
- * by SplitMix32 (a 32-bit Weyl sequence through MurmurHash3's finalizer, as the xoshiro authors advise).
- * Invariant: one draw per sampled token, so the same seed gives the same text on every executor and thread count.
+ * The sampler's random numbers: xoshiro128** (Blackman and Vigna, 2018) with its four words filled from the
+ * seed by SplitMix32 (a 32-bit Weyl sequence through MurmurHash3's finalizer, as the xoshiro authors advise).
+ * Invariant: one draw per sampled token, so the same seed
+ * gives the same text on every executor and thread count.
  */
 
 export class RandomSource {

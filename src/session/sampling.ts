@@ -1,8 +1,10 @@
 /**
- * Chooses the next token from a row of logits [V]. The order is llama.cpp's default one: logit bias, penalties,
- * top-k, top-p, min-p, temperature, then one draw; so the filters judge the distribution before it is flattened.
- * Repetition penalty as in CTRL (Keskar et al., 2019, section 4.1), presence and frequency penalties as in OpenAI's API.
- * Invariant: equal logits are ordered by token id and one random number is drawn per token, so a seed fixes the text.
+ * Chooses the next token from a row of logits [V]. The order is llama.cpp's default one: logit bias,
+ * penalties, top-k, top-p, min-p, temperature, then one draw; so the filters judge the distribution before it
+ * is flattened. Repetition penalty as in CTRL (Keskar et al., 2019, section 4.1), presence and frequency
+ * penalties as in OpenAI's API.
+ * Invariant: equal logits are ordered by token id and one random number is drawn per token,
+ * so a seed fixes the text.
  */
 import type { GenerationOptions } from "./options.ts";
 import { findBest, rankBest } from "./logits.ts";
@@ -126,7 +128,8 @@ export class Sampler {
       for (let id = 0; id < row.length; id++) this.#ranked[id] = id;
       return row.length;
     }
-    // Without a top-k the nucleus is usually still small: rank 64 tokens, then four times as many, until p is reached.
+    // Without a top-k the nucleus is usually still small: rank 64 tokens, then four times as many,
+    // until p is reached.
     const total = limit === row.length ? sumWeights(row, greatest) : 0;
     let ranked = topK === 0 && (topP < 1 || minP > 0) ? Math.min(limit, 64) : limit;
     for (;;) {
@@ -152,7 +155,10 @@ function sumRanked(row: Float32Array, greatest: number, ranked: Int32Array, coun
   return sum;
 }
 
-/** How many of the ranked tokens, best first, are needed to reach `mass` and weigh at least `minP` of the best. */
+/**
+ * How many of the ranked tokens, best first, are needed to
+ * reach `mass` and weigh at least `minP` of the best.
+ */
 function countKept(
   row: Float32Array,
   greatest: number,

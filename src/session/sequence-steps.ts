@@ -1,6 +1,6 @@
 /**
- * Puts tokens into a sequence: cuts what is new into steps the executor accepts and keeps the sequence's list of
- * stored tokens truthful while steps succeed, fail or are aborted.
+ * Puts tokens into a sequence: cuts what is new into steps the executor accepts and keeps the sequence's list
+ * of stored tokens truthful while steps succeed, fail or are aborted.
  */
 import type { Step } from "../executors/executor.ts";
 import type { Sequence } from "./sequences.ts";
@@ -33,8 +33,9 @@ export function sequenceStep(
 }
 
 /**
- * Evaluates `prompt` in steps of at most `stepTokens`, skipping the positions the sequence already holds but the
- * last, whose logits [1, V] are handed to `read`. The prompt must have at least one token and fit the context.
+ * Evaluates `prompt` in steps of at most `stepTokens`, skipping the positions the sequence already
+ * holds but the last, whose logits [1, V] are handed to `read`. The prompt must have at least one token
+ * and fit the context.
  */
 export async function prefill<T>(
   queue: StepQueue,

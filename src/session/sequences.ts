@@ -1,8 +1,9 @@
 /**
- * Which tokens' keys and values lie in which slot of the executor. A generation borrows the free slot that shares
- * the longest beginning with its prompt, so that a conversation's next turn evaluates only what is new.
- * Invariant: `tokens` lists exactly the positions whose keys and values are valid; it shrinks before a step that
- * might fail and grows after it succeeded.
+ * Which tokens' keys and values lie in which slot of the executor. A generation borrows the free
+ * slot that shares the longest beginning with its prompt, so that a conversation's next turn
+ * evaluates only what is new.
+ * Invariant: `tokens` lists exactly the positions whose keys and values are valid; it shrinks before a step
+ * that might fail and grows after it succeeded.
  */
 
 /** One slot of the executor and what it holds. */

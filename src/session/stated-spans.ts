@@ -1,6 +1,6 @@
 /**
- * Attention spans in a running generation: what the model states becomes the visible positions of the tokens that follow,
- * and its statements are kept out of the text unless they are asked for.
+ * Attention spans in a running generation: what the model states becomes the visible positions of the tokens
+ * that follow, and its statements are kept out of the text unless they are asked for.
  */
 import type { Step } from "../executors/executor.ts";
 import { MOST_INTERVALS } from "../kernels/layout.ts";
@@ -58,14 +58,17 @@ export class StatedSpans {
   }
 
   /**
-   * Positions from here on hold keys and values that were computed under a mask: another prompt with the same tokens
-   * must compute them again. Undefined where there are none.
+   * Positions from here on hold keys and values that were computed under a mask: another prompt with the same
+   * tokens must compute them again. Undefined where there are none.
    */
   get firstMasked(): number | undefined {
     return this.#firstMasked;
   }
 
-  /** Whether a generated token belongs to a statement rather than to the answer; to be asked once per token, in order. */
+  /**
+   * Whether a generated token belongs to a statement rather than to the answer;
+   * to be asked once per token, in order.
+   */
   hides(token: number): boolean {
     const { span, work, end } = this.#rules.control;
     if (token === span) this.#inHeader = true;

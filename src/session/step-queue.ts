@@ -1,6 +1,6 @@
 /**
- * Lets several generations share one executor. An executor runs one step at a time and its logits are a view that
- * the next step overwrites, so each caller reads them inside its turn.
+ * Lets several generations share one executor. An executor runs one step at a time and its logits are a view
+ * that the next step overwrites, so each caller reads them inside its turn.
  * Invariant: no step starts before the reader of the one before it has returned.
  */
 import type { Executor, Step } from "../executors/executor.ts";
@@ -27,5 +27,7 @@ export class StepQueue {
   }
 }
 
-/** The caller of the failed turn gets its error; those behind it in the queue only need to know it is over. */
+/**
+ * The caller of the failed turn gets its error; those behind it in the queue only need to know it is over.
+ */
 function ignore(): void {}

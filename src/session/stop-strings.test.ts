@@ -46,7 +46,8 @@ describe("StopMatcher", () => {
           const found = stops.map((each) => text.indexOf(each)).filter((at) => at >= 0);
           const outcome = run(stops, pieces);
           expect(outcome.stopped).toBe(found.length > 0);
-          // The earliest end decides when pieces are cut finely, so the text is a prefix of what a full search keeps.
+          // The earliest end decides when pieces are cut finely,
+          // so the text is a prefix of what a full search keeps.
           if (found.length === 0) expect(outcome.text).toBe(text);
           else for (const each of stops) expect(outcome.text.includes(each)).toBe(false);
           expect(text.startsWith(outcome.text)).toBe(true);

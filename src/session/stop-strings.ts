@@ -1,6 +1,6 @@
 /**
- * Finds stop strings in text that arrives in pieces. A stop string may begin in one token and end in a later one, so
- * the end of the text that could still become a stop string is held back until it is decided.
+ * Finds stop strings in text that arrives in pieces. A stop string may begin in one token and end in a later
+ * one, so the end of the text that could still become a stop string is held back until it is decided.
  * Invariant: what is released never contains a stop string nor any text behind one.
  */
 

@@ -1,6 +1,7 @@
 /**
- * Shapes of published models, for simulators that need sizes and no weights, and for models of random weights. Figures
- * from the models' config.json (Llama-2-7B, Meta-Llama-3-8B, Phi-3-medium-4k, TinyLlama-1.1B and others).
+ * Shapes of published models, for simulators that need sizes and no weights, and for models of random
+ * weights. Figures from the models' config.json (Llama-2-7B, Meta-Llama-3-8B, Phi-3-medium-4k,
+ * TinyLlama-1.1B and others).
  * Invariant: key/value heads divide the heads; shapes given by dimensions have heads that divide the width.
  */
 import { OptionError } from "../errors.ts";
@@ -45,7 +46,8 @@ const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
 const DIMENSION_KEYS = ["layers", "d", "ff", "heads", "kv", "vocab"] as const;
 
 /**
- * A published shape by name, or a gated one as `layers=5,d=64,ff=172,heads=8,kv=4,vocab=512`. Throws OptionError.
+ * A published shape by name, or a gated one as `layers=5,d=64,ff=172,heads=8,kv=4,vocab=512`.
+ * Throws OptionError.
  */
 export function parseTransformerShape(text: string): TransformerShape {
   return text.includes("=") ? parseDimensions(text).shape : findShape(text, NAMED);
@@ -64,7 +66,9 @@ export function findShape<Shape extends TransformerShape>(name: string, shapes: 
   );
 }
 
-/** A gated shape by its dimensions, and all that is `given`: keys of `more` may be too. Throws OptionError. */
+/**
+ * A gated shape by its dimensions, and all that is `given`: keys of `more` may be too. Throws OptionError.
+ */
 export function parseDimensions(
   text: string,
   more: readonly string[] = [],

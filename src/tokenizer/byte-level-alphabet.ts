@@ -1,7 +1,8 @@
 /**
- * The byte-level alphabet of GPT-2 (Radford et al. 2019, `bytes_to_unicode`): a bijection between the 256 bytes
- * and 256 printable characters, so that a BPE over text can represent any byte string without unknown tokens.
- * Printable Latin-1 bytes stand for themselves, the other 68 are moved to U+0100 and up in byte order.
+ * The byte-level alphabet of GPT-2 (Radford et al. 2019, `bytes_to_unicode`): a bijection between the
+ * 256 bytes and 256 printable characters, so that a BPE over text can represent any byte string
+ * without unknown tokens. Printable Latin-1 bytes stand for themselves, the other 68 are moved to
+ * U+0100 and up in byte order.
  * Invariant: every character is one UTF-16 unit, so string indices count bytes.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Byte-level byte-pair encoding as in GPT-2 (Radford et al. 2019), for GGUF vocabularies of model `gpt2`: cut the
- * text into words, write each word's bytes in the byte-level alphabet, merge by rank.
+ * Byte-level byte-pair encoding as in GPT-2 (Radford et al. 2019), for GGUF vocabularies of model `gpt2`: cut
+ * the text into words, write each word's bytes in the byte-level alphabet, merge by rank.
  * Invariant: a word is encoded by itself, so its ids can be remembered.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
@@ -43,7 +43,8 @@ export class ByteLevelBpe implements SubwordModel {
     this.addBos = this.preTokenizer.addBos;
     this.closingId = vocabulary.eosId;
     this.tokens = vocabulary.tokens;
-    // GPT-2's files name <|endoftext|> as unknown token; an end in the middle of a text is no stand-in for a byte.
+    // GPT-2's files name <|endoftext|> as unknown token;
+    // an end in the middle of a text is no stand-in for a byte.
     const { unknownId } = vocabulary;
     this.unknownId =
       unknownId !== undefined && vocabulary.types[unknownId] === TOKEN_TYPE.unknown ? unknownId : undefined;

@@ -1,9 +1,10 @@
 /**
- * Chat templates: the Jinja program a model ships that writes a conversation the way the model was trained to read
- * it. Rendered by @huggingface/jinja in the environment of transformers' `apply_chat_template` (trim_blocks and
- * lstrip_blocks on; `raise_exception` and `strftime_now` defined). Known limits of that package: dictionaries with
- * integer keys are refused, and `{{ flag }}` prints true where Jinja2 prints True. Invariant: the text is exactly what the
- * template writes; special tokens in it, BOS included, are text until the tokenizer parses them.
+ * Chat templates: the Jinja program a model ships that writes a conversation the way the model was trained to
+ * read it. Rendered by @huggingface/jinja in the environment of transformers' `apply_chat_template`
+ * (trim_blocks and lstrip_blocks on; `raise_exception` and `strftime_now` defined). Known limits of that
+ * package: dictionaries with integer keys are refused, and `{{ flag }}` prints true where Jinja2 prints True.
+ * Invariant: the text is exactly what the template writes; special tokens in it, BOS included, are text until
+ * the tokenizer parses them.
  */
 import { Template } from "@huggingface/jinja";
 import { FormatError, OptionError, UnsupportedError } from "../errors.ts";
@@ -24,7 +25,9 @@ export interface RenderOptions {
 }
 
 const DEFAULT_NAME = "default";
-/** The named template that models with several use once there are tools (transformers, `get_chat_template`). */
+/**
+ * The named template that models with several use once there are tools (transformers, `get_chat_template`).
+ */
 const TOOL_USE_NAME = "tool_use";
 const GGUF_KEY = "tokenizer.chat_template";
 

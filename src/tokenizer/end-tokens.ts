@@ -1,7 +1,8 @@
 /**
- * Which tokens end a generation. A GGUF file names one EOS, but chat models end their turns with another token that
- * many converters leave out of the metadata; llama.cpp (src/llama-vocab.cpp, end-of-generation tokens) recognises
- * those by their text, and so does this. Invariant: only control and user-defined tokens are taken by their text.
+ * Which tokens end a generation. A GGUF file names one EOS, but chat models end their turns with another
+ * token that many converters leave out of the metadata; llama.cpp (src/llama-vocab.cpp, end-of-generation
+ * tokens) recognises those by their text, and so does this. Invariant: only control and user-defined tokens
+ * are taken by their text.
  */
 import { type GgufVocabulary, TOKEN_TYPE } from "./gguf-vocabulary.ts";
 

@@ -23,8 +23,8 @@ const SUBWORD_MODELS: Readonly<Record<string, (vocabulary: GgufVocabulary) => Su
 };
 
 /**
- * GGUF has no field for whitespace that special tokens swallow. Phi-3's tokenizer.json gives `rstrip` to all of its
- * added tokens but these; converters lose that, so it is restored here.
+ * GGUF has no field for whitespace that special tokens swallow. Phi-3's tokenizer.json gives `rstrip` to all
+ * of its added tokens but these; converters lose that, so it is restored here.
  */
 const PHI_3_TOKENS_WITHOUT_RSTRIP: readonly string[] = ["<unk>", "<s>", "<|endoftext|>"];
 
@@ -117,7 +117,9 @@ class GgufTokenizer implements Tokenizer, PieceSource {
   }
 }
 
-/** Control, unknown and user-defined tokens: everything that is found in the text before the model sees it. */
+/**
+ * Control, unknown and user-defined tokens: everything that is found in the text before the model sees it.
+ */
 function listSpecialTokens(vocabulary: GgufVocabulary): SpecialToken[] {
   const isPhi3 = vocabulary.architecture === "phi3" && vocabulary.model === "llama";
   const special: SpecialToken[] = [];

@@ -87,7 +87,10 @@ export function readGgufVocabulary(file: GgufModelFile): GgufVocabulary {
   };
 }
 
-/** Text to id, the first of equal tokens: control and unknown tokens are not text, nor are those of the `other` type. */
+/**
+ * Text to id, the first of equal tokens: control and unknown tokens are not text,
+ * nor are those of the `other` type.
+ */
 export function textIds({ tokens, types }: GgufVocabulary, other?: number): ReadonlyMap<string, number> {
   const ids = new Map<string, number>();
   tokens.forEach((token, id) => {

@@ -1,6 +1,6 @@
 /**
- * The part of @huggingface/tokenizers that skim uses, typed: the package's own declarations do not resolve under
- * Node's module resolution (their imports lack extensions), so they would all be `any`.
+ * The part of @huggingface/tokenizers that skim uses, typed: the package's own declarations do not resolve
+ * under Node's module resolution (their imports lack extensions), so they would all be `any`.
  * Invariant: nothing else of skim imports that package.
  */
 import { Tokenizer } from "@huggingface/tokenizers";

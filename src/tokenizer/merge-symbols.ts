@@ -1,6 +1,6 @@
 /**
- * The merge loop that byte-pair encoding (Sennrich et al. 2016) and SentencePiece's BPE share: start from small
- * symbols, always merge the best adjacent pair, the leftmost of equals, until no pair may merge.
+ * The merge loop that byte-pair encoding (Sennrich et al. 2016) and SentencePiece's BPE share: start from
+ * small symbols, always merge the best adjacent pair, the leftmost of equals, until no pair may merge.
  * A binary heap over typed arrays makes it O(n log n), so one long word cannot stall an encode.
  * Invariant: symbols never shrink, so a queued pair is current exactly when its total length is unchanged.
  */

@@ -1,6 +1,6 @@
 /**
- * The pairs of a BPE training by count: a binary heap whose entries may be out of date. An entry counts only while its
- * count is the pair's present one; whoever changes a count pushes the pair again.
+ * The pairs of a BPE training by count: a binary heap whose entries may be out of date. An entry counts only
+ * while its count is the pair's present one; whoever changes a count pushes the pair again.
  * Order: higher counts first, then the smaller pair, so that training is reproducible.
  */
 export class PairQueue {

@@ -1,8 +1,9 @@
 /**
- * The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`: how text is cut into words before byte-level BPE.
- * Each is a list of regular expressions applied one after the other; every expression cuts each piece into its
- * matches and the gaps between them. Source: the tokenizer.json of the named models (pre_tokenizer section), as
- * numbered by llama.cpp's src/llama-vocab.cpp. A new name is one more line of the table.
+ * The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`: how text is cut into words before
+ * byte-level BPE. Each is a list of regular expressions applied one after the other; every expression
+ * cuts each piece into its matches and the gaps between them. Source: the tokenizer.json of the named
+ * models (pre_tokenizer section), as numbered by llama.cpp's src/llama-vocab.cpp. A new name is one
+ * more line of the table.
  */
 import { UnsupportedError } from "../errors.ts";
 
@@ -46,7 +47,9 @@ const caseWords = (suffix: string, digits: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+${suffix}|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*${suffix}` +
   `|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES_AND_LINES}`;
 
-/** Cased letters as DeepSeek LLM's tokenizer.json lists them: not quite any Unicode property, so spelled out. */
+/**
+ * Cased letters as DeepSeek LLM's tokenizer.json lists them: not quite any Unicode property, so spelled out.
+ */
 const DEEPSEEK_LETTERS =
   "A-Za-z\\u00B5\\u00C0-\\u00D6\\u00D8-\\u00F6\\u00F8-\\u01BA\\u01BC-\\u01BF\\u01C4-\\u0293\\u0295-\\u02AF" +
   "\\u0370-\\u0373\\u0376\\u0377\\u037B-\\u037D\\u037F\\u0386\\u0388-\\u038A\\u038C\\u038E-\\u03A1\\u03A3-\\u03F5" +
@@ -92,7 +95,8 @@ const ROWS: readonly PreTokenizerRow[] = [
       "[\\r\\n]",
       `\\s?[${DEEPSEEK_LETTERS}]+`,
       "\\s?[!-\\/:-~\\uFF01-\\uFF0F\\uFF1A-\\uFF5E\\u2018-\\u201F\\u3000-\\u3002]+",
-      // The lookbehind changes no match; without it a long run of spaces is tried from every one of its characters.
+      // The lookbehind changes no match; without it a long run
+      // of spaces is tried from every one of its characters.
       "(?<!\\s)\\s+$",
       DEEPSEEK_CJK,
       "\\p{N}+",
@@ -121,7 +125,8 @@ export const PRE_TOKENIZER_NAMES: readonly string[] = ROWS.flatMap((row) => row.
 /**
  * Compiles the pre-tokenizer of a GGUF file.
  * @param name `tokenizer.ggml.pre`
- * @throws UnsupportedError when the name is unknown: a wrong guess would tokenize almost right, which is worse
+ * @throws UnsupportedError when the name is unknown:
+ *   a wrong guess would tokenize almost right, which is worse
  */
 export function findPreTokenizer(name: string): PreTokenizer {
   const row = ROWS.find((candidate) => candidate.names.includes(name));

@@ -1,9 +1,10 @@
 /**
- * SentencePiece's BPE (Kudo & Richardson 2018) for GGUF vocabularies of model `llama`: start from characters, always
- * merge the pair whose union has the highest score; characters without a token fall back to byte tokens `<0x00>`.
- * Invariant: where no token holds a space after another character, words are encoded independently of each other,
- * so the text is cut before each run of spaces and the ids of words are remembered. Other vocabularies merge the
- * whole text at once.
+ * SentencePiece's BPE (Kudo & Richardson 2018) for GGUF vocabularies of model `llama`: start from
+ * characters, always merge the pair whose union has the highest score; characters without a token fall back
+ * to byte tokens `<0x00>`.
+ * Invariant: where no token holds a space after another character, words are encoded independently of each
+ * other, so the text is cut before each run of spaces and the ids of words are remembered. Other vocabularies
+ * merge the whole text at once.
  */
 import { FormatError } from "../errors.ts";
 import { type GgufVocabulary, textIds, TOKEN_TYPE } from "./gguf-vocabulary.ts";

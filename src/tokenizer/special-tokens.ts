@@ -1,7 +1,7 @@
 /**
- * Finds tokens that are written out in the text (control tokens such as `<|im_end|>`, user-defined words) and cuts
- * the text there before the model sees it. A trie finds the leftmost, then longest token, as the Hugging Face
- * tokenizers library does, in one pass over the text.
+ * Finds tokens that are written out in the text (control tokens such as `<|im_end|>`, user-defined words) and
+ * cuts the text there before the model sees it. A trie finds the leftmost, then longest token, as the Hugging
+ * Face tokenizers library does, in one pass over the text.
  * Invariant: the parts in order cover the text, less the whitespace that lstrip / rstrip tokens swallow.
  */
 

@@ -1,8 +1,8 @@
 /**
- * Turns token ids into text one at a time, at constant cost per token. Tokens are byte strings; a streaming UTF-8
- * decoder (WHATWG Encoding, section 6.1: a maximal ill-formed subsequence becomes one U+FFFD) holds back the bytes of
- * an unfinished character. Invariant: the pieces pushed, then the end, joined are the text of all ids at once,
- * because `decodeAll` is this same loop.
+ * Turns token ids into text one at a time, at constant cost per token. Tokens are byte strings; a streaming
+ * UTF-8 decoder (WHATWG Encoding, section 6.1: a maximal ill-formed subsequence becomes one U+FFFD) holds
+ * back the bytes of an unfinished character. Invariant: the pieces pushed, then the end, joined are the text
+ * of all ids at once, because `decodeAll` is this same loop.
  */
 import type { IncrementalDecoder } from "./tokenizer.ts";
 

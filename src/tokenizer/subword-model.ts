@@ -1,13 +1,13 @@
 /**
- * What an algorithm that cuts text into subwords owes the GGUF tokenizer around it, which deals with special tokens,
- * BOS / EOS and streaming. One file per algorithm implements it.
+ * What an algorithm that cuts text into subwords owes the GGUF tokenizer around it, which deals with special
+ * tokens, BOS / EOS and streaming. One file per algorithm implements it.
  */
 
 /** SentencePiece's stand-in for a space. */
 export const SPACE_SYMBOL = "\u2581";
 /**
- * Source of an expression for a run of SPACE_SYMBOL with the word after it. Where no token matches SPACE_INSIDE, such
- * words are encoded independently of each other.
+ * Source of an expression for a run of SPACE_SYMBOL with the word after it. Where no token matches
+ * SPACE_INSIDE, such words are encoded independently of each other.
  */
 export const SPACED_WORD = `${SPACE_SYMBOL}*[^${SPACE_SYMBOL}]+|${SPACE_SYMBOL}+`;
 /** A token with a space after another character. */

@@ -1,6 +1,7 @@
 /**
- * What skim reads from tokenizer_config.json, generation_config.json and config.json about tokens: the names of the
- * special ones, which of them are added, which end a generation. Source: the files transformers writes.
+ * What skim reads from tokenizer_config.json, generation_config.json and config.json about tokens: the
+ * names of the special ones, which of them are added, which end a generation. Source: the files
+ * transformers writes.
  * Invariant: absent is undefined; present but of the wrong type is a FormatError.
  */
 import { FormatError } from "../errors.ts";
@@ -39,7 +40,10 @@ export function readAdditionalSpecialTokens(config: JsonObject | undefined): rea
   );
 }
 
-/** `bos_token_id` / `eos_token_id` of generation_config.json and config.json: a number, a list, null or absent. */
+/**
+ * `bos_token_id` / `eos_token_id` of generation_config.json and config.json: a number,
+ * a list, null or absent.
+ */
 export function readTokenIds(
   file: HuggingFaceModelFile,
   name: "bos_token_id" | "eos_token_id",

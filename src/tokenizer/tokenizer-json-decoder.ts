@@ -1,9 +1,10 @@
 /**
- * The `decoder` section of tokenizer.json, compiled to a function of one token, so that streaming costs the same for
- * every token. Source: the decoders of the Hugging Face tokenizers library. Only what needs no look-ahead can be
- * compiled: every decoder of the supported families can, others are refused by name.
- * Invariant: for well-formed byte runs the joined pieces equal that library's `decode`. Ill-formed runs of byte
- * tokens become one U+FFFD per maximal ill-formed subsequence, where the library gives one per byte of the run.
+ * The `decoder` section of tokenizer.json, compiled to a function of one token, so that streaming costs the
+ * same for every token. Source: the decoders of the Hugging Face tokenizers library. Only what needs no
+ * look-ahead can be compiled: every decoder of the supported families can, others are refused by name.
+ * Invariant: for well-formed byte runs the joined pieces equal that library's `decode`. Ill-formed
+ * runs of byte tokens become one U+FFFD per maximal ill-formed subsequence, where the library gives
+ * one per byte of the run.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import { isJsonObject } from "../formats/json-file.ts";
@@ -50,7 +51,9 @@ function flatten(fileName: string, config: JsonObject): JsonObject[] {
   });
 }
 
-/** Fuse joins the tokens: what follows it sees the whole text, of which only a strip at the start can stream. */
+/**
+ * Fuse joins the tokens: what follows it sees the whole text, of which only a strip at the start can stream.
+ */
 function compileSteps(fileName: string, parts: readonly JsonObject[]): Step[] {
   const fuse = parts.findIndex((part) => part.type === "Fuse");
   const beforeFuse = fuse < 0 ? parts : parts.slice(0, fuse);

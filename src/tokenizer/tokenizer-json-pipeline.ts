@@ -1,9 +1,9 @@
 /**
- * Pre-tokenizers of tokenizer.json that @huggingface/tokenizers 0.2 applies differently from the original library,
- * rewritten into ones it applies the same. Source: pre_tokenizers/*.rs of the Hugging Face tokenizers library.
- * Differences met here: `Split` knows only Isolated, and Removed without literals or groups; `Digits` only ASCII;
- * `Whitespace` only ASCII words; `Punctuation` always joins runs; `Metaspace` never splits and ignores
- * `add_prefix_space`; \s is JavaScript's.
+ * Pre-tokenizers of tokenizer.json that @huggingface/tokenizers 0.2 applies differently from the original
+ * library, rewritten into ones it applies the same. Source: pre_tokenizers/*.rs of the Hugging Face
+ * tokenizers library. Differences met here: `Split` knows only Isolated, and Removed without literals or
+ * groups; `Digits` only ASCII; `Whitespace` only ASCII words; `Punctuation` always joins runs; `Metaspace`
+ * never splits and ignores `add_prefix_space`; \s is JavaScript's.
  * Invariant: a rewritten pipeline cuts the same text into the same words.
  */
 import { isJsonObject } from "../formats/json-file.ts";
@@ -95,8 +95,9 @@ function rewriteMetaspace(config: JsonObject): JsonObject {
 }
 
 /**
- * Cuts text before each run of spaces where that changes no result, which lets the library remember words instead of
- * merging the whole text at once. True of every SentencePiece vocabulary whose tokens hold spaces only in front.
+ * Cuts text before each run of spaces where that changes no result, which lets the library remember words
+ * instead of merging the whole text at once. True of every SentencePiece vocabulary whose tokens hold
+ * spaces only in front.
  */
 export function splitIndependentWords(preTokenizer: JsonObject | null, model: JsonObject): JsonObject | null {
   const seesWholeText =

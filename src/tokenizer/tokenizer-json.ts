@@ -1,8 +1,9 @@
 /**
  * tokenizer.json of a Hugging Face folder, encoded by @huggingface/tokenizers, decoded token by token here.
- * Deviations from that library, on purpose: control tokens are found in the raw text even when flagged `normalized`
- * (a prefix that the normalizer adds would hide them), and `clean_up_tokenization_spaces` is not applied (it damages
- * code and text that has such spaces). Invariant: with `parseSpecial: false` no control token comes out of text.
+ * Deviations from that library, on purpose: control tokens are found in the raw text even when flagged
+ * `normalized` (a prefix that the normalizer adds would hide them), and `clean_up_tokenization_spaces` is not
+ * applied (it damages code and text that has such spaces). Invariant: with `parseSpecial: false` no control
+ * token comes out of text.
  */
 import { UnsupportedError } from "../errors.ts";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";
@@ -24,7 +25,8 @@ const NO_BYTES = new Uint8Array(0);
 
 /**
  * Loads the tokenizer of a Hugging Face folder.
- * @throws UnsupportedError when there is no tokenizer.json or it has unknown parts, FormatError when it is malformed
+ * @throws UnsupportedError when there is no tokenizer.json or it has unknown parts,
+ *   FormatError when it is malformed
  */
 export async function loadTokenizerJson(file: HuggingFaceModelFile): Promise<Tokenizer> {
   const json = await file.readTokenizer();

@@ -1,12 +1,14 @@
 /**
- * What a tokenizer owes the session. Implementations: tokenizer.json (through @huggingface/tokenizers) and the
- * vocabularies embedded in GGUF files.
+ * What a tokenizer owes the session. Implementations: tokenizer.json (through @huggingface/tokenizers) and
+ * the vocabularies embedded in GGUF files.
  */
 
 export interface EncodeOptions {
   /** Add BOS / EOS where the model's configuration says so. */
   readonly addSpecial: boolean;
-  /** Recognise control tokens written out in the text, e.g. `<|im_end|>`; false treats them as ordinary text. */
+  /**
+   * Recognise control tokens written out in the text, e.g. `<|im_end|>`; false treats them as ordinary text.
+   */
   readonly parseSpecial: boolean;
 }
 
@@ -30,8 +32,8 @@ export interface Tokenizer {
   /** Text of all ids at once; control tokens are rendered only with `special`. */
   decode(ids: readonly number[], options?: { readonly special?: boolean }): string;
   /**
-   * Starts a text of its own: SentencePiece drops the space before its first word. To continue a text, push the ids
-   * of what comes before and discard what they return.
+   * Starts a text of its own: SentencePiece drops the space before its first word. To continue a text, push
+   * the ids of what comes before and discard what they return.
    */
   decoder(options?: { readonly special?: boolean }): IncrementalDecoder;
   /** The vocabulary entry as stored, for `tokenize` and logprobs; undefined for ids out of range. */

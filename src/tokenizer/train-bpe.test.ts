@@ -1,6 +1,6 @@
 /**
- * BPE training: the merges of the paper's example, agreement with a count-everything-again trainer on random text,
- * round trips through the tokenizer that is written.
+ * BPE training: the merges of the paper's example, agreement with a count-everything-again trainer on random
+ * text, round trips through the tokenizer that is written.
  */
 import { describe, expect, test } from "vitest";
 import type { HuggingFaceModelFile } from "../formats/model-file.ts";

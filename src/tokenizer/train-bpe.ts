@@ -1,7 +1,7 @@
 /**
- * Trains a byte-level BPE vocabulary (Sennrich et al. 2016 on the byte alphabet of Radford et al. 2019): count words, then
- * merge the most frequent adjacent pair until the vocabulary is full. Pair counts are kept up to date merge by merge, so
- * the work is that of the words a merge touches, not of the text.
+ * Trains a byte-level BPE vocabulary (Sennrich et al. 2016 on the byte alphabet of Radford et al. 2019):
+ * count words, then merge the most frequent adjacent pair until the vocabulary is full. Pair counts are kept
+ * up to date merge by merge, so the work is that of the words a merge touches, not of the text.
  * Invariant: the same text and size give the same vocabulary; ties go to the pair of smaller ids.
  */
 import { OptionError } from "../errors.ts";
@@ -53,7 +53,10 @@ export function trainBpe(counts: ReadonlyMap<string, number>, size: number): Tra
   return { tokens: training.tokens, merges: training.merges };
 }
 
-/** tokenizer.json of a trained vocabulary; texts begin with the control token. `controls` get the ids after all others. */
+/**
+ * tokenizer.json of a trained vocabulary; texts begin with the control token.
+ * `controls` get the ids after all others.
+ */
 export function vocabularyJson(
   { tokens, merges }: TrainedVocabulary,
   controls: readonly string[] = [],

@@ -1,8 +1,8 @@
 /**
- * WordPiece as in BERT (Devlin et al. 2018, section 3 and its reference tokenizer), for GGUF vocabularies of model
- * `bert`: clean, lower-case and strip accents, cut at spaces, punctuation and CJK characters, then take the longest
- * token again and again. GGUF writes a word's first piece with a leading U+2581 and continuations bare, where
- * vocab.txt has `##`. Invariant: a word that cannot be covered is one unknown token.
+ * WordPiece as in BERT (Devlin et al. 2018, section 3 and its reference tokenizer), for GGUF vocabularies of
+ * model `bert`: clean, lower-case and strip accents, cut at spaces, punctuation and CJK characters, then take
+ * the longest token again and again. GGUF writes a word's first piece with a leading U+2581 and continuations
+ * bare, where vocab.txt has `##`. Invariant: a word that cannot be covered is one unknown token.
  */
 import { FormatError } from "../errors.ts";
 import { type GgufVocabulary, textIds } from "./gguf-vocabulary.ts";

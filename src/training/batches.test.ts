@@ -1,4 +1,7 @@
-/** Batches: every window once per epoch, reproducible, packed sequences apart, examples masked to their answers. */
+/**
+ * Batches: every window once per epoch, reproducible, packed sequences apart,
+ * examples masked to their answers.
+ */
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../errors.ts";
 import { advance, packSequences, TextBatches, validationBatches } from "./batches.ts";

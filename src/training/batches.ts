@@ -1,7 +1,7 @@
 /**
- * Where micro-batches come from, and the plain-text kind: windows of a token stream in an order and from an offset that
- * change with every epoch. Sources keep no position; a cursor says where training stands, so a resumed run sees what an
- * uninterrupted one would have seen.
+ * Where micro-batches come from, and the plain-text kind: windows of a token stream in an order and from an
+ * offset that change with every epoch. Sources keep no position; a cursor says where training stands, so a
+ * resumed run sees what an uninterrupted one would have seen.
  * Invariant: seed, epoch and index determine a batch.
  */
 import { FormatError } from "../errors.ts";
@@ -100,7 +100,10 @@ export function validationBatches(
 export interface Sequence {
   readonly tokens: Int32Array;
   readonly firstTarget: number;
-  /** What each row sees where attention is masked; made when a batch is packed, it is much larger than the tokens. */
+  /**
+   * What each row sees where attention is masked; made when a batch is packed,
+   * it is much larger than the tokens.
+   */
   readonly visible?: () => readonly (readonly Interval[] | undefined)[];
 }
 

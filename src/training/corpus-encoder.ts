@@ -1,7 +1,7 @@
 /**
- * Texts to token streams for training, fast enough for corpora of some 100 MB: where a tokenizer encodes words by
- * themselves (byte-level BPE behind GPT-2's pattern), each distinct word is encoded once. Documents, which a text
- * separates by the tokenizer's own end token, are each followed by that token.
+ * Texts to token streams for training, fast enough for corpora of some 100 MB: where a tokenizer encodes
+ * words by themselves (byte-level BPE behind GPT-2's pattern), each distinct word is encoded once. Documents,
+ * which a text separates by the tokenizer's own end token, are each followed by that token.
  * Invariant: the same ids as encoding every document at once.
  */
 import { FormatError } from "../errors.ts";

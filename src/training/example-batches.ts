@@ -1,8 +1,8 @@
 /**
- * Prompts with answers, one JSON object per line: `{"prompt": "...", "answer": "..."}`, and an `instruction` before the
- * prompt where all share one. A sequence is the tokenizer's leading token, instruction, prompt, answer and end token; only
- * answer and end token are predicted. Sequences of different lengths are packed end to end into micro-batches; they do not
- * see each other.
+ * Prompts with answers, one JSON object per line: `{"prompt": "...", "answer": "..."}`, and an `instruction`
+ * before the prompt where all share one. A sequence is the tokenizer's leading token, instruction, prompt,
+ * answer and end token; only answer and end token are predicted. Sequences of different lengths are packed
+ * end to end into micro-batches; they do not see each other.
  */
 import { z } from "zod";
 import { FormatError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /**
- * A model to train from scratch: a Llama-architecture config and random weights in the layout of a Hugging Face folder,
- * as a ModelFile that exists only in memory. Initialisation follows GPT-2 (Radford et al. 2019): normal with deviation
- * 0.02, projections onto the residual stream divided by sqrt(2 layers), norms one.
+ * A model to train from scratch: a Llama-architecture config and random weights in the layout of a Hugging
+ * Face folder, as a ModelFile that exists only in memory. Initialisation follows GPT-2 (Radford et al. 2019):
+ * normal with deviation 0.02, projections onto the residual stream divided by sqrt(2 layers), norms one.
  * Invariant: shape and seed determine every weight.
  */
 import { FormatError, OptionError } from "../errors.ts";

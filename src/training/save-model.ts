@@ -1,6 +1,6 @@
 /**
- * Writes trained weights as a Hugging Face folder that skim and other tools open: config, tokenizer files, then the
- * weights, each file complete before it gets its name.
+ * Writes trained weights as a Hugging Face folder that skim and other tools open: config, tokenizer files,
+ * then the weights, each file complete before it gets its name.
  */
 import type { TrainingExecutor } from "../executors/training/training-executor.ts";
 import { writeTextFile } from "../formats/json-file.ts";
@@ -22,7 +22,10 @@ export type SavedFormat = (typeof SAVED_FORMATS)[number];
 /** What transformers calls them. */
 const TORCH_DTYPES: Readonly<Record<string, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
-/** config.json with the dtype of `format`, generation_config.json and the tokenizer's files, as `file` has them. */
+/**
+ * config.json with the dtype of `format`, generation_config.json and the tokenizer's files,
+ * as `file` has them.
+ */
 export async function saveModelDescription(
   file: HuggingFaceModelFile,
   format: WeightFormat,

@@ -1,6 +1,6 @@
 /**
- * Learning rate by step: linear warm-up, then half a cosine down to a share of the peak (Loshchilov and Hutter 2017,
- * arXiv 1608.03983, without restarts).
+ * Learning rate by step: linear warm-up, then half a cosine down to a share of the peak (Loshchilov and
+ * Hutter 2017, arXiv 1608.03983, without restarts).
  */
 export interface Schedule {
   readonly steps: number;

@@ -1,7 +1,7 @@
 /**
- * Examples whose answers state attention spans: encoded with control tokens, and each with the mask that its statements
- * imply, by the same tracker that masks inference. One example in ten sees everything, so that a model also knows full
- * attention, which is what mistakes fall back to.
+ * Examples whose answers state attention spans: encoded with control tokens, and each with the mask that its
+ * statements imply, by the same tracker that masks inference. One example in ten sees everything, so that a
+ * model also knows full attention, which is what mistakes fall back to.
  */
 import { FormatError } from "../errors.ts";
 import {
@@ -38,7 +38,10 @@ export class SpanExampleEncoder {
     this.#recipe = recipe;
   }
 
-  /** A sequence of `leading`, instruction, prompt, answer and end token. `index` decides which ones go unmasked. */
+  /**
+   * A sequence of `leading`, instruction, prompt, answer and end token.
+   * `index` decides which ones go unmasked.
+   */
   encode(example: Example, leading: readonly number[], index: number): Sequence {
     if ((example.instruction ?? "") !== this.#recipe.instruction) {
       throw new FormatError(

@@ -1,7 +1,7 @@
 /**
- * Distillation (Hinton et al. 2015, arXiv 1503.02531): another model's logits for the tokens a batch predicts. The teacher
- * runs in an executor of its own, one sequence at a time, so it costs its weights, the keys and values of one sequence and
- * one forward pass over every batch.
+ * Distillation (Hinton et al. 2015, arXiv 1503.02531): another model's logits for the tokens a batch
+ * predicts. The teacher runs in an executor of its own, one sequence at a time, so it costs its weights, the
+ * keys and values of one sequence and one forward pass over every batch.
  * Invariant: a teacher has the student's vocabulary, token for token.
  */
 import { OptionError } from "../errors.ts";

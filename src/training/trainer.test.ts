@@ -1,6 +1,7 @@
 /**
- * A tiny model trained for seconds on generated text: the loss falls to a stated bound near the text's entropy, a resumed
- * run repeats an uninterrupted one bit for bit, any number of threads gives the same losses, runs end as they should.
+ * A tiny model trained for seconds on generated text: the loss falls to a stated bound near the text's
+ * entropy, a resumed run repeats an uninterrupted one bit for bit, any number of threads gives the same
+ * losses, runs end as they should.
  */
 import { existsSync, symlinkSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -56,7 +57,10 @@ const SETTINGS: TrainerSettings = {
 const TOKENIZER = { json: {}, config: {}, bosId: 0, eosId: 0 };
 const model = createFreshModel(SHAPE, 5, TOKENIZER);
 
-/** After every third token the next one depends on the token before, else on the last; a tenth of all is noise. */
+/**
+ * After every third token the next one depends on the token before, else on the last;
+ * a tenth of all is noise.
+ */
 function generatedText(length: number, seed: number): Int32Array {
   const random = new RandomSource(seed);
   const tokens = Int32Array.of(1, 2, ...new Int32Array(length - 2));

@@ -1,6 +1,7 @@
 /**
- * The training loop: gradients of some micro-batches, clipping, one AdamW update; validation, best model, checkpoints,
- * early stop. It talks to the world through hooks only. A run that fails or is stopped leaves its last good checkpoint.
+ * The training loop: gradients of some micro-batches, clipping, one AdamW update; validation, best model,
+ * checkpoints, early stop. It talks to the world through hooks only. A run that fails or is stopped leaves
+ * its last good checkpoint.
  * Invariant: executor state, TrainingState and settings determine everything that follows.
  */
 import { NumericError } from "../errors.ts";
@@ -49,7 +50,10 @@ export interface StepReport {
 export interface TrainerHooks {
   readonly onStep?: (report: StepReport) => void;
   readonly onEvaluation?: (step: number, loss: number, isBest: boolean) => void;
-  /** Saves the model as it is now: it is the best so far, or training without validation has ended or was stopped. */
+  /**
+   * Saves the model as it is now: it is the best so far,
+   * or training without validation has ended or was stopped.
+   */
   readonly saveModel: () => Promise<void>;
   readonly saveCheckpoint: (state: TrainingState) => Promise<void>;
 }
@@ -61,7 +65,9 @@ export interface TrainingResult {
   readonly state: TrainingState;
 }
 
-/** Trains until `settings.steps`, an early stop or an abort. Throws NumericError when the loss is no number. */
+/**
+ * Trains until `settings.steps`, an early stop or an abort. Throws NumericError when the loss is no number.
+ */
 export async function train(
   executor: TrainingExecutor,
   data: BatchSource,

@@ -1,6 +1,7 @@
 /**
- * Where a training run stands, and its checkpoint: one safetensors file with weights and moments of all parameters, the
- * state as JSON in its metadata. Written under a temporary name and renamed, so the last complete one is always there.
+ * Where a training run stands, and its checkpoint: one safetensors file with weights and moments of all
+ * parameters, the state as JSON in its metadata. Written under a temporary name and renamed, so the last
+ * complete one is always there.
  * Invariant: a run continued from a checkpoint repeats the losses of one that was never stopped, bit for bit.
  */
 import { z } from "zod";
@@ -49,8 +50,8 @@ export async function writeCheckpoint(
 }
 
 /**
- * Puts a checkpoint into the executor. Throws FormatError when the file is damaged or of another model, OptionError when
- * it belongs to a run with other settings or data.
+ * Puts a checkpoint into the executor. Throws FormatError when the file is damaged or of another model,
+ * OptionError when it belongs to a run with other settings or data.
  */
 export async function readCheckpoint(
   source: ByteSource,

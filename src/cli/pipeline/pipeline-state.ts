@@ -1,7 +1,8 @@
 /**
- * What a pipeline has finished, kept in OUT.partial/state.json so that a run that was stopped or killed anywhere goes on
- * where it was. Every step has a key made of everything its result depends on: the model's files, the steps before it, its
- * own settings and the contents of its data. Steps whose keys still match are skipped, the rest is done again.
+ * What a pipeline has finished, kept in OUT.partial/state.json so that a run that was stopped or killed
+ * anywhere goes on where it was. Every step has a key made of everything its result depends on: the model's
+ * files, the steps before it, its own settings and the contents of its data. Steps whose keys still match are
+ * skipped, the rest is done again.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -36,7 +37,9 @@ export type Stage = z.infer<typeof stageSchema>;
 
 const STATE = "state.json";
 
-/** Stages recorded in the working folder; none when no record can be read. ResourceError for a damaged one. */
+/**
+ * Stages recorded in the working folder; none when no record can be read. ResourceError for a damaged one.
+ */
 export async function readStages(folder: string): Promise<Stage[]> {
   const text = await readFile(path.join(folder, STATE), "utf8").catch(() => undefined);
   if (text === undefined) return [];

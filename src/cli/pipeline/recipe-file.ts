@@ -1,7 +1,7 @@
 /**
- * recipe.json of `skim compress --recipe`: the steps in order, each with its own data and settings, and the text that the
- * model is measured on after every step. A step's fields are flags of the command that does its work, though not all of
- * them: whatever a recipe can say, the command line can say too.
+ * recipe.json of `skim compress --recipe`: the steps in order, each with its own data and settings, and the
+ * text that the model is measured on after every step. A step's fields are flags of the command that does its
+ * work, though not all of them: whatever a recipe can say, the command line can say too.
  * Invariant: docs/recipe.schema.json is `recipeJsonSchema()`; a test compares them.
  */
 import { readFile } from "node:fs/promises";

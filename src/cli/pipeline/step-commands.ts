@@ -1,6 +1,6 @@
 /**
- * The commands that do a step's work: from settings to the arguments of the same commands that a user would type, which
- * check, train, show progress and stop at Ctrl-C as they always do.
+ * The commands that do a step's work: from settings to the arguments of the same commands that a user would
+ * type, which check, train, show progress and stop at Ctrl-C as they always do.
  */
 import { readFile } from "node:fs/promises";
 import path from "node:path";

@@ -1,6 +1,6 @@
 /**
- * What each step of a recipe can say. The fields are flags of the step's command (step-commands.ts) in camel case; what is
- * left out is the command's default. A switch is the one literal that its flag can say.
+ * What each step of a recipe can say. The fields are flags of the step's command (step-commands.ts) in camel
+ * case; what is left out is the command's default. A switch is the one literal that its flag can say.
  */
 import { z } from "zod";
 import { SAVED_FORMATS } from "../../training/save-model.ts";

@@ -1,5 +1,6 @@
 /**
- * Keeps a long computation interruptible: lets the event loop run now and then, and throws once a signal is aborted.
+ * Keeps a long computation interruptible: lets the event loop run now and then,
+ * and throws once a signal is aborted.
  */
 
 /** Longest time in milliseconds between two turns of the event loop. */

@@ -1,6 +1,7 @@
 /**
- * The executor contract on the reference executor: steps of any split give the same logits, slots are independent, bad
- * steps are refused before anything is computed, aborts are seen, forced storages change what they should.
+ * The executor contract on the reference executor: steps of any split give the same logits, slots are
+ * independent, bad steps are refused before anything is computed, aborts are seen, forced storages
+ * change what they should.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { OptionError } from "../../errors.ts";

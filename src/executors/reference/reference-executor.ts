@@ -1,6 +1,6 @@
 /**
- * The reference executor: interprets a program op by op with the scalar kernels, f64 accumulators, f32 buffers between
- * ops. Written to be read and to be the oracle of all other executors; speed is no aim.
+ * The reference executor: interprets a program op by op with the scalar kernels, f64 accumulators, f32
+ * buffers between ops. Written to be read and to be the oracle of all other executors; speed is no aim.
  * Invariant: a step is checked completely before anything is computed.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -48,9 +48,9 @@ import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
 const PIECE_MULTIPLY_ADDS = 1 << 22;
 
 /**
- * Loads the weights of `program` from `file` (which stays open and is the caller's to close). `threads` and `simd` mean
- * nothing here. `weightFormat` "auto" and "f32" keep exactly what the file decodes to, the others what that storage
- * would keep. Throws FormatError, ResourceError, OptionError.
+ * Loads the weights of `program` from `file` (which stays open and is the caller's to close). `threads` and
+ * `simd` mean nothing here. `weightFormat` "auto" and "f32" keep exactly what the file decodes to, the others
+ * what that storage would keep. Throws FormatError, ResourceError, OptionError.
  */
 export async function createReferenceExecutor(
   program: Program,
@@ -64,7 +64,10 @@ export async function createReferenceExecutor(
   return new ReferenceExecutor(program, options, await loadWeights(program, file, options));
 }
 
-/** Sees an op right after it has run; `read` gives the current rows of a buffer, to be copied if they are kept. */
+/**
+ * Sees an op right after it has run; `read` gives the current rows of a buffer,
+ * to be copied if they are kept.
+ */
 export type OpObserver = (op: Op, read: (buffer: Buffer) => Float32Array) => void;
 
 /** By weight name: what a linear's input x [rows, width] is replaced with, in an array of its own. */
@@ -144,12 +147,18 @@ export class ReferenceExecutor implements Executor {
     return this.#cached?.counts;
   }
 
-  /** Share of statically quantized activations so far that were clamped to the largest code; undefined before any. */
+  /**
+   * Share of statically quantized activations so far that were clamped to the largest code;
+   * undefined before any.
+   */
   get clippedShare(): number | undefined {
     return this.#staticCodes === 0 ? undefined : this.#clippedCodes / this.#staticCodes;
   }
 
-  /** Makes linears multiply something else than their input in the steps that follow: for emulating quantizers. */
+  /**
+   * Makes linears multiply something else than their input in the steps that follow:
+   * for emulating quantizers.
+   */
   substituteInputs(substitutes: InputSubstitutes | undefined): void {
     this.#substitutes = substitutes;
   }
@@ -241,7 +250,9 @@ export class ReferenceExecutor implements Executor {
     });
   }
 
-  /** Computes all outputs, each of which takes `multiplyAdds`, in ranges between which the event loop may run. */
+  /**
+   * Computes all outputs, each of which takes `multiplyAdds`, in ranges between which the event loop may run.
+   */
   async #inPieces(
     outputs: number,
     multiplyAdds: number,
@@ -357,7 +368,9 @@ export class ReferenceExecutor implements Executor {
     return found(this.#caches.get(cache.name), `cache ${cache.name}`);
   }
 
-  /** Memory of a buffer, made or enlarged when a step first needs that many rows; contents live for one step. */
+  /**
+   * Memory of a buffer, made or enlarged when a step first needs that many rows; contents live for one step.
+   */
   #buffer(buffer: Buffer, step: Step): Float32Array {
     const length = rowCount(buffer, step) * buffer.width;
     const known = this.#buffers.get(buffer.name);

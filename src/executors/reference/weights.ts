@@ -1,6 +1,7 @@
 /**
- * Loads a program's weights as f32 arrays: exactly what the file decodes to, or, for a forced storage, what that storage
- * would keep of it (encode, decode). Weights that share rows of a tensor (tied heads) share one array.
+ * Loads a program's weights as f32 arrays: exactly what the file decodes to, or, for a forced storage,
+ * what that storage would keep of it (encode, decode). Weights that share rows of a tensor (tied
+ * heads) share one array.
  */
 import { ResourceError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";

@@ -1,6 +1,7 @@
 /**
- * Visible positions of a micro-batch as the training attention kernels read them (kernels/attention/sequence-panels.as.ts):
- * per sequence, one byte for 8 consecutive queries and one key, whose bit i says that query i sees the key.
+ * Visible positions of a micro-batch as the training attention kernels read them
+ * (kernels/attention/sequence-panels.as.ts): per sequence, one byte for 8 consecutive queries and one key,
+ * whose bit i says that query i sees the key.
  */
 import type { TrainingBatch } from "./training-executor.ts";
 
@@ -14,8 +15,8 @@ export function maskBytes(rows: number, sequenceLength: number): number {
 }
 
 /**
- * Writes the masks into `bytes`, which lie at `address`, and into `places` where each sequence's masks begin; 0 for a
- * sequence that is merely causal.
+ * Writes the masks into `bytes`, which lie at `address`, and into `places` where each sequence's masks begin;
+ * 0 for a sequence that is merely causal.
  */
 export function writeMasks(
   batch: TrainingBatch,

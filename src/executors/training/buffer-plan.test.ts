@@ -1,4 +1,6 @@
-/** Buffers that are alive together never overlap, and memory is reused: measured on a real model's program. */
+/**
+ * Buffers that are alive together never overlap, and memory is reused: measured on a real model's program.
+ */
 import { expect, test } from "vitest";
 import { loadProgram } from "../../models/registry.ts";
 import { createSyntheticCheckpoint, openSyntheticFolder } from "../../models/synthetic/checkpoint.ts";

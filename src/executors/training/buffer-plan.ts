@@ -1,6 +1,6 @@
 /**
- * Where activations and gradients lie: each buffer has memory from the op that first writes it to the op that last
- * touches it, then its place is free for others. First fit over the ops in order.
+ * Where activations and gradients lie: each buffer has memory from the op that first writes it to the op that
+ * last touches it, then its place is free for others. First fit over the ops in order.
  * Invariant: two buffers that are alive at the same op do not overlap.
  */
 import type { Buffer } from "../../program/program.ts";

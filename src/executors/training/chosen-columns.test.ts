@@ -1,6 +1,6 @@
 /**
- * Training through chosen columns, wasm against the reference: losses, gradients and, on rows full of ties, zeros and outliers,
- * which columns are kept.
+ * Training through chosen columns, wasm against the reference: losses, gradients and, on rows full of ties,
+ * zeros and outliers, which columns are kept.
  */
 import { describe, expect, test } from "vitest";
 import { inputRows } from "../../kernels/case-builder.ts";

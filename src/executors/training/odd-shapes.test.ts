@@ -1,6 +1,6 @@
 /**
- * The wasm trainer against the reference on shapes whose every extent leaves a tail: heads of 6, widths, vocabulary and
- * rows that are multiples of nothing, and more rows than one block of a reduction.
+ * The wasm trainer against the reference on shapes whose every extent leaves a tail: heads of 6, widths,
+ * vocabulary and rows that are multiples of nothing, and more rows than one block of a reduction.
  */
 import { expect, test } from "vitest";
 import { loadProgram } from "../../models/registry.ts";
@@ -27,7 +27,8 @@ function batchOf(lengths: readonly number[], vocabulary: number): TrainingBatch 
 test.each([
   ["heads of 6, grouped", { width: 36, heads: 6, kvHeads: 3, feedForwardWidth: 50, vocabularySize: 77 }, 0],
   ["heads of 18", { width: 18, heads: 1, kvHeads: 1, feedForwardWidth: 21, vocabularySize: 301 }, 0],
-  // The penalty jumps where an activation crosses zero, so rounding may move a gradient: it is checked on few of them.
+  // The penalty jumps where an activation crosses zero, so rounding may move a gradient:
+  // it is checked on few of them.
   ["heads of 2", { width: 10, heads: 5, kvHeads: 1, feedForwardWidth: 9, vocabularySize: 13 }, 0.0003],
 ])("%s", async (_, dimensions, l1) => {
   const shape = { layers: 2, contextLength: 210, tiedHead: true, activation: "silu", ...dimensions };

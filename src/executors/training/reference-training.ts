@@ -1,6 +1,7 @@
 /**
- * The reference trainer: interprets a training program op by op with the scalar kernels, all values in f64. Written to
- * be read, to be checked by finite differences and to be the oracle of the wasm kernels; speed is no aim.
+ * The reference trainer: interprets a training program op by op with the scalar kernels, all values in
+ * f64. Written to be read, to be checked by finite differences and to be the oracle of the wasm
+ * kernels; speed is no aim.
  */
 import { OptionError } from "../../errors.ts";
 import { type AdamWSettings, adamW } from "../../kernels/optimizer/reference.ts";

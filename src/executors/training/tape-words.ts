@@ -1,6 +1,7 @@
 /**
- * The words of a training tape: addresses of buffers and weights, extents, and the two instructions every
- * matrix product is made of. Every instruction is followed by a barrier: they take milliseconds, barriers microseconds.
+ * The words of a training tape: addresses of buffers and weights, extents, and the two instructions
+ * every matrix product is made of. Every instruction is followed by a barrier: they take milliseconds,
+ * barriers microseconds.
  */
 import * as layout from "../../kernels/layout.ts";
 import * as training from "../../kernels/training-layout.ts";

@@ -1,6 +1,7 @@
 /**
- * The contract of what runs training programs: `ReferenceTraining` (readable oracle) and `WasmTraining` (fast). A
- * micro-batch is N tokens of whole sequences laid end to end; gradients add up over micro-batches until an update.
+ * The contract of what runs training programs: `ReferenceTraining` (readable oracle) and `WasmTraining`
+ * (fast). A micro-batch is N tokens of whole sequences laid end to end; gradients add up over
+ * micro-batches until an update.
  * Invariant: results do not depend on the number of threads, bit for bit.
  */
 import { OptionError } from "../../errors.ts";
@@ -22,8 +23,8 @@ export interface TrainingBatch {
   /** [R] the tokens these rows are to predict. */
   readonly targets: Int32Array;
   /**
-   * [N] positions of the own sequence that attention of each row sees, ascending, itself included; undefined rows and
-   * batches without see all up to themselves.
+   * [N] positions of the own sequence that attention of each row sees, ascending, itself included; undefined
+   * rows and batches without see all up to themselves.
    */
   readonly visible?: readonly (readonly Interval[] | undefined)[] | undefined;
   /** [R, V] logits of the teacher, for programs that distil. */

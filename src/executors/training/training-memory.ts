@@ -1,6 +1,6 @@
 /**
- * The training executor's one shared memory: control block, the step's arrays, parameters with gradients and moments as
- * plain row-major f32 that the optimizer updates in place, activations, scratch.
+ * The training executor's one shared memory: control block, the step's arrays, parameters with gradients and
+ * moments as plain row-major f32 that the optimizer updates in place, activations, scratch.
  * Invariant: matrix kernels may read some rows past a parameter; what follows is memory of this plan.
  */
 import { ResourceError } from "../../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Compiles a training program into tapes (kernels/tape/training.as.ts): the losses alone, losses and gradients, the
- * gradient norm, the update.
+ * Compiles a training program into tapes (kernels/tape/training.as.ts): the losses alone, losses and
+ * gradients, the gradient norm, the update.
  */
 import * as training from "../../kernels/training-layout.ts";
 import { isForwardOp, type TrainingOp, type TrainingProgram } from "../../program/training-ops.ts";

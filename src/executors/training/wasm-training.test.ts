@@ -1,6 +1,6 @@
 /**
- * The wasm trainer against the reference: losses, all gradients and updates of every family and every activation; the
- * same bits for any number of threads; the plain SIMD build.
+ * The wasm trainer against the reference: losses, all gradients and updates of every family and every
+ * activation; the same bits for any number of threads; the plain SIMD build.
  */
 import { describe, expect, test } from "vitest";
 import { normalValues } from "../../models/synthetic/random.ts";

@@ -1,6 +1,6 @@
 /**
- * The fast trainer: training tapes on the threads and the barrier of the wasm executor. Parameters live in the shared
- * memory from start to end; JavaScript writes a micro-batch, starts a tape and reads losses.
+ * The fast trainer: training tapes on the threads and the barrier of the wasm executor. Parameters live in
+ * the shared memory from start to end; JavaScript writes a micro-batch, starts a tape and reads losses.
  * Invariant: every sum has a fixed order, so results are bit-equal for any number of threads.
  */
 import { OptionError, ResourceError } from "../../errors.ts";
@@ -37,7 +37,10 @@ export interface WasmTrainingOptions {
   readonly simd: SimdBuild;
 }
 
-/** All parameters are zero until they are written. Throws ResourceError, OptionError and UnsupportedError (SIMD). */
+/**
+ * All parameters are zero until they are written. Throws ResourceError,
+ * OptionError and UnsupportedError (SIMD).
+ */
 export async function createWasmTraining(
   platform: Platform,
   program: TrainingProgram,

@@ -1,7 +1,7 @@
 /**
- * Where choices that prefer cached columns keep their caches (kernels/select-columns/choose-cached.as.ts): one per choice and
- * thread, which the threads keep equal, and scratch per thread. Only with all columns in memory; readers of a column file
- * have caches of their own.
+ * Where choices that prefer cached columns keep their caches (kernels/select-columns/choose-cached.as.ts):
+ * one per choice and thread, which the threads keep equal, and scratch per thread. Only with all columns in
+ * memory; readers of a column file have caches of their own.
  */
 import {
   CHOICE_CHOSEN,

@@ -1,6 +1,6 @@
 /**
- * How the wasm executor stores matrices that are read by columns (kernels/linear-columns/layout.as.ts): which element
- * format, how many bytes, and where each unit of rows lies.
+ * How the wasm executor stores matrices that are read by columns (kernels/linear-columns/layout.as.ts): which
+ * element format, how many bytes, and where each unit of rows lies.
  */
 import {
   BLOCK_COLUMNS,
@@ -40,7 +40,9 @@ export interface ColumnLayout {
   readonly elementBytes: number;
   /** Columns have a scale each; their sums are integers, which are added up apart. */
   readonly scaled: boolean;
-  /** Multiplies f32 activations of batches (kernels/linear/linear-float.as.ts says why f16 weights need it). */
+  /**
+   * Multiplies f32 activations of batches (kernels/linear/linear-float.as.ts says why f16 weights need it).
+   */
   readonly activationFactor: number;
 }
 
@@ -113,7 +115,10 @@ export interface PlacedColumns {
   readonly units: number;
   /** Of all parts, with scales. */
   readonly bytes: number;
-  /** Columns that lie in a file: index of their site in the fetch plan. `data` is then where all of them can be brought. */
+  /**
+   * Columns that lie in a file: index of their site in the fetch plan.
+   * `data` is then where all of them can be brought.
+   */
   readonly site: number | undefined;
 }
 
@@ -159,7 +164,10 @@ export interface ColumnGeometry {
   readonly parts: number;
 }
 
-/** Where a unit of 16 rows of a part lies, of other formats than 4 bits: the address in column 0 and the distance to the next column. */
+/**
+ * Where a unit of 16 rows of a part lies, of other formats than 4 bits:
+ * the address in column 0 and the distance to the next column.
+ */
 export function unitPlace(
   { data, elementBytes, units, parts }: ColumnGeometry,
   part: number,
@@ -169,7 +177,10 @@ export function unitPlace(
   return { address: data + (part * units + unit) * unitBytes, stride: parts * units * unitBytes };
 }
 
-/** Where a unit of 64 rows of a part of 4-bit columns lies: its shares and its nibbles in column 0, and the distance to the next. */
+/**
+ * Where a unit of 64 rows of a part of 4-bit columns lies: its shares and its nibbles in column 0,
+ * and the distance to the next.
+ */
 export function unitPlaceQ4(
   { data, units, parts }: ColumnGeometry,
   part: number,
@@ -183,7 +194,10 @@ export function unitPlaceQ4(
   };
 }
 
-/** Scratch a thread needs: a chunk of columns and the sums when decoding, a panel and scaled inputs in batches. */
+/**
+ * Scratch a thread needs: a chunk of columns and the sums when decoding,
+ * a panel and scaled inputs in batches.
+ */
 export function columnScratchBytes({ rows, columns }: Weight, parts: number): number {
   // A chunk's sums, i16 or f32, and the integers' totals.
   const rowsDecoded = Q4_COLUMN_UNIT_ROWS * Math.ceil(rows / Q4_COLUMN_UNIT_ROWS);

@@ -1,6 +1,6 @@
 /**
- * Moves matrices that are read by columns from the file into kernel memory. A column's scale covers all its rows, so
- * quantized layouts read the file twice: once for the largest magnitudes, once to pack.
+ * Moves matrices that are read by columns from the file into kernel memory. A column's scale covers all its
+ * rows, so quantized layouts read the file twice: once for the largest magnitudes, once to pack.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import type { PlacedColumns } from "./column-layout.ts";

@@ -1,6 +1,6 @@
 /**
- * Orders of columns: whole blocks of one exponent in every chunk, largest first, or none where padding costs too much; and
- * what an executor says it reads includes the padding.
+ * Orders of columns: whole blocks of one exponent in every chunk, largest first, or none where padding costs
+ * too much; and what an executor says it reads includes the padding.
  */
 import { describe, expect, test } from "vitest";
 import { tenderLinearCases } from "../../kernels/tender-linear/cases.ts";

@@ -1,9 +1,9 @@
 /**
- * The order in which columns of 4-bit codes are stored so that a block of 32 belongs to one channel group: codes then stay
- * signed bytes, and the block's power of two is applied to its integer sum. Source: Tender (arXiv 2406.12930), which keeps
- * channels in group order and shifts the accumulator between groups.
- * Invariant: columns of a block have one exponent in every row chunk, so one order serves all positions; where that costs
- * more padding than MOST_PADDING allows there is no order, and columns stay where they are.
+ * The order in which columns of 4-bit codes are stored so that a block of 32 belongs to one channel group:
+ * codes then stay signed bytes, and the block's power of two is applied to its integer sum. Source: Tender
+ * (arXiv 2406.12930), which keeps channels in group order and shifts the accumulator between groups.
+ * Invariant: columns of a block have one exponent in every row chunk, so one order serves all positions;
+ * where that costs more padding than MOST_PADDING allows there is no order, and columns stay where they are.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import { BLOCK_COLUMNS } from "../../kernels/layout.ts";
@@ -17,13 +17,19 @@ import type { Program, StaticQuantizer, TenderLinearOp } from "../../program/pro
 const MOST_PADDING = 1.25;
 
 export interface ColumnOrder {
-  /** The column at each place; the number of columns, which is none, at padding. A multiple of 32, blocks begin with a column. */
+  /**
+   * The column at each place; the number of columns, which is none, at padding. A multiple of 32,
+   * blocks begin with a column.
+   */
   readonly places: Uint32Array;
   /** Row chunks whose exponents it follows. */
   readonly chunks: number;
 }
 
-/** Where an order lies in kernel memory: for each place the offset of its column in a row of f32, u32 [places]. */
+/**
+ * Where an order lies in kernel memory: for each place the
+ * offset of its column in a row of f32, u32 [places].
+ */
 export interface PlacedOrder extends ColumnOrder {
   readonly address: number;
 }
@@ -80,8 +86,8 @@ function exceedsByte({ limit, maxExponent }: StaticQuantizer): boolean {
 }
 
 /**
- * Columns by their exponents [chunks * columns] in all chunks, largest first, each kind filled up to whole blocks;
- * undefined where that takes too many places.
+ * Columns by their exponents [chunks * columns] in all chunks, largest first, each kind filled up to whole
+ * blocks; undefined where that takes too many places.
  */
 export function orderColumns(exponents: Float32Array, chunks: number): ColumnOrder | undefined {
   const columns = exponents.length / chunks;

@@ -1,5 +1,6 @@
 /**
- * The part of the memory plan that column ops need: their weights, selections, scratch, activation tiles and counters.
+ * The part of the memory plan that column ops need: their weights, selections, scratch,
+ * activation tiles and counters.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import { TILE_TOKENS } from "../../kernels/layout.ts";
@@ -35,7 +36,10 @@ export function columnWeightNames(program: Program): ReadonlySet<string> {
   return new Set(linearColumnsOps(program).flatMap(({ parts }) => parts.map(({ weight }) => weight.name)));
 }
 
-/** Areas of a program; undefined when it has no column ops. `rows` is the most tokens of a step in whole tiles. */
+/**
+ * Areas of a program; undefined when it has no column ops.
+ * `rows` is the most tokens of a step in whole tiles.
+ */
 export function placeColumnAreas(
   program: Program,
   file: ModelFile,
@@ -64,8 +68,8 @@ export function placeColumnAreas(
 }
 
 /**
- * Places each op's parts together; ops that share their weights share the place. By name of each weight. Columns that the
- * store holds get room for their scales only; `placeFetched` completes them.
+ * Places each op's parts together; ops that share their weights share the place. By name of each weight.
+ * Columns that the store holds get room for their scales only; `placeFetched` completes them.
  */
 export function placeColumnWeights(
   program: Program,

@@ -1,6 +1,6 @@
 /**
- * What column ops become on a tape: while decoding a selection and a product over it, in batches prepared activations and
- * a dense product, part by part.
+ * What column ops become on a tape: while decoding a selection and a product over it, in batches prepared
+ * activations and a dense product, part by part.
  */
 import * as layout from "../../kernels/layout.ts";
 import type { LinearColumnsOp, SelectColumnsOp } from "../../program/column-ops.ts";
@@ -93,7 +93,9 @@ function isFetched(tape: TapeWriter, op: LinearColumnsOp): boolean {
   return tape.plan.columns.get(op.parts[0].weight.name)?.site !== undefined;
 }
 
-/** Has an op's columns brought to memory where they lie in a file: the chosen ones, for several tokens all. */
+/**
+ * Has an op's columns brought to memory where they lie in a file: the chosen ones, for several tokens all.
+ */
 function appendFetch(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedColumns): void {
   if (site === undefined) return;
   const what = tape.mode === "decode" ? layout.FETCH_CHOSEN : layout.FETCH_ALL;
@@ -112,7 +114,9 @@ function fetchPlan({ plan }: TapeWriter): FetchPlan {
   return plan.fetches;
 }
 
-/** Where a product finds its chosen columns: one list per thread, or one for all when they come from a file. */
+/**
+ * Where a product finds its chosen columns: one list per thread, or one for all when they come from a file.
+ */
 function chosenColumns(tape: TapeWriter, op: LinearColumnsOp, { site }: PlacedColumns) {
   if (site === undefined) return { ...tape.selection(op.selection.name), places: 0, touches: [] };
   const { selection, places } = fetchPlan(tape).sites[site];

@@ -1,6 +1,6 @@
 /**
- * The executor's end of its workers: starts the engine worker and its helper threads, sends requests one at a time and
- * turns a dead worker into an error of whatever is waiting.
+ * The executor's end of its workers: starts the engine worker and its helper threads, sends requests one at a
+ * time and turns a dead worker into an error of whatever is waiting.
  */
 import { ResourceError } from "../../errors.ts";
 import { CONTROL_EXIT, CONTROL_STEP } from "../../kernels/layout.ts";
@@ -22,8 +22,8 @@ export class EngineClient {
   #failure: Error | undefined;
 
   /**
-   * Starts `threads` threads in all; the engine worker is one of them. Resolves once it has attached; ends all of them and
-   * throws ResourceError when it cannot.
+   * Starts `threads` threads in all; the engine worker is one of them. Resolves once it has attached; ends
+   * all of them and throws ResourceError when it cannot.
    */
   static async start(
     platform: Platform,
@@ -52,7 +52,9 @@ export class EngineClient {
     });
   }
 
-  /** Sends one request; requests are worked off in order. Rejects with ResourceError when a worker has died. */
+  /**
+   * Sends one request; requests are worked off in order. Rejects with ResourceError when a worker has died.
+   */
   request(message: EngineRequest): Promise<Reply> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const reply = this.#reply();

@@ -1,6 +1,6 @@
 /**
- * What runs inside the workers: the engine worker is thread 0 and takes requests, helper threads wait inside WebAssembly
- * for steps. Free of any platform; the entry points hand in their message port.
+ * What runs inside the workers: the engine worker is thread 0 and takes requests, helper threads wait inside
+ * WebAssembly for steps. Free of any platform; the entry points hand in their message port.
  */
 import { formatByName } from "../../quantization/registry.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
@@ -57,7 +57,10 @@ export function hostEngine(port: WorkerPort): void {
   });
 }
 
-/** Serves steps from a helper thread until the executor is disposed of; the thread does not read further messages. */
+/**
+ * Serves steps from a helper thread until the executor is disposed of;
+ * the thread does not read further messages.
+ */
 export function hostThread(port: WorkerPort): void {
   port.onMessage((message) => {
     const { kernels } = attach(message as AttachMessage);
@@ -101,7 +104,10 @@ function packRows(kernels: Kernels, memory: WebAssembly.Memory, request: PackReq
   }
 }
 
-/** Rows in the kernels' format lie where they were staged; others are converted as many at a time as the largest unit has. */
+/**
+ * Rows in the kernels' format lie where they were staged;
+ * others are converted as many at a time as the largest unit has.
+ */
 function loadColumns(kernels: Kernels, memory: WebAssembly.Memory, request: ColumnsRequest): void {
   const { columns, rows, source } = request;
   const format = formatByName(request.format);

@@ -1,6 +1,6 @@
 /**
- * Messages between the executor and its engine worker. Tokens, logits and weights travel through the shared memory;
- * messages only say what to do with them. Requests are answered in order, each by one reply.
+ * Messages between the executor and its engine worker. Tokens, logits and weights travel through the shared
+ * memory; messages only say what to do with them. Requests are answered in order, each by one reply.
  */
 import { z } from "zod";
 import type { ColumnGeometry, ColumnLayout } from "./column-layout.ts";

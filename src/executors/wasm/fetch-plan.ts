@@ -1,7 +1,8 @@
 /**
- * The part of the memory plan that columns on disk need: room to bring an op's columns in, and with what the budget leaves
- * slots for columns that stay. Bytes are shared out as in the simulator of Dynamic Input Pruning (arXiv 2412.01380): each
- * linear of each layer gets the same, so an op with two parts gets twice the bytes.
+ * The part of the memory plan that columns on disk need: room to bring an op's columns in, and with what
+ * the budget leaves slots for columns that stay. Bytes are shared out as in the simulator of Dynamic
+ * Input Pruning (arXiv 2412.01380): each linear of each layer gets the same, so an op with two parts
+ * gets twice the bytes.
  */
 import { ResourceError, UnsupportedError } from "../../errors.ts";
 import { FETCH_BLOCK_BYTES } from "../../kernels/layout.ts";
@@ -25,8 +26,8 @@ interface StoredOp {
 type SharedArea = Pick<FetchSite, "transit" | "selection" | "places">;
 
 /**
- * Sites in the program's order; to be called when all else is placed. ResourceError when the budget cannot hold what must
- * be in memory, UnsupportedError when the program has no op whose columns the store holds.
+ * Sites in the program's order; to be called when all else is placed. ResourceError when the budget cannot
+ * hold what must be in memory, UnsupportedError when the program has no op whose columns the store holds.
  */
 export function placeFetches(
   program: Program,
@@ -103,8 +104,9 @@ function takeAligned(space: Layouter, bytes: number): number {
 }
 
 /**
- * The rule of the op's selection, which readers apply to what the op multiplies: a choice made from something else cannot be
- * repeated there, nor can one of open gates, whose buffer the product of gate and up has overwritten.
+ * The rule of the op's selection, which readers apply to what the op multiplies: a choice made from
+ * something else cannot be repeated there, nor can one of open gates, whose buffer the product of gate
+ * and up has overwritten.
  */
 function ruleOf(program: Program, op: LinearColumnsOp): SelectionRule {
   const chosen = program.ops

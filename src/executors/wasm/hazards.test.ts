@@ -1,5 +1,6 @@
 /**
- * Where threads must meet: every pair of accesses to one region between two barriers, by how the work is shared out.
+ * Where threads must meet: every pair of accesses to one region between two barriers,
+ * by how the work is shared out.
  */
 import { describe, expect, test } from "vitest";
 import { type Access, HazardTracker } from "./hazards.ts";

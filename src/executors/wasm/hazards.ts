@@ -1,13 +1,14 @@
 /**
- * Decides where the threads must meet. Between two barriers every thread runs ahead on its own; that is safe as long as
- * it only touches what it wrote itself or what nobody writes. Each instruction says which regions it reads and writes
- * and how the work is shared out; a conflict with what happened since the last barrier asks for a new one.
+ * Decides where the threads must meet. Between two barriers every thread runs ahead on its own; that is
+ * safe as long as it only touches what it wrote itself or what nobody writes. Each instruction says which
+ * regions it reads and writes and how the work is shared out; a conflict with what happened since the last
+ * barrier asks for a new one.
  */
 
 /**
- * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or shared
- * out by a rule. Equal rules give every thread the same part. `taken` is decided while it runs, so that nobody knows whose
- * part is whose. `private` touches a copy of the thread's own.
+ * How a region is touched: `whole` by every thread (reads; and writes of identical values by all of them), or
+ * shared out by a rule. Equal rules give every thread the same part. `taken` is decided while it runs, so
+ * that nobody knows whose part is whose. `private` touches a copy of the thread's own.
  */
 export type Access =
   | "whole"
@@ -33,7 +34,8 @@ export class HazardTracker {
   /** True when reading `region` this way needs a barrier first. */
   readConflicts(region: string, access: Access): boolean {
     if (access === "private") return false;
-    // Every thread has finished its own identical write before it reads; other threads' writes must be waited for.
+    // Every thread has finished its own identical write before it reads;
+    // other threads' writes must be waited for.
     return [...this.#of(region).writes].some((write) => write !== "whole" && !sameParts(write, access));
   }
 

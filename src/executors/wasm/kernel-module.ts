@@ -1,14 +1,16 @@
 /**
- * Compiles the kernels: the build with relaxed SIMD where the engine validates it (Node 20 needs a flag for that, which
- * newer versions no longer know), the plain one otherwise. Both give the same integers and the same tokens.
+ * Compiles the kernels: the build with relaxed SIMD where the engine validates it (Node 20 needs a flag
+ * for that, which newer versions no longer know), the plain one otherwise. Both give the same integers
+ * and the same tokens.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { SimdBuild, SimdVariant } from "../../platform/simd-variants.ts";
 import type { Platform } from "../../platform/types.ts";
 
 /**
- * A module with one function, `i32x4.relaxed_dot_i8x16_i7x16_add_s` of three zero vectors: what an engine without
- * relaxed SIMD rejects. Hand-assembled from the binary format of the relaxed SIMD proposal (opcode 0x113).
+ * A module with one function, `i32x4.relaxed_dot_i8x16_i7x16_add_s` of three zero vectors: what an
+ * engine without relaxed SIMD rejects. Hand-assembled from the binary format of the relaxed SIMD
+ * proposal (opcode 0x113).
  */
 const PROBE = new Uint8Array([
   0x00,
@@ -58,7 +60,10 @@ export interface KernelModule {
   readonly variant: SimdVariant;
 }
 
-/** Throws UnsupportedError when relaxed SIMD is demanded and missing, ResourceError when the kernels are not built. */
+/**
+ * Throws UnsupportedError when relaxed SIMD is demanded and missing,
+ * ResourceError when the kernels are not built.
+ */
 export async function compileKernels(platform: Platform, simd: SimdBuild): Promise<KernelModule> {
   const relaxed =
     simd !== "plain" &&

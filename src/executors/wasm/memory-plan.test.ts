@@ -1,6 +1,6 @@
 /**
- * The memory plan of whole models: every region on its own cache lines, none over another, tied weights once, and the
- * storage that each file format or demand leads to.
+ * The memory plan of whole models: every region on its own cache lines, none over another, tied weights once,
+ * and the storage that each file format or demand leads to.
  */
 import { describe, expect, test } from "vitest";
 import { SPAN_ROW_BYTES } from "../../kernels/layout.ts";

@@ -1,6 +1,7 @@
 /**
- * Where everything lies in the executor's one shared memory, decided before anything is loaded: control block, step
- * arrays, rotary angles, activations, scratch, keys and values, weights. Nothing is allocated afterwards.
+ * Where everything lies in the executor's one shared memory, decided before anything is loaded: control
+ * block, step arrays, rotary angles, activations, scratch, keys and values, weights. Nothing is
+ * allocated afterwards.
  */
 import { ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -80,7 +81,10 @@ export interface MemoryPlan {
   readonly panelScratchStride: number;
   /** A row of zeros as wide as the widest output: the bias of linears that have none. */
   readonly zeros: number;
-  /** A row of ones as wide as the widest activated one, which the gated unit multiplies with; empty without such ops. */
+  /**
+   * A row of ones as wide as the widest activated one, which the gated unit multiplies with;
+   * empty without such ops.
+   */
   readonly ones: { readonly address: number; readonly count: number };
   readonly tape: number;
   readonly tapeBytes: number;
@@ -249,7 +253,10 @@ function placeCache(
   return { keys: space.take(slotBytes * slotCount), values: space.take(slotBytes * slotCount), slotBytes };
 }
 
-/** A row's intervals, then query, sums and scores of the heads handled together; see kernels/attention/attention.as.ts. */
+/**
+ * A row's intervals, then query, sums and scores of the heads handled together; see
+ * kernels/attention/attention.as.ts.
+ */
 function attentionScratchBytes(program: Program, capacity: number): number {
   const widths = programCaches(program).map((cache) => roundUp(cache.headWidth, PANEL_ROWS));
   const floats = ATTENTION_RUN * (2 * Math.max(0, ...widths) + capacity + 8 + 16 * MOST_INTERVALS);

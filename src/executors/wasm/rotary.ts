@@ -1,6 +1,6 @@
 /**
- * The angles of a step's positions, computed in f64 once per step and shared by all layers: per token the cosines, then
- * the sines, both times the table's magnitude, as f32.
+ * The angles of a step's positions, computed in f64 once per step and shared by all layers: per token the
+ * cosines, then the sines, both times the table's magnitude, as f32.
  */
 import type { RotaryTable } from "../../program/program.ts";
 

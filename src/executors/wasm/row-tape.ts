@@ -1,6 +1,6 @@
 /**
- * What linearRows becomes on a tape: while decoding a product over the chosen rows, shared among the threads by number; in
- * batches all rows, packed into panels on their way through the dense kernels.
+ * What linearRows becomes on a tape: while decoding a product over the chosen rows, shared among the threads
+ * by number; in batches all rows, packed into panels on their way through the dense kernels.
  */
 import * as layout from "../../kernels/layout.ts";
 import type { LinearRowsOp } from "../../program/column-ops.ts";

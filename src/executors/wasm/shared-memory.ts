@@ -1,6 +1,6 @@
 /**
- * The one shared memory of an executor or trainer: its addresses are given out region after region before it is allocated,
- * once. All addresses are multiples of 64 bytes, so that no two regions share a cache line.
+ * The one shared memory of an executor or trainer: its addresses are given out region after region before it
+ * is allocated, once. All addresses are multiples of 64 bytes, so that no two regions share a cache line.
  */
 import { ResourceError } from "../../errors.ts";
 
@@ -43,7 +43,10 @@ export class Layouter {
   }
 }
 
-/** `what` starts the error and `advice` ends it. Throws ResourceError when the platform refuses that much memory. */
+/**
+ * `what` starts the error and `advice` ends it. Throws ResourceError
+ * when the platform refuses that much memory.
+ */
 export function allocateMemory(pages: number, what: string, advice: string): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });

@@ -1,6 +1,6 @@
 /**
- * Streams rows from a file through the staging area, which is part of the shared memory: one half is filled while the engine
- * works on the other.
+ * Streams rows from a file through the staging area, which is part of the shared memory: one half is filled
+ * while the engine works on the other.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -34,8 +34,8 @@ export interface StagedRows {
 }
 
 /**
- * Hands all rows of a weight to the engine, in order and in whole units but for the last. UnsupportedError for rows too long
- * to stage, FormatError and ResourceError as `readRows` does.
+ * Hands all rows of a weight to the engine, in order and in whole units but for the last. UnsupportedError
+ * for rows too long to stage, FormatError and ResourceError as `readRows` does.
  */
 export async function stageRows(
   file: ModelFile,

@@ -1,7 +1,8 @@
 /**
- * Compiles a program into a tape (kernels/tape/tape.as.ts): one for single tokens, one for batches. They differ in how
- * work is shared out: with one token each thread normalises and quantizes the whole row for itself, which is cheaper
- * than meeting; with many the tokens are shared out. Barriers are placed by the hazard tracker, never by hand.
+ * Compiles a program into a tape (kernels/tape/tape.as.ts): one for single tokens, one for batches. They
+ * differ in how work is shared out: with one token each thread normalises and quantizes the whole row for
+ * itself, which is cheaper than meeting; with many the tokens are shared out. Barriers are placed by the
+ * hazard tracker, never by hand.
  */
 import * as layout from "../../kernels/layout.ts";
 import { choiceOps } from "../../program/dataflow.ts";

@@ -1,4 +1,7 @@
-/** How tapes of steps and of training write activations, rules of selection and floats (kernels/layout.ts has the codes). */
+/**
+ * How tapes of steps and of training write activations,
+ * rules of selection and floats (kernels/layout.ts has the codes).
+ */
 import * as layout from "../../kernels/layout.ts";
 import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Activation } from "../../program/program.ts";

@@ -1,6 +1,7 @@
 /**
- * Writes tapes: appends instructions with barriers where their touches ask for one, looks addresses up in the memory
- * plan, and lets linear ops that share an input share its preparation. tape-builder.ts says what each op becomes.
+ * Writes tapes: appends instructions with barriers where their touches ask for one, looks addresses up in
+ * the memory plan, and lets linear ops that share an input share its preparation. tape-builder.ts says
+ * what each op becomes.
  */
 import * as layout from "../../kernels/layout.ts";
 import { buffersRead, buffersWritten } from "../../program/dataflow.ts";
@@ -132,8 +133,8 @@ export class TapeWriter {
   }
 
   /**
-   * Distance of the threads' copies of a buffer, 0 where there is one for all. While decoding, thread t's copy of a
-   * private buffer is row t: nobody waits for another or shares cache lines with it.
+   * Distance of the threads' copies of a buffer, 0 where there is one for all. While decoding, thread t's
+   * copy of a private buffer is row t: nobody waits for another or shares cache lines with it.
    */
   threadStride(buffer: Buffer): number {
     return this.#privateBuffers.has(buffer.name) ? this.buffer(buffer).stride : 0;
@@ -150,7 +151,10 @@ export class TapeWriter {
     return this.mode === "decode" ? layout.SPLIT_NONE : layout.SPLIT_TILES;
   }
 
-  /** Where a product of a batch counts what of it threads have taken; 0 while decoding, where each has its share. */
+  /**
+   * Where a product of a batch counts what of it threads have taken; 0 while decoding,
+   * where each has its share.
+   */
   batchCounter(): number {
     return this.mode === "decode" ? 0 : this.counter();
   }

@@ -1,6 +1,7 @@
 /**
- * How tenderLinear's operands lie in kernel memory: integer weights in panels (kernels/tender-linear/pack.as.ts) and
- * prepared activations of 16 or 8 bits (kernels/tender-linear/activations.as.ts).
+ * How tenderLinear's operands lie in kernel memory: integer weights in panels
+ * (kernels/tender-linear/pack.as.ts) and prepared activations of 16 or 8 bits
+ * (kernels/tender-linear/activations.as.ts).
  */
 import {
   ACTIVATIONS_SPLIT,
@@ -83,8 +84,8 @@ export function opColumns(op: TenderLinearOp, orders: ColumnOrders): number {
 }
 
 /**
- * What 4-bit weights multiply: bytes where shifted codes fit or columns are in group order, two bytes a code while decoding
- * where those do.
+ * What 4-bit weights multiply: bytes where shifted codes fit or columns are in group order, two bytes a code
+ * while decoding where those do.
  */
 export function tenderActivations(op: TenderLinearOp, orders: ColumnOrders): ActivationLayout {
   if (columnOrderOf(op, orders) !== undefined) return T8_ACTIVATIONS;
@@ -97,9 +98,9 @@ export function tenderActivations(op: TenderLinearOp, orders: ColumnOrders): Act
 const PASS_BYTES = 2 * 2 ** 20;
 
 /**
- * Tokens that batches multiply at a time, a multiple of two tiles, where they may add codes in pairs before multiplying
- * (kernels/tender-linear/strassen.as.ts); 0 where sums do not fit 16 bits. The sums of two tiles take 20 bytes a column and are
- * read once per pair of panels.
+ * Tokens that batches multiply at a time, a multiple of two tiles, where they may add codes in pairs before
+ * multiplying (kernels/tender-linear/strassen.as.ts); 0 where sums do not fit 16 bits. The sums of two tiles
+ * take 20 bytes a column and are read once per pair of panels.
  */
 export function passTokens(op: TenderLinearOp, orders: ColumnOrders): number {
   if (op.codeBits !== 8 || 2 * largestCode(op) > 32767) return 0;
@@ -110,7 +111,10 @@ function largestCode({ quantizer }: TenderLinearOp): number {
   return quantizer.limit * 2 ** (quantizer.kind === "static" ? quantizer.maxExponent : 0);
 }
 
-/** Scratch of a thread: a panel of 16-bit weights or, where codes may be added, what strassen.as.ts keeps of a pass. */
+/**
+ * Scratch of a thread: a panel of 16-bit weights or, where codes may be added,
+ * what strassen.as.ts keeps of a pass.
+ */
 export function panelScratchBytes(program: Program, orders: ColumnOrders, rows: number): number {
   const bytes = program.ops.map((op) => {
     if (op.kind !== "tenderLinear") return 0;

@@ -1,6 +1,6 @@
 /**
- * The tape instructions of tenderLinear (kernels/tape/tender.as.ts lists their arguments). Linears that share an input and
- * its quantizer share the prepared activations.
+ * The tape instructions of tenderLinear (kernels/tape/tender.as.ts lists their arguments). Linears that share
+ * an input and its quantizer share the prepared activations.
  */
 import * as layout from "../../kernels/layout.ts";
 import type { TenderLinearOp } from "../../program/program.ts";

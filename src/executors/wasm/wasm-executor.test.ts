@@ -1,6 +1,7 @@
 /**
- * The wasm executor's life outside of arithmetic, with real workers: aborts, disposal, dying workers, memory that does
- * not suffice, files that fail, bandwidth. What it computes is tested in test/parity and test/golden.
+ * The wasm executor's life outside of arithmetic, with real workers: aborts, disposal, dying
+ * workers, memory that does not suffice, files that fail, bandwidth. What it computes is tested in
+ * test/parity and test/golden.
  */
 import { describe, expect, test } from "vitest";
 import { OptionError, ResourceError } from "../../errors.ts";

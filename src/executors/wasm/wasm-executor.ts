@@ -1,7 +1,7 @@
 /**
- * The fast CPU executor: AssemblyScript kernels with SIMD, threads over one shared memory, a compiled tape per step
- * (kernels/tape/tape.as.ts). This side plans memory, writes each step's tokens into it and reads logits out of it; a
- * worker runs the tape, so the caller's event loop stays free.
+ * The fast CPU executor: AssemblyScript kernels with SIMD, threads over one shared memory, a compiled tape
+ * per step (kernels/tape/tape.as.ts). This side plans memory, writes each step's tokens into it and reads
+ * logits out of it; a worker runs the tape, so the caller's event loop stays free.
  */
 import { NumericError, ResourceError } from "../../errors.ts";
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -42,8 +42,8 @@ const BANDWIDTH_PASSES = 7;
 const BANDWIDTH_BYTES = 256 << 20;
 
 /**
- * Loads the weights of `program` from `file` (which stays open and is the caller's to close) and starts the threads.
- * Throws FormatError, ResourceError (memory, workers), UnsupportedError (SIMD) and OptionError.
+ * Loads the weights of `program` from `file` (which stays open and is the caller's to close) and starts the
+ * threads. Throws FormatError, ResourceError (memory, workers), UnsupportedError (SIMD) and OptionError.
  */
 export async function createWasmExecutor(
   platform: Platform,
@@ -191,7 +191,10 @@ export class WasmExecutor implements Executor {
     return this.#logits(step.outputs.length);
   }
 
-  /** Where it decides about the text, a cache begins empty with every prompt: the same prompt gives the same text. */
+  /**
+   * Where it decides about the text, a cache begins empty with every prompt:
+   * the same prompt gives the same text.
+   */
   #beginSequence(): void {
     if (this.#prefersCached) this.#readers?.reset();
     this.#caches?.clear();
@@ -246,7 +249,10 @@ export class WasmExecutor implements Executor {
     return counters.reduce((sum, count, index) => (index % 8 === 0 ? sum + Number(count) : sum), 0);
   }
 
-  /** Tables of channel exponents stand for the order of columns too, which is read beside them whatever the chunk. */
+  /**
+   * Tables of channel exponents stand for the order of columns too,
+   * which is read beside them whatever the chunk.
+   */
   #weightBytes({ name }: Weight): number {
     const { columns: byColumns, orders, weights } = this.#plan;
     const columns = byColumns.get(name);
@@ -263,8 +269,8 @@ export class WasmExecutor implements Executor {
   }
 
   /**
-   * Read bandwidth of this executor's threads over its own weights in GB/s (1e9 bytes): the roofline of decoding.
-   * Models smaller than the caches measure the caches. The best of several passes.
+   * Read bandwidth of this executor's threads over its own weights in GB/s (1e9 bytes): the roofline of
+   * decoding. Models smaller than the caches measure the caches. The best of several passes.
    */
   async measureBandwidth(): Promise<number> {
     const bytes = this.#bandwidthBytes();

@@ -1,6 +1,6 @@
 /**
- * How the wasm executor stores a matrix: which kernel format, how many bytes, and what the rows must look like before
- * the pack kernels rearrange them into panels (kernels/linear/layout.as.ts).
+ * How the wasm executor stores a matrix: which kernel format, how many bytes, and what the rows must look
+ * like before the pack kernels rearrange them into panels (kernels/linear/layout.as.ts).
  */
 import {
   ACTIVATIONS_F32,
@@ -133,8 +133,8 @@ export function weightLayout(weight: Weight, fileFormat: WeightFormat, forced: W
 }
 
 /**
- * The layout of a matrix whose rows are chosen one by one: rows of the format that `weightLayout` gives, as they lie in a
- * file; 8-bit blocks where that is 4 bits. Panels are 8 rows in a row.
+ * The layout of a matrix whose rows are chosen one by one: rows of the format that `weightLayout` gives, as
+ * they lie in a file; 8-bit blocks where that is 4 bits. Panels are 8 rows in a row.
  */
 export function rowLayout(weight: Weight, fileFormat: WeightFormat, forced: WeightStorage): WeightLayout {
   const dense = weightLayout(weight, fileFormat, forced);

@@ -1,6 +1,6 @@
 /**
- * Moves weights from the file into kernel memory, once: rows are read straight into staging and packed from there by the
- * engine worker.
+ * Moves weights from the file into kernel memory, once:
+ * rows are read straight into staging and packed from there by the engine worker.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import { elementCount } from "../../formats/tensor-layout.ts";

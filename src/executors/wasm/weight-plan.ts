@@ -1,5 +1,6 @@
 /**
- * The part of the memory plan that weights need: which layout each is stored in, in which order of columns, and where.
+ * The part of the memory plan that weights need: which layout each is stored in,
+ * in which order of columns, and where.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
 import { PANEL_ROWS, Q4_COLUMN_UNIT_ROWS } from "../../kernels/layout.ts";

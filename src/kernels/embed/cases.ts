@@ -1,5 +1,6 @@
 /**
- * Case rows of embed: every weight format a table can have in kernel memory, odd widths and row counts, a factor.
+ * Case rows of embed: every weight format a table can have in kernel memory,
+ * odd widths and row counts, a factor.
  */
 import { bf16 } from "../../quantization/bf16.ts";
 import { f16 } from "../../quantization/f16.ts";

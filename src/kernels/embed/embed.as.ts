@@ -1,5 +1,5 @@
-// Reads one row of an embedding table that is stored as weight panels (linear/layout.as.ts), so that a tied table is
-// stored once. Strided, but one row per token.
+// Reads one row of an embedding table that is stored as weight panels (linear/layout.as.ts), so that a tied
+// table is stored once. Strided, but one row per token.
 import { BLOCK, PANEL_ROWS, Q4_BLOCK_BYTES, Q8_BLOCK_BYTES } from "../linear/layout.as";
 import { halfMask, HALF_SCALE } from "../lanes.as";
 

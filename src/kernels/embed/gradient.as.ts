@@ -1,4 +1,5 @@
-// Sums over rows that end in one place, on the columns of one thread: gradients of the embedding table and of biases.
+// Sums over rows that end in one place, on the columns of one thread:
+// gradients of the embedding table and of biases.
 
 /** target[i] += factor * dy[i] for `bytes` bytes. */
 export function add_scaled_f32(target: usize, dy: usize, bytes: usize, factor: f32): void {

@@ -1,6 +1,6 @@
 /**
- * Case rows of glu and activate: every activation over its whole range of inputs, odd widths, the result in its own buffer or in
- * either operand's.
+ * Case rows of glu and activate: every activation over its whole range of inputs, odd widths, the result in
+ * its own buffer or in either operand's.
  */
 import type { Activation } from "../../program/program.ts";
 import { CaseBuilder, INPUT_COUNT, statelessSteps, tokenBuffer } from "../case-builder.ts";
@@ -52,8 +52,8 @@ function activateCase(activation: Activation, kernel: string, width: number): Ke
 }
 
 /**
- * Gates of one size per row, from vanishing to where exp overflows, so that small results are not hidden behind large
- * ones; the fourth row straddles the threshold in single steps of f32.
+ * Gates of one size per row, from vanishing to where exp overflows, so that small results are not hidden
+ * behind large ones; the fourth row straddles the threshold in single steps of f32.
  */
 function rangeCase(activation: Activation, kernel: string): KernelCase {
   const width = 24;

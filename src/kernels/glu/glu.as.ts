@@ -1,4 +1,5 @@
-// Gated linear unit on columns of one row: out = activation(gate) * up. Counts are whole vectors: rows are padded.
+// Gated linear unit on columns of one row: out = activation(gate) * up.
+// Counts are whole vectors: rows are padded.
 import { exp4 } from "../lanes.as";
 import { GATE_FATRELU, GATE_GELU, GATE_GELU_TANH, GATE_RELU } from "../layout";
 

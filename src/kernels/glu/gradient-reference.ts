@@ -1,6 +1,6 @@
 /**
- * Gradient of glu (out = activation(gate) * up), in f64. Cut-offs are constants to the gradient: relu and fatrelu pass
- * it where they pass the value, at the kink as the value does.
+ * Gradient of glu (out = activation(gate) * up), in f64. Cut-offs are constants to the gradient: relu and
+ * fatrelu pass it where they pass the value, at the kink as the value does.
  */
 import type { Activation } from "../../program/program.ts";
 import type { Values } from "../values.ts";

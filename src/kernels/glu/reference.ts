@@ -1,6 +1,6 @@
 /**
- * glu: gated linear unit, activation(gate) * up (arXiv 2002.05202), with every activation kind of the contract.
- * Activations in f64. out may be gate or up. The oracle for all other glu kernels.
+ * glu: gated linear unit, activation(gate) * up (arXiv 2002.05202), with every activation kind of the
+ * contract. Activations in f64. out may be gate or up. The oracle for all other glu kernels.
  */
 import type { Values } from "../values.ts";
 import type { Activation } from "../../program/program.ts";
@@ -35,8 +35,8 @@ export function activate(x: number, activation: Activation): number {
 }
 
 /**
- * Error function to f64 accuracy: the everywhere convergent series erf(x) = 2/sqrt(pi) exp(-x^2) sum of
- * 2^n x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 7.1.6), whose terms are all positive; beyond 6 it is 1 in f64.
+ * Error function to f64 accuracy: the everywhere convergent series erf(x) = 2/sqrt(pi) exp(-x^2) sum of 2^n
+ * x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 7.1.6), whose terms are all positive; beyond 6 it is 1 in f64.
  */
 export function erf(x: number): number {
   const magnitude = Math.abs(x);

@@ -1,6 +1,7 @@
 /**
- * Case rows of live neurons: choice by gates, rows of up for the open ones, columns of down for the same, in every storage;
- * all gates closed, one open, all open, gates that equal the threshold. What is not chosen may hold anything.
+ * Case rows of live neurons: choice by gates, rows of up for the open ones, columns of down for the same,
+ * in every storage; all gates closed, one open, all open, gates that equal the threshold. What is not
+ * chosen may hold anything.
  */
 import type { Selection } from "../../program/column-ops.ts";
 import { bf16 } from "../../quantization/bf16.ts";

@@ -1,7 +1,8 @@
-// Chosen rows of a matrix times one token, for methods that know which outputs they need (ProSparse's live neurons). Rows
-// lie one after the other in the file's own format, so that a chosen row is one run of memory. Four rows go together, one
-// per lane, and every output is the same chain of operations as in the panel kernels (linear-q8.as.ts, linear-float.as.ts):
-// a chosen output has the bits that the dense product gives it.
+// Chosen rows of a matrix times one token, for methods that know which outputs they need (ProSparse's
+// live neurons). Rows lie one after the other in the file's own format, so that a chosen row is one run
+// of memory. Four rows go together, one per lane, and every output is the same chain of operations as
+// in the panel kernels (linear-q8.as.ts, linear-float.as.ts): a chosen output has the bits that the
+// dense product gives it.
 import { halfMask, HALF_SCALE, madd } from "../lanes.as";
 import { finish, widen } from "../linear/linear-float.as";
 
@@ -35,7 +36,10 @@ import { finish, widen } from "../linear/linear-float.as";
   if (first + 3 < count) store<f32>(out + (load<usize>(indices + (first << 2), 12) << 2), f32x4.extract_lane(values, 3));
 }
 
-/** Q8_0 rows (per 32 columns an f16 scale and 32 bytes); x: activations_i16_row. out[row] for `count` rows at `indices`. */
+/**
+ * Q8_0 rows (per 32 columns an f16 scale and 32 bytes); x: activations_i16_row.
+ * out[row] for `count` rows at `indices`.
+ */
 export function linear_rows_q8_i16(
   weights: usize, rowBytes: usize, columns: i32, indices: usize, count: usize, x: usize, out: usize,
 ): void {

@@ -1,6 +1,6 @@
 /**
- * linearRows: matrix times vector, chosen rows only. Sums in f64, in the order of the columns, so that a chosen output is
- * exactly what `linear` gives it. The oracle for all other row kernels.
+ * linearRows: matrix times vector, chosen rows only. Sums in f64, in the order of the columns, so that a
+ * chosen output is exactly what `linear` gives it. The oracle for all other row kernels.
  */
 import type { Values } from "../values.ts";
 

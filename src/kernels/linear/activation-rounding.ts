@@ -1,6 +1,7 @@
 /**
- * What the activation formats of the quantized linear kernels keep of a row, value by value; the reference beside
- * activations.as.ts. All arithmetic is rounded to f32 where the kernels' is, so that both choose the same integers.
+ * What the activation formats of the quantized linear kernels keep of a row, value by value; the
+ * reference beside activations.as.ts. All arithmetic is rounded to f32 where the kernels' is, so that
+ * both choose the same integers.
  */
 import { roundHalfEven } from "../../quantization/half-even.ts";
 import { BLOCK_COLUMNS } from "../layout.ts";

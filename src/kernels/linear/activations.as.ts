@@ -2,7 +2,8 @@
 //   row    one token, columns in order                               (decode)
 //   tile   TILE tokens interleaved, so that one pointer walks them   (prefill)
 // Formats:
-//   i16   one scale per token (max / 32767), for 8-bit weights: 16 bytes of scales (one per token), then pairs
+//   i16   one scale per token (max / 32767), for 8-bit weights: 16 bytes of scales (one per token), then
+//         pairs
 //   i8    one scale per 32 columns (max / 127), for 4-bit weights: see layout.as.ts
 //   f32   multiplied by `factor`, which is 2^60 for f16 weights (linear-float.as.ts) and 1 otherwise
 // Tokens missing from the last tile read whatever the padded buffer holds; their outputs are never used.
@@ -66,9 +67,9 @@ export function activations_i16_tile(x: usize, stride: usize, columns: i32, targ
 
 /**
  * Quantizes one block of 32 columns: 4 groups of 8 bytes at target + group * groupStride, then the tail at
- * `tail`: two i16 with -8 * (sum over columns 0, 1 mod 4) and -8 * (sum over columns 2, 3 mod 4), which undo the
- * offset of the stored nibbles, and the scale times 2^60 as f32 (kept far from the subnormal range, because
- * the f16 weight scales arrive times 2^-112).
+ * `tail`: two i16 with -8 * (sum over columns 0, 1 mod 4) and -8 * (sum over columns 2, 3 mod 4), which undo
+ * the offset of the stored nibbles, and the scale times 2^60 as f32 (kept far from the subnormal range,
+ * because the f16 weight scales arrive times 2^-112).
  */
 // @ts-ignore: decorator
 @inline function quantizeBlock(x: usize, target: usize, groupStride: usize, tail: usize): void {

@@ -1,6 +1,7 @@
 /**
- * Case rows of the linear kernels: every weight format in kernel memory with odd shapes, stored blocks with scales at
- * the edges of f16, every file format that is encoded anew on loading, forced storages, parts of fused tensors.
+ * Case rows of the linear kernels: every weight format in kernel memory with odd shapes, stored blocks
+ * with scales at the edges of f16, every file format that is encoded anew on loading, forced storages,
+ * parts of fused tensors.
  */
 import type { Buffer, Weight } from "../../program/program.ts";
 import { FORCED_FORMATS, type ForcedFormat } from "../../program/weight-storage.ts";

@@ -2,8 +2,8 @@
 // belongs to one row and no kernel ever adds across lanes; a panel is one contiguous stream. Inside a panel:
 //   f32, f16, bf16   for each column: 8 values (one per row)
 //   q8   for each block of 32 columns: 8 f16 scales, then for each pair of columns 8 x 2 signed bytes
-//   q4   for each block of 32 columns: 8 f16 scales, then for each 8 columns 8 x 4 bytes; byte j of a row holds
-//        column j in the low and column j + 4 in the high nibble, stored with an offset of 8 as in Q4_0
+//   q4   for each block of 32 columns: 8 f16 scales, then for each 8 columns 8 x 4 bytes; byte j of a row
+//        holds column j in the low and column j + 4 in the high nibble, stored with an offset of 8 as in Q4_0
 // Rows beyond the matrix are zero. The numbers come from ../layout.ts.
 import * as layout from "../layout";
 

@@ -1,7 +1,7 @@
-// Float weights (f32, f16, bf16) times f32 activations. Each output is one chain of multiply-adds over the columns
-// in order, the same chain in the row and the tile kernel, so a token's result does not depend on its neighbours.
-// f16 weights are used times 2^-112 (lanes.as.ts), the activations times 2^60 and the sums times 2^52: all exact, and
-// activations up to 2^67 do not overflow as they would when multiplied by 2^112 at once.
+// Float weights (f32, f16, bf16) times f32 activations. Each output is one chain of multiply-adds over the
+// columns in order, the same chain in the row and the tile kernel, so a token's result does not depend on its
+// neighbours. f16 weights are used times 2^-112 (lanes.as.ts), the activations times 2^60 and the sums times
+// 2^52: all exact, and activations up to 2^67 do not overflow as they would when multiplied by 2^112 at once.
 import { halfMask, madd, widenHalf } from "../lanes.as";
 import { WEIGHT_F16, WEIGHT_F32 } from "../layout";
 import { PANEL_ROWS, TILE } from "./layout.as";

@@ -1,6 +1,7 @@
-// linear_q4 for engines without relaxed SIMD: the same integers as linear-q4-relaxed.as.ts, so the same floats in the
-// same order and the same tokens, at about half the speed. Products go through i16x8.extmul; the two vectors of a
-// row quartet hold two lanes per row, which one shuffle at the end of the block brings together.
+// linear_q4 for engines without relaxed SIMD: the same integers as linear-q4-relaxed.as.ts, so the same
+// floats in the same order and the same tokens, at about half the speed. Products go through
+// i16x8.extmul; the two vectors of a row quartet hold two lanes per row, which one shuffle at the end of
+// the block brings together.
 import { halfMask, HALF_SCALE, nibbleMask, onesI16, widenHalf } from "../lanes.as";
 import { I8_BLOCK_BYTES, Q4_BLOCK_BYTES, TILE } from "./layout.as";
 

@@ -1,7 +1,8 @@
-// 4-bit block weights times 8-bit activations. A nibble fits the unsigned 7-bit operand of the relaxed dot product
-// exactly, so relaxed and plain SIMD give the same integers. Pair sums stay in i16 for a whole block: starting
-// from the offset correction, a lane ends at sum over 16 columns of (n - 8) * x, at most 16 * 8 * 127 < 2^15, and
-// wrapping on the way there is harmless. One widening, one float multiply-add per block and row.
+// 4-bit block weights times 8-bit activations. A nibble fits the unsigned 7-bit operand of the relaxed
+// dot product exactly, so relaxed and plain SIMD give the same integers. Pair sums stay in i16 for a
+// whole block: starting from the offset correction, a lane ends at sum over 16 columns of (n - 8) * x, at
+// most 16 * 8 * 127 < 2^15, and wrapping on the way there is harmless. One widening, one float
+// multiply-add per block and row.
 import { halfMask, HALF_SCALE, nibbleMask, onesI16, widenHalf } from "../lanes.as";
 import { I8_BLOCK_BYTES, Q4_BLOCK_BYTES, TILE } from "./layout.as";
 

@@ -1,9 +1,9 @@
-// 8-bit block weights times 16-bit activations. Products accumulate in i32 over a block of 32 columns (at most
-// 32 * 127 * 32767 < 2^28), one float multiply-add per block and row. The activations carry 15 bits and one scale
-// per token, so nothing is lost against f32 activations that matters beside the weights' own 8 bits.
-// i32x4.dot_i16x8_s beats the relaxed i8 dot product here: V8 needs three instructions for the latter before
-// AVX-VNNI, and the sign of 8-bit weights does not fit its 7-bit operand. Inner loops stay rolled: V8 unrolls them
-// itself and spills when the source does (README.md has the figures).
+// 8-bit block weights times 16-bit activations. Products accumulate in i32 over a block of 32 columns (at
+// most 32 * 127 * 32767 < 2^28), one float multiply-add per block and row. The activations carry 15 bits and
+// one scale per token, so nothing is lost against f32 activations that matters beside the weights' own 8
+// bits. i32x4.dot_i16x8_s beats the relaxed i8 dot product here: V8 needs three instructions for the latter
+// before AVX-VNNI, and the sign of 8-bit weights does not fit its 7-bit operand. Inner loops stay rolled: V8
+// unrolls them itself and spills when the source does (README.md has the figures).
 import { halfMask, HALF_SCALE, widenHalf } from "../lanes.as";
 import { Q8_BLOCK_BYTES, TILE } from "./layout.as";
 

@@ -1,5 +1,5 @@
-// Rearranges up to 8 rows in a file's own format into one panel (see layout.as.ts). Loading calls these once per
-// panel; missing rows (the last panel of a matrix) become zeros.
+// Rearranges up to 8 rows in a file's own format into one panel (see layout.as.ts). Loading calls these once
+// per panel; missing rows (the last panel of a matrix) become zeros.
 import { BLOCK, PANEL_ROWS, Q4_BLOCK_BYTES, Q8_BLOCK_BYTES } from "./layout.as";
 
 /** Q8_0 rows: per 32 columns an f16 scale and 32 bytes. */

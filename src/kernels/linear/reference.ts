@@ -1,6 +1,6 @@
 /**
- * linear: matrix product with a weight of [outputs, inputs], plus an optional bias. Sums in f64, in index order.
- * The oracle for all other linear kernels.
+ * linear: matrix product with a weight of [outputs, inputs], plus an optional bias. Sums in f64, in index
+ * order. The oracle for all other linear kernels.
  */
 import type { Values } from "../values.ts";
 
@@ -12,8 +12,8 @@ export interface OutputRange {
 }
 
 /**
- * out[t, n] = sum_k x[t, k] * weight[n, k] + bias[n] for the outputs n in `range`. x is [rows, columns], weight
- * [outputs, columns], out [rows, outputs].
+ * out[t, n] = sum_k x[t, k] * weight[n, k] + bias[n] for the outputs n in `range`. x is [rows, columns],
+ * weight [outputs, columns], out [rows, outputs].
  */
 export function linear(
   out: Values,

@@ -1,11 +1,13 @@
 /**
- * Encoded blocks that no encoder would write, for the case table: every bit pattern that decodes to ordinary numbers,
- * and scales at the edges of f16.
+ * Encoded blocks that no encoder would write, for the case table: every bit pattern that decodes to ordinary
+ * numbers, and scales at the edges of f16.
  */
 import { normalValues } from "../../models/synthetic/random.ts";
 import type { WeightFormat } from "../../quantization/weight-format.ts";
 
-/** f16 bit patterns: smallest and largest subnormals, smallest normal, maxima, zeros, a plain negative one. */
+/**
+ * f16 bit patterns: smallest and largest subnormals, smallest normal, maxima, zeros, a plain negative one.
+ */
 export const EDGE_SCALES: readonly number[] = [
   0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff, 0x0000, 0x8000, 0xb555,
 ];

@@ -1,5 +1,5 @@
-// Losses on one row of logits and their gradients (reference.ts has the formulas). Rows are padded to whole vectors; the
-// padding is set to minus infinity first, where exponentials vanish.
+// Losses on one row of logits and their gradients (reference.ts has the formulas). Rows are padded to whole
+// vectors; the padding is set to minus infinity first, where exponentials vanish.
 import { exp4, sumLanes } from "../lanes.as";
 
 // @ts-ignore: decorator

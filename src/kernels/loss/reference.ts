@@ -1,7 +1,7 @@
 /**
- * Losses over rows of logits [R, V] and their gradients, in f64: cross-entropy with a target token, distance to a
- * teacher's distribution (Hinton et al. 2015, arXiv 1503.02531), and the L1 penalty of ProSparse (arXiv 2402.13516,
- * section 3.2). The oracle of the loss kernels.
+ * Losses over rows of logits [R, V] and their gradients, in f64: cross-entropy with a target token, distance
+ * to a teacher's distribution (Hinton et al. 2015, arXiv 1503.02531), and the L1 penalty of ProSparse (arXiv
+ * 2402.13516, section 3.2). The oracle of the loss kernels.
  */
 import type { Values } from "../values.ts";
 
@@ -25,7 +25,10 @@ export function crossEntropy(
   }
 }
 
-/** losses[r] = t^2 KL(softmax(teacher / t) || softmax(logits / t)); gradient[r] = weight t (student - teacher). */
+/**
+ * losses[r] = t^2 KL(softmax(teacher / t) || softmax(logits / t));
+ * gradient[r] = weight t (student - teacher).
+ */
 export function distillation(
   gradient: Values,
   losses: Values,

@@ -1,11 +1,11 @@
-// Blocked f32 matrix product C (+)= A B after Goto and van de Geijn 2008: panels of B packed once for all threads, blocks
-// of A packed per thread, tiles of 6 x 8 results in registers (twelve sums, two values of B, one of A) and of 4 x 8 for what
-// rows remain. Packing takes either operand transposed, so one kernel
-// serves y = x W^T, dx = dy W and dW = dy^T x. Every result is one chain of multiply-adds over the reduction in order,
-// whatever the number of threads.
+// Blocked f32 matrix product C (+)= A B after Goto and van de Geijn 2008: panels of B packed once for all
+// threads, blocks of A packed per thread, tiles of 6 x 8 results in registers (twelve sums, two values of B,
+// one of A) and of 4 x 8 for what rows remain. Packing takes either operand transposed, so one kernel
+// serves y = x W^T, dx = dy W and dW = dy^T x. Every result is one chain of multiply-adds over the reduction
+// in order, whatever the number of threads.
 //
-// Packed B: for every block of REDUCTION_BLOCK steps, panels of [steps][8]. Packed A: panels of [steps][6] or [steps][4].
-// Reads may run past the last row or column up to a whole panel; the values are never used.
+// Packed B: for every block of REDUCTION_BLOCK steps, panels of [steps][8]. Packed A: panels of [steps][6] or
+// [steps][4]. Reads may run past the last row or column up to a whole panel; the values are never used.
 import { madd } from "../lanes.as";
 import { REDUCTION_BLOCK, ROW_BLOCK } from "../training-layout";
 
@@ -39,8 +39,8 @@ export function transpose_rows_f32(source: usize, stride: usize, count: i32, tar
 }
 
 /**
- * Packs the panels [first, last) of B [steps, columns]. Element (k, n) lies at source + k stride + 4 n, or, transposed,
- * at source + n stride + 4 k.
+ * Packs the panels [first, last) of B [steps, columns]. Element (k, n) lies at source + k stride + 4 n, or,
+ * transposed, at source + n stride + 4 k.
  */
 export function pack_columns_f32(
   source: usize, stride: usize, transposed: bool, steps: i32, panels: i32, first: i32, last: i32, target: usize,
@@ -66,7 +66,10 @@ export function pack_columns_f32(
   }
 }
 
-/** Rows of the next panel of A when a multiple of 4 remain at first: 6 as long as what is left then divides again. */
+/**
+ * Rows of the next panel of A when a multiple of 4 remain at first:
+ * 6 as long as what is left then divides again.
+ */
 // @ts-ignore: decorator
 @inline function panelHeight(remaining: i32): i32 {
   return remaining == 4 || remaining == 8 ? 4 : 6;
@@ -96,7 +99,10 @@ function transposeSix(source: usize, stride: usize, count: i32, target: usize): 
   }
 }
 
-/** Packs `rows` rows (a multiple of 4) of A [rows, length]; element (m, k) lies at m stride + 4 k or, transposed, k stride + 4 m. */
+/**
+ * Packs `rows` rows (a multiple of 4) of A [rows, length]; element (m, k) lies at m stride + 4 k or,
+ * transposed, k stride + 4 m.
+ */
 function packRows(source: usize, stride: usize, transposed: bool, rows: i32, length: i32, target: usize): void {
   for (let row = 0; row < rows; ) {
     const height = panelHeight(rows - row), bytes = <usize>height << 2;
@@ -222,7 +228,9 @@ export function multiply_tile_f32(steps: i32, a: usize, b: usize, c: usize, stri
   else multiply_tile_f32(steps, a, b, c, stride, accumulate);
 }
 
-/** The tile at the edge of a result without padding: computed aside, then copied as far as the result goes. */
+/**
+ * The tile at the edge of a result without padding: computed aside, then copied as far as the result goes.
+ */
 function multiplyEdge(
   height: i32, steps: i32, a: usize, b: usize, c: usize, stride: usize, accumulate: bool, rows: i32, columns: i32, tile: usize,
 ): void {
@@ -233,8 +241,8 @@ function multiplyEdge(
 }
 
 /**
- * Rows [first, last) of C [., columns] (+)= A B with B packed. `scratch` holds a packed block of A and one tile.
- * `rowEnd` and `columnEnd` are how far C may be written: beyond its extent where it is padded.
+ * Rows [first, last) of C [., columns] (+)= A B with B packed. `scratch` holds a packed block of A and one
+ * tile. `rowEnd` and `columnEnd` are how far C may be written: beyond its extent where it is padded.
  */
 export function multiply_f32(
   a: usize, aStride: usize, aTransposed: bool, b: usize, c: usize, cStride: usize, first: i32, last: i32, columns: i32,

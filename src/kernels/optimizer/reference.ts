@@ -1,6 +1,6 @@
 /**
- * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2): Adam with bias-corrected moments and weight decay
- * apart from the gradient. The oracle of the optimizer kernel.
+ * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2): Adam with bias-corrected moments and
+ * weight decay apart from the gradient. The oracle of the optimizer kernel.
  */
 import type { Values } from "../values.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Gradients of rmsNorm, sums in f64. With r = 1 / sqrt(mean(x^2) + epsilon) and y = x r w per group of width w:
- * dx = r (w dy) - x r^3 mean(x w dy), dw = sum over rows and groups of dy x r.
+ * Gradients of rmsNorm, sums in f64. With r = 1 / sqrt(mean(x^2) + epsilon) and y = x r w per group of width
+ * w: dx = r (w dy) - x r^3 mean(x w dy), dw = sum over rows and groups of dy x r.
  * x, dy and dx are [rows, width], the weight is [width / groups].
  */
 import type { Values } from "../values.ts";

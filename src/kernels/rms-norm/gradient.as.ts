@@ -1,5 +1,5 @@
-// Gradients of rmsNorm. The weight's gradient sums over rows: the inverse root mean squares are computed once per row
-// and group, then every thread walks all rows in order for its own columns.
+// Gradients of rmsNorm. The weight's gradient sums over rows: the inverse root mean squares are computed once
+// per row and group, then every thread walks all rows in order for its own columns.
 import { sumLanes } from "../lanes.as";
 import { inverseRms } from "./rms-norm.as";
 

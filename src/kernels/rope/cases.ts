@@ -1,5 +1,6 @@
 /**
- * Case rows of rope: both pairings, whole and partial rotary widths, odd numbers of pairs, far positions, a magnitude.
+ * Case rows of rope: both pairings, whole and partial rotary widths, odd numbers of pairs,
+ * far positions, a magnitude.
  */
 import type { RotaryTable } from "../../program/program.ts";
 import { CaseBuilder, statelessSteps } from "../case-builder.ts";

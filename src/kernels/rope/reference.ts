@@ -1,6 +1,7 @@
 /**
- * rope: rotates pairs of elements of every head by an angle that grows with the token's position (arXiv 2104.09864).
- * Angles in f64. Elements beyond the rotary width stay as they are. The oracle for all other rope kernels.
+ * rope: rotates pairs of elements of every head by an angle that grows with the token's position
+ * (arXiv 2104.09864). Angles in f64. Elements beyond the rotary width stay as they are. The oracle for
+ * all other rope kernels.
  */
 import type { Values } from "../values.ts";
 import type { RotaryTable } from "../../program/program.ts";

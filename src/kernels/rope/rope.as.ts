@@ -1,5 +1,5 @@
-// Rotary position embedding of the heads [first, last) of one row, in place. The angles of a step are computed in f64
-// by the engine (executors/wasm/rotary.ts): per token `pairs` cosines, then `pairs` sines.
+// Rotary position embedding of the heads [first, last) of one row, in place. The angles of a step are
+// computed in f64 by the engine (executors/wasm/rotary.ts): per token `pairs` cosines, then `pairs` sines.
 
 /** Pairs (i, i + pairs): the layout of Hugging Face checkpoints. */
 export function rope_f32_halves(x: usize, first: i32, last: i32, headWidth: i32, pairs: i32, angles: usize): void {

@@ -1,7 +1,8 @@
-// DIP-CA (arXiv 2412.01380, Eq. 10 and Algorithm 1): a choice of columns that prefers what a cache holds, and the cache's
-// update by it. The oracle is methods/dynamic-input-pruning/cached-columns.ts, whose choices, evictions and draws this repeats
-// exactly. Every thread keeps a cache of its own, and they stay equal because all see the same input: nobody waits.
-// A cache: CHOICE_* words, then i32 worth [width] and i32 resident [width] (0 or 1).
+// DIP-CA (arXiv 2412.01380, Eq. 10 and Algorithm 1): a choice of columns that prefers what a cache holds, and
+// the cache's update by it. The oracle is methods/dynamic-input-pruning/cached-columns.ts, whose choices,
+// evictions and draws this repeats exactly. Every thread keeps a cache of its own, and they stay equal
+// because all see the same input: nobody waits. A cache: CHOICE_* words, then i32 worth [width] and i32
+// resident [width] (0 or 1).
 import {
   CHOICE_HEADER_BYTES, CHOICE_CHOSEN, CHOICE_HITS, CHOICE_POSITION, CHOICE_RANDOM, CHOICE_RESIDENTS, CHOICE_TOKEN,
   POLICY_LFU,
@@ -31,7 +32,8 @@ function countTied(weighted: usize, x: usize, width: i32, tie: i32, least: u32):
 }
 
 /**
- * Writes columns weighted at least `least`, and `left` of those weighted exactly `tie`: larger |x| first, then lower index.
+ * Writes columns weighted at least `least`, and `left` of those weighted exactly `tie`:
+ * larger |x| first, then lower index.
  */
 function collectWeighted(weighted: usize, x: usize, width: i32, least: u32, tie: i32, left: i32, target: usize): void {
   let low: u32 = 0, high: u32 = 0x80000000;
@@ -58,7 +60,9 @@ function collectWeighted(weighted: usize, x: usize, width: i32, least: u32, tie:
   store<i32>(target, <i32>((p - target - 16) >> 2));
 }
 
-/** The `count` columns of largest weight, ties by |x| and then by lower index; `target` holds width + 5 words. */
+/**
+ * The `count` columns of largest weight, ties by |x| and then by lower index; `target` holds width + 5 words.
+ */
 function selectWeighted(weighted: usize, x: usize, width: i32, count: i32, target: usize): void {
   // Invariant: at least `count` weights reach `low`, fewer reach `high`.
   let low: u32 = 0, high: u32 = 0x80000000;
@@ -114,7 +118,9 @@ function draw(cache: usize, bound: i32): i32 {
   return <i32>((<u64>(mixed ^ (mixed >>> 14)) * <u64>bound) >>> 32);
 }
 
-/** Makes `missing` [length] resident, as many as there are slots for; which of them is drawn when not all fit. */
+/**
+ * Makes `missing` [length] resident, as many as there are slots for; which of them is drawn when not all fit.
+ */
 function admit(cache: usize, resident: usize, missing: usize, length: i32, slots: i32): void {
   const residents = load<i32>(cache + CHOICE_RESIDENTS), room = min(length, slots - residents);
   for (let i = 0; i < room; i++) {
@@ -148,8 +154,8 @@ function update(cache: usize, width: i32, slots: i32, policy: i32, target: usize
 }
 
 /**
- * The `count` columns of x that a token at `position` uses, to `target` (width + 5 words), and the cache's update. A
- * position not after the last one begins a new sequence. `scratch` holds 2 width words.
+ * The `count` columns of x that a token at `position` uses, to `target` (width + 5 words), and the cache's
+ * update. A position not after the last one begins a new sequence. `scratch` holds 2 width words.
  */
 export function choose_cached_f32(
   x: usize, width: i32, count: i32, target: usize, cache: usize, slots: i32, policy: i32, gamma: f64, position: i32,

@@ -1,6 +1,7 @@
 /**
- * keepColumns: the chosen columns of every row, zeros elsewhere. What training runs in place of a choice and products over the
- * chosen columns; with a gradient in place of x it is its own gradient, since the choice is a constant to it.
+ * keepColumns: the chosen columns of every row, zeros elsewhere. What training runs in place of a choice and
+ * products over the chosen columns; with a gradient in place of x it is its own gradient, since the choice
+ * is a constant to it.
  */
 import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Values } from "../values.ts";

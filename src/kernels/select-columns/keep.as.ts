@@ -2,7 +2,10 @@
 import { SELECT_GATES, SELECT_TOP } from "../layout";
 import { select_above_f32, select_gates_f32, select_top_f32 } from "./select-columns.as";
 
-/** out = 0 but x in the columns that `by` [width] gets chosen; `bytes` is a whole row, `scratch` holds width + 5 words. */
+/**
+ * out = 0 but x in the columns that `by` [width] gets chosen; `bytes` is a whole row,
+ * `scratch` holds width + 5 words.
+ */
 export function keep_columns_f32(
   rule: i32, count: i32, threshold: f32, by: usize, x: usize, out: usize, width: i32, bytes: usize, scratch: usize,
 ): void {

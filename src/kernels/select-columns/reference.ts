@@ -1,7 +1,8 @@
 /**
- * selectColumns: which columns of an input a token uses, by magnitude, optionally preferring cached ones. The oracle for
- * all other selections, written as the sort that the rule states.
- * Source: Dynamic Input Pruning (arXiv 2412.01380), Eq. 7-8, and Eq. 10 with Algorithm 1 for the cached preference.
+ * selectColumns: which columns of an input a token uses, by magnitude, optionally preferring cached ones. The
+ * oracle for all other selections, written as the sort that the rule states.
+ * Source: Dynamic Input Pruning (arXiv 2412.01380), Eq. 7-8, and Eq.
+ * 10 with Algorithm 1 for the cached preference.
  */
 import type { SelectionRule } from "../../program/column-ops.ts";
 import type { Values } from "../values.ts";
@@ -19,8 +20,8 @@ export function selectByRule(x: Values, rule: SelectionRule): Int32Array {
 }
 
 /**
- * The `count` columns of largest |x|, ascending by index. Order of choice: re-weighted score descending, score
- * descending, index ascending.
+ * The `count` columns of largest |x|, ascending by index. Order of choice: re-weighted score descending,
+ * score descending, index ascending.
  */
 export function selectTop(x: Values, count: number, preference?: CachedPreference): Int32Array {
   const score = (i: number) => Math.abs(x[i]);
@@ -52,7 +53,9 @@ export function selectAboveAmong(x: Values, threshold: number, among: Int32Array
   return among.filter((i) => Math.abs(x[i]) >= limit);
 }
 
-/** The gates that ReLU (threshold 0) or FATReLU lets through, and NaN, ascending by index; compared as f32. */
+/**
+ * The gates that ReLU (threshold 0) or FATReLU lets through, and NaN, ascending by index; compared as f32.
+ */
 export function selectGates(x: Values, threshold: number): Int32Array {
   const limit = Math.fround(threshold);
   return Int32Array.from(x.keys()).filter((i) => (limit === 0 ? !(x[i] <= 0) : !(x[i] < limit)));

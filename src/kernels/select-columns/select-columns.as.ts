@@ -1,8 +1,9 @@
 // Choice of columns by magnitude. The result at `target` is a count and, from byte 16 on, ascending indices.
-// Magnitudes are compared as integers: the bit pattern of |x| orders like |x|. The k-th largest is found by a search in the
-// bit patterns with a vector count per probe: interpolating the counts, for the pattern goes like the logarithm, and bisecting
-// every third time. It usually ends after nine probes of 2048 to 5632 values, at one that exactly k of them reach.
-// NaN counts as larger than everything, so that it shows in the result instead of vanishing.
+// Magnitudes are compared as integers: the bit pattern of |x| orders like |x|. The k-th largest is found by a
+// search in the bit patterns with a vector count per probe: interpolating the counts, for the pattern goes
+// like the logarithm, and bisecting every third time. It usually ends after nine probes of 2048 to 5632
+// values, at one that exactly k of them reach. NaN counts as larger than everything, so that it shows in the
+// result instead of vanishing.
 
 // @ts-ignore: decorator
 @inline export function magnitude(p: usize): i32 { return load<i32>(p) & 0x7fffffff; }
@@ -34,7 +35,10 @@ function largestPattern(x: usize, width: i32): u32 {
   return <u32>largest;
 }
 
-/** A pattern between low and high, neither of them, where about `count` are reached if the numbers in between grow evenly. */
+/**
+ * A pattern between low and high, neither of them,
+ * where about `count` are reached if the numbers in between grow evenly.
+ */
 function between(low: u32, high: u32, reachLow: i32, reachHigh: i32, count: i32): u32 {
   const guess = low + <u32>((<u64>(high - low) * <u64>(reachLow - count)) / <u64>(reachLow - reachHigh));
   return min(max(guess, low + 1), high - 1);
@@ -52,7 +56,10 @@ const PACKED: usize = memory.data<u8>([
   4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 ], 16);
 
-/** Writes the indices of all magnitudes of at least `least`; with `ties`, of all above `tie` and the first `ties` that equal it. */
+/**
+ * Writes the indices of all magnitudes of at least `least`; with `ties`,
+ * of all above `tie` and the first `ties` that equal it.
+ */
 function collect(x: usize, width: i32, least: i32, tie: i32, ties: i32, target: usize): void {
   let p = target + 16;
   if (ties == 0) {
@@ -107,7 +114,8 @@ export function select_top_f32(x: usize, width: i32, count: i32, target: usize):
     collect(x, width, 0, 0, 0, target);
     return;
   }
-  // Fewer than `count` lie above the tie at `low`; none where it is a NaN of all ones, which has no pattern above it.
+  // Fewer than `count` lie above the tie at `low`; none where it is a NaN of all ones,
+  // which has no pattern above it.
   const above = high == 0x80000000 ? 0 : countAtLeast(x, width, <i32>high);
   collect(x, width, 0, <i32>low, count - above, target);
 }

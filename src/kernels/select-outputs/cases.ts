@@ -1,5 +1,6 @@
 /**
- * Case rows of selectOutputs: odd widths; the standard steps pick all rows, some, one and none. Copies are exact.
+ * Case rows of selectOutputs: odd widths; the standard steps pick all rows, some,
+ * one and none. Copies are exact.
  */
 import type { Buffer } from "../../program/program.ts";
 import { CaseBuilder, statelessSteps } from "../case-builder.ts";

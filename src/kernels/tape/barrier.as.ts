@@ -1,14 +1,14 @@
-// Where threads meet: between instructions that depend on each other's results, and between steps. A short spin
-// covers the usual wait; after it a thread sleeps in memory.atomic.wait, so that a third process on the machine costs
-// one slice of time and not a spinning core. The releaser notifies only when somebody sleeps.
+// Where threads meet: between instructions that depend on each other's results, and between steps. A short
+// spin covers the usual wait; after it a thread sleeps in memory.atomic.wait, so that a third process on the
+// machine costs one slice of time and not a spinning core. The releaser notifies only when somebody sleeps.
 import {
   CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_EXIT, CONTROL_GENERATION, CONTROL_IDLE, CONTROL_SLEEPERS, CONTROL_STEP,
   CONTROL_STOPPED, CONTROL_THREADS,
 } from "../layout";
 
 /**
- * Polls before sleeping, about 50 microseconds. Threads arrive tens of microseconds apart, because memory does not serve
- * them evenly, and a sleep costs more than that: README.md has the figures.
+ * Polls before sleeping, about 50 microseconds. Threads arrive tens of microseconds apart, because memory
+ * does not serve them evenly, and a sleep costs more than that: README.md has the figures.
  */
 const SPINS = 200000;
 

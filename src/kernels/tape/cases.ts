@@ -1,6 +1,7 @@
 /**
- * Case rows of the tape: chains of ops that depend on each other in every way threads can get wrong, and inputs of
- * linears that change between two of them. Widths are odd so that every way of sharing out work cuts differently.
+ * Case rows of the tape: chains of ops that depend on each other in every way threads can get wrong, and
+ * inputs of linears that change between two of them. Widths are odd so that every way of sharing out
+ * work cuts differently.
  */
 import type { Buffer } from "../../program/program.ts";
 import { f32 } from "../../quantization/f32.ts";

@@ -1,6 +1,7 @@
-// Tape instructions of the column ops. While decoding, every thread chooses columns for itself (which is cheaper than
-// meeting) and multiplies them for its own rows; with several tokens, activations are prepared in tiles and the product is
-// dense. Each thread counts the weight bytes that its chosen columns made it read.
+// Tape instructions of the column ops. While decoding, every thread chooses columns for itself (which is
+// cheaper than meeting) and multiplies them for its own rows; with several tokens, activations are
+// prepared in tiles and the product is dense. Each thread counts the weight bytes that its chosen
+// columns made it read.
 import {
   linear_columns_bf16_f32, linear_columns_f16_f32, linear_columns_f32_f32,
 } from "../linear-columns/linear-columns-float.as";
@@ -26,7 +27,10 @@ import { address, real, shareOf, word } from "./words.as";
 // @ts-ignore: decorator
 @inline function storedRows(format: i32, units: i32): usize { return <usize>(units * (format == WEIGHT_Q4 ? Q4_UNIT_ROWS : UNIT_ROWS)); }
 
-/** rule, x, xThreadStride, width, count or threshold, target, targetThreadStride, earlier choice or 0, its thread stride */
+/**
+ * rule, x, xThreadStride, width, count or threshold, target, targetThreadStride,
+ * earlier choice or 0, its thread stride
+ */
 export function runSelectColumns(p: usize, thread: i32): void {
   const x = address(p, 3) + <usize>thread * address(p, 4), target = address(p, 7) + <usize>thread * address(p, 8);
   if (address(p, 9) != 0) {
@@ -39,8 +43,8 @@ export function runSelectColumns(p: usize, thread: i32): void {
 }
 
 /**
- * x, xThreadStride, width, count, target, targetThreadStride, cache, cacheThreadStride, slots, policy, gamma (f64, two
- * words), scratch, scratchThreadStride
+ * x, xThreadStride, width, count, target, targetThreadStride, cache, cacheThreadStride, slots, policy, gamma
+ * (f64, two words), scratch, scratchThreadStride
  */
 export function runChooseCached(p: usize, control: usize, thread: i32): void {
   choose_cached_f32(
@@ -52,8 +56,9 @@ export function runChooseCached(p: usize, control: usize, thread: i32): void {
 }
 
 /**
- * format, parts, weights, units, rows to write, width, x, xThreadStride, selection, selectionThreadStride, scales, out0,
- * bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order), counter of columns taken
+ * format, parts, weights, units, rows to write, width, x, xThreadStride, selection, selectionThreadStride,
+ * scales, out0, bias0, out1, bias1, scratch, scratchStride, counters, places (0: columns lie in their order),
+ * counter of columns taken
  */
 export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   const format = word(p, 2), parts = address(p, 3), weights = address(p, 4), units = word(p, 5), width = address(p, 7);
@@ -85,7 +90,10 @@ export function runLinearColumns(p: usize, thread: i32, threads: i32): void {
   }
 }
 
-/** format, parts, units, panels, out0, bias0, out1, bias1, scratch, scratchStride: adds up what the threads summed. */
+/**
+ * format, parts, units, panels, out0, bias0, out1, bias1, scratch, scratchStride:
+ * adds up what the threads summed.
+ */
 export function runColumnSums(p: usize, thread: i32, threads: i32): void {
   const parts = address(p, 3), rows = storedRows(word(p, 2), word(p, 4)), panels = word(p, 5), stride = address(p, 11);
   const first = <usize>shareOf(panels, thread, threads) << 3, count = (<usize>shareOf(panels, thread + 1, threads) << 3) - first;
@@ -98,7 +106,10 @@ export function runColumnSums(p: usize, thread: i32, threads: i32): void {
   }
 }
 
-/** format, x, xStride, columns, scales, factor, target, tileBytes, scratch, scratchStride; `tokens` is T of the step */
+/**
+ * format, x, xStride, columns, scales, factor, target, tileBytes, scratch, scratchStride;
+ * `tokens` is T of the step
+ */
 export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens: i32): void {
   const tiles = (tokens + TILE_TOKENS - 1) / TILE_TOKENS, columns = word(p, 5);
   const scratch = address(p, 10) + <usize>thread * address(p, 11);
@@ -109,7 +120,10 @@ export function runColumnActivations(p: usize, thread: i32, threads: i32, tokens
   }
 }
 
-/** format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride, bytes from column to column, scales, counter of panels taken: panels [first, last) */
+/**
+ * format, parts, part, weights, units, panels, columns, x, out, outStride, bias, scratch, scratchStride,
+ * bytes from column to column, scales, counter of panels taken: panels [first, last)
+ */
 export function runLinearColumnsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
   const format = word(p, 2), columns = address(p, 8), x = address(p, 9);
   const bytes = elementBytes(format), total = storedRows(format, word(p, 6)), stride = address(p, 15);

@@ -1,5 +1,5 @@
-// Columns that do not fit the memory: thread 0 asks the readers (offload/column-server.ts) for what the next product needs
-// and sleeps until they answer. The others wait at the barrier that follows.
+// Columns that do not fit the memory: thread 0 asks the readers (offload/column-server.ts) for what the next
+// product needs and sleeps until they answer. The others wait at the barrier that follows.
 import {
   CONTROL_ABORT, FETCH_INPUT, FETCH_OK, FETCH_REQUEST, FETCH_RESPONSE, FETCH_SITE, FETCH_STATUS, FETCH_WHAT,
 } from "../layout";

@@ -1,5 +1,6 @@
-// Tape instructions of linearRows: chosen rows for one token, shared among threads by their number; for several tokens all
-// rows, which are packed into panels as they pass (kernels/linear/pack.as.ts) and multiplied by the dense kernels.
+// Tape instructions of linearRows: chosen rows for one token, shared among threads by their number; for
+// several tokens all rows, which are packed into panels as they pass (kernels/linear/pack.as.ts) and
+// multiplied by the dense kernels.
 import { linearFloatRow, linearFloatTile } from "../linear/linear-float.as";
 import { linear_q8_i16_row, linear_q8_i16_tile } from "../linear/linear-q8.as";
 import { pack_16, pack_32, pack_q8 } from "../linear/pack.as";
@@ -24,7 +25,10 @@ export function runLinearRows(p: usize, thread: i32, threads: i32): void {
   else linear_rows_bf16_f32(weights, rowBytes, columns, indices, count, x, out);
 }
 
-/** format, weights, rowBytes, columns, panels, x, out, outStride, zeros, scratch, scratchStride, counter of panels taken: panels [first, last) */
+/**
+ * format, weights, rowBytes, columns, panels, x, out, outStride, zeros, scratch, scratchStride, counter of
+ * panels taken: panels [first, last)
+ */
 export function runLinearRowsTile(p: usize, thread: i32, tokens: i32, first: i32, last: i32): void {
   const format = word(p, 2), rowBytes = address(p, 4), columns = word(p, 5), x = address(p, 7), stride = address(p, 9);
   const bias = address(p, 10), panel = address(p, 11) + <usize>thread * address(p, 12);

@@ -1,6 +1,7 @@
-// The interpreter of compiled programs. A tape is a list of i32 words, [opcode, word count, arguments ...]; every thread
-// walks it, does its share of each instruction and meets the others at OP_BARRIER. Nothing here allocates and no
-// JavaScript runs between instructions. The executor's tape builder decides where barriers stand.
+// The interpreter of compiled programs. A tape is a list of i32 words,
+// [opcode, word count, arguments ...]; every thread walks it, does its share of each instruction and meets
+// the others at OP_BARRIER. Nothing here allocates and no JavaScript runs between instructions. The
+// executor's tape builder decides where barriers stand.
 import { add_f32 } from "../add/add.as";
 import { tender_attention_f16, tender_attention_f32 } from "../tender-attention/tender-attention.as";
 import { attention_f16, attention_f32, attention_q8 } from "../attention/attention.as";
@@ -42,14 +43,15 @@ let thread: i32 = 0;
 let threads: i32 = 1;
 
 /**
- * Panels of a batched linear that a thread takes at a time: some milliseconds of work. Between them it looks at the abort flag.
- * Shares fixed in advance would make all wait for a thread that something else on the machine holds up.
+ * Panels of a batched linear that a thread takes at a time: some milliseconds of work. Between them it
+ * looks at the abort flag. Shares fixed in advance would make all wait for a thread that something else on
+ * the machine holds up.
  */
 const PIECE = 8;
 
 /**
- * True once the step is to stop. Threads notice at different times, so what is left is skipped but no barrier is: at the
- * next one, or at the end, all learn together that the step has stopped.
+ * True once the step is to stop. Threads notice at different times, so what is left is skipped but no barrier
+ * is: at the next one, or at the end, all learn together that the step has stopped.
  */
 // @ts-ignore: decorator
 @inline function stopping(): bool { return atomic.load<i32>(control + CONTROL_ABORT) != 0; }
@@ -118,7 +120,10 @@ function runActivations(p: usize): void {
   }
 }
 
-/** rows, weight format, weights, panels, columns, x, threadStride, out, outStride, bias, counter of panels taken */
+/**
+ * rows, weight format, weights, panels, columns, x, threadStride, out, outStride, bias,
+ * counter of panels taken
+ */
 function runLinear(p: usize): void {
   const rows = rowCount(word(p, 2)), format = word(p, 3), weights = address(p, 4), panels = word(p, 5), columns = word(p, 6);
   const x = address(p, 7) + <usize>thread * address(p, 8), out = address(p, 9), stride = address(p, 10), bias = address(p, 11);
@@ -151,7 +156,10 @@ function runRope(p: usize): void {
   }
 }
 
-/** cache format, key, keyStride, value, valueStride, keys, values, slotBytes, kvHeads, headWidth, capacity, echo */
+/**
+ * cache format, key, keyStride, value, valueStride, keys, values, slotBytes, kvHeads,
+ * headWidth, capacity, echo
+ */
 function runStoreKeyValue(p: usize): void {
   const rows = rowCount(ROWS_TOKENS), kvHeads = word(p, 10), headWidth = word(p, 11), capacity = word(p, 12);
   const first = share(kvHeads, thread), last = share(kvHeads, thread + 1), echo = address(p, 13);
@@ -186,8 +194,9 @@ function placeIntervals(row: usize, start: i32, end: i32, target: usize): i32 {
 }
 
 /**
- * cache format, query, queryStride, out, outStride, keys, values, slotBytes, heads, group, headWidth, capacity, window
- * (0: none), scale, scratch, scratchStride, seven tables of integer products (the first 0: none; tender-attention.as.ts), echo
+ * cache format, query, queryStride, out, outStride, keys, values, slotBytes, heads, group, headWidth,
+ * capacity, window (0: none), scale, scratch, scratchStride, seven tables of integer products (the first 0:
+ * none; tender-attention.as.ts), echo
  */
 function runAttention(p: usize): void {
   const rows = rowCount(ROWS_TOKENS), heads = word(p, 10), group = word(p, 11), headWidth = word(p, 12), capacity = word(p, 13);
@@ -274,7 +283,10 @@ function runReadMemory(p: usize): void {
   if (v128.all_true<i8>(v128.xor(v128.xor(a, b), v128.xor(c, d))) && threads < 0) store<i32>(control, 1);
 }
 
-/** Pieces of one pass over the tokens after the other. A thread adds up activations when it first meets a pass. */
+/**
+ * Pieces of one pass over the tokens after the other.
+ * A thread adds up activations when it first meets a pass.
+ */
 function runTenderBatch(p: usize, rows: i32, panels: i32): void {
   const tokens = tenderPass(p, rows), pieces = (panels + PIECE - 1) / PIECE, counter = address(p, 18);
   let prepared = -1;

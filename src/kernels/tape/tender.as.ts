@@ -1,6 +1,6 @@
-// The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the work of this
-// thread is cut; word() and its kin read the arguments in the order that each comment lists. Only relaxed SIMD gains by
-// activations of bytes; without it they are t16, whatever the tape calls them.
+// The instructions of tenderLinear: activations to integers, and the product. tape.as.ts hands in how the
+// work of this thread is cut; word() and its kin read the arguments in the order that each comment lists.
+// Only relaxed SIMD gains by activations of bytes; without it they are t16, whatever the tape calls them.
 import { largestMagnitude } from "../lanes.as";
 import {
   ACTIVATIONS_SPLIT, ACTIVATIONS_T8, CONTROL_OUTPUT_ROWS, CONTROL_POSITIONS, ROWS_TOKENS, TILE_TOKENS, WEIGHT_T8,
@@ -25,9 +25,9 @@ import { address, real, word } from "./words.as";
 }
 
 /**
- * rows, split, format, x, xStride, columns, storedColumns, bias, biasStride, exponents, exponentsStride, scales (0:
- * dynamic), limit, chunkRows, chunks, target, threadStride, xThreadStride, order of columns (0: as they are); rows
- * [first, last) are this thread's
+ * rows, split, format, x, xStride, columns, storedColumns, bias, biasStride, exponents, exponentsStride,
+ * scales (0: dynamic), limit, chunkRows, chunks, target, threadStride, xThreadStride, order of columns (0: as
+ * they are); rows [first, last) are this thread's
  */
 export function runTenderActivations(p: usize, control: usize, thread: i32, rows: i32, first: i32, last: i32): void {
   const format = word(p, 4), stride = address(p, 6), columns = word(p, 7), stored = word(p, 8), scales = address(p, 13);
@@ -66,7 +66,8 @@ export function runTenderActivations(p: usize, control: usize, thread: i32, rows
       else activations_t16_tile(x, stored, bias, exponents, scale, inverse, limit, chunk, to, slot);
     }
   }
-  // Tokens missing from the last tile keep what an earlier step left there; only their chunk is used as an address.
+  // Tokens missing from the last tile keep what an earlier step left there;
+  // only their chunk is used as an address.
   if (rows > 1 && last == rows) {
     const to = target + <usize>((rows - 1) / TILE_TOKENS) * tileBytes;
     for (let slot = ((rows - 1) % TILE_TOKENS) + 1; slot < TILE_TOKENS; slot++) store<i32>(to + 16 + <usize>slot * 4, 0);
@@ -79,7 +80,10 @@ export function tenderPass(p: usize, rows: i32): i32 {
   return tokens == 0 ? rows : tokens;
 }
 
-/** What a thread does once per pass, whatever the number of its calls: sums of activations. `tokens` from `from` on. */
+/**
+ * What a thread does once per pass, whatever the number of its calls: sums of activations.
+ * `tokens` from `from` on.
+ */
 export function prepareTenderPass(p: usize, thread: i32, from: i32, tokens: i32): void {
   if (word(p, 3) != WEIGHT_T8 || word(p, 17) == 0) return;
   const columns = word(p, 6), x = address(p, 8) + <usize>(from / TILE_TOKENS) * tileBytesT16(columns);
@@ -87,9 +91,9 @@ export function prepareTenderPass(p: usize, thread: i32, from: i32, tokens: i32)
 }
 
 /**
- * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride, rowScales, offset,
- * offsetStride, scratch, scratchStride, tokens of a pass (0: sums of two codes do not fit 16 bits), counter of pieces taken;
- * panels [first, last) are this thread's. One token.
+ * rows, weight format, weights, panels, storedColumns, activation format, x, threadStride, out, outStride,
+ * rowScales, offset, offsetStride, scratch, scratchStride, tokens of a pass (0: sums of two codes do not fit
+ * 16 bits), counter of pieces taken; panels [first, last) are this thread's. One token.
  */
 export function runTenderLinear(p: usize, thread: i32, first: i32, last: i32): void {
   const weights = address(p, 4), columns = word(p, 6), format = word(p, 7), x = address(p, 8) + <usize>thread * address(p, 9);

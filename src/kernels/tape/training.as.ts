@@ -1,6 +1,7 @@
-// Instructions of training tapes, walked by the interpreter of tape.as.ts: word 0 the opcode, word 1 the number of words,
-// arguments as listed. Rows are shared out in contiguous ranges; where rows are summed, columns are, so that every sum
-// is made by one thread in the order of rows. A barrier stands between all instructions.
+// Instructions of training tapes, walked by the interpreter of tape.as.ts: word 0 the opcode, word 1
+// the number of words, arguments as listed. Rows are shared out in contiguous ranges; where rows are
+// summed, columns are, so that every sum is made by one thread in the order of rows. A barrier stands
+// between all instructions.
 import { add_f32 } from "../add/add.as";
 import { attention_gradient_f32 } from "../attention/gradient.as";
 import { sequence_attention_f32 } from "../attention/sequence.as";
@@ -59,7 +60,10 @@ function packColumns(p: usize): void {
   );
 }
 
-/** rows (2), steps (2), columns, a, aStride, aTransposed, b, c, cStride, accumulate, padded, scratch, scratchStride */
+/**
+ * rows (2), steps (2), columns, a, aStride, aTransposed, b, c, cStride, accumulate, padded,
+ * scratch, scratchStride
+ */
 function multiply(p: usize): void {
   const rows = extent(p, 2), columns = word(p, 6), padded = word(p, 14) != 0;
   const tiles = (rows + 3) >> 2, first = firstOf(tiles) << 2, last = lastOf(tiles) << 2;
@@ -105,7 +109,9 @@ function gluRows(p: usize): void {
   }
 }
 
-/** rows (2), kind, threshold, x (2), out (2), bytes, scratch, scratchStride: a gated unit whose ups are ones */
+/**
+ * rows (2), kind, threshold, x (2), out (2), bytes, scratch, scratchStride: a gated unit whose ups are ones
+ */
 function activateRows(p: usize): void {
   const rows = extent(p, 2), bytes = address(p, 10), ones = address(p, 11) + <usize>thread * address(p, 12);
   for (let i: usize = 0; i < bytes; i += 4) store<f32>(ones + i, 1);
@@ -149,7 +155,10 @@ function gatherRows(p: usize): void {
   }
 }
 
-/** gradient, gradientStride, out, outStride, bytes: out = 0, out[outputs[r]] = gradient[r] with ascending outputs */
+/**
+ * gradient, gradientStride, out, outStride, bytes: out = 0,
+ * out[outputs[r]] = gradient[r] with ascending outputs
+ */
 function scatterRows(p: usize): void {
   const rows = load<i32>(control + CONTROL_TOKENS), outputs = load<i32>(control + CONTROL_OUTPUTS);
   const picked = load<usize>(control + CONTROL_OUTPUT_ROWS), first = firstOf(rows), last = lastOf(rows);
@@ -174,8 +183,8 @@ function rotate(p: usize): void {
 }
 
 /**
- * query (2), key (2), value (2), out (2), logSumExp (2), heads, kvHeads, headWidth, scale, window (0: none), bounds,
- * maskPlaces, scalars, scratch, scratchStride
+ * query (2), key (2), value (2), out (2), logSumExp (2), heads, kvHeads, headWidth, scale, window (0: none),
+ * bounds, maskPlaces, scalars, scratch, scratchStride
  */
 function sequenceAttention(p: usize): void {
   const kvHeads = word(p, 13), width = word(p, 14), group = word(p, 12) / kvHeads, bounds = address(p, 17);
@@ -195,8 +204,8 @@ function sequenceAttention(p: usize): void {
 }
 
 /**
- * query (2), key (2), value (2), attended (2), gradient (2), logSumExp (2), dQuery (2), dKey (2), dValue (2), heads,
- * kvHeads, headWidth, scale, window, bounds, maskPlaces, scalars, scratch, scratchStride
+ * query (2), key (2), value (2), attended (2), gradient (2), logSumExp (2), dQuery (2), dKey (2), dValue (2),
+ * heads, kvHeads, headWidth, scale, window, bounds, maskPlaces, scalars, scratch, scratchStride
  */
 function attentionGradient(p: usize): void {
   const kvHeads = word(p, 21), width = word(p, 22), group = word(p, 20) / kvHeads, bounds = address(p, 25);

@@ -1,7 +1,7 @@
 /**
- * Case rows of attention with integer products: head widths, groups of query heads, windows, stated intervals, both
- * widths of codes, over caches in f16 and f32. All codes but those of scores are equal to the reference's; a score on the
- * bound between two codes may fall on either side, which BOUND allows for.
+ * Case rows of attention with integer products: head widths, groups of query heads, windows, stated
+ * intervals, both widths of codes, over caches in f16 and f32. All codes but those of scores are equal to the
+ * reference's; a score on the bound between two codes may fall on either side, which BOUND allows for.
  */
 import type { Interval } from "../../program/intervals.ts";
 import type { KeyValueCache } from "../../program/program.ts";

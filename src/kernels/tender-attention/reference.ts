@@ -1,10 +1,10 @@
 /**
- * attention with both products made of integers: queries in channel groups, keys with one scale per position, softmax
- * scores as unsigned codes in groups a power of two apart, values with one scale per channel.
- * Source: Tender (arXiv 2406.12930), "all", with the biases' terms q b + b k - b b in floats; the groups of scores are found
- * per row (the paper's dynamic mode), so they need no table over positions.
- * Invariant: every f32 operation up to the softmax is rounded where the kernel rounds, so all codes but those of scores
- * are equal; a score's code may differ by one where the exponential's last bit decides.
+ * attention with both products made of integers: queries in channel groups, keys with one scale per position,
+ * softmax scores as unsigned codes in groups a power of two apart, values with one scale per channel.
+ * Source: Tender (arXiv 2406.12930), "all", with the biases' terms q b + b k - b b in floats; the groups of
+ * scores are found per row (the paper's dynamic mode), so they need no table over positions.
+ * Invariant: every f32 operation up to the softmax is rounded where the kernel rounds, so all codes but those
+ * of scores are equal; a score's code may differ by one where the exponential's last bit decides.
  */
 import { roundHalfEven } from "../../quantization/half-even.ts";
 import { type AttentionRow, type AttentionShape, seenPositions } from "../attention/reference.ts";
@@ -102,7 +102,10 @@ function score(key: Float32Array, kvHead: number, query: QueryCodes, tables: Att
   return fround(fround(fround(fround(sum) * scale) + own) + constant);
 }
 
-/** Shifted codes of e^(score - max) in groups below 1, and what one unit of them stands for after the division. */
+/**
+ * Shifted codes of e^(score - max) in groups below 1,
+ * and what one unit of them stands for after the division.
+ */
 export function scoreCodes(
   scores: Float32Array,
   { limit, scoreGroups }: Pick<AttentionTables, "limit" | "scoreGroups">,

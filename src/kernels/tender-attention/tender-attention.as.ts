@@ -1,10 +1,11 @@
-// Attention of one token with both products made of integers (reference.ts says what of), over the same cache and
-// intervals as attention.as.ts. Keys and values become codes while they are read: the cache keeps floats, so this is the
-// method's arithmetic and not its saving. Eight positions of a panel, or four channels of a value, fill the lanes; sums are
-// exact in i32, those of values in blocks of positions that are added up in f32.
-// Scratch per thread: codes, bias and centred query [3][stored], then scores [capacity + 8 + 16 per interval], all 32 bits.
-// Tables are seven words: addresses of query bias, query exponents, query scales, key bias and value scales, the limit of
-// codes (f32) and the groups of scores.
+// Attention of one token with both products made of integers (reference.ts says what of), over the same
+// cache and intervals as attention.as.ts. Keys and values become codes while they are read: the cache keeps
+// floats, so this is the method's arithmetic and not its saving. Eight positions of a panel, or four
+// channels of a value, fill the lanes; sums are exact in i32, those of values in blocks of positions that
+// are added up in f32.
+// Scratch per thread: codes, bias and centred query [3][stored], then scores
+// [capacity + 8 + 16 per interval], all 32 bits. Tables are seven words: addresses of query bias, query
+// exponents, query scales, key bias and value scales, the limit of codes (f32) and the groups of scores.
 import { hideOutside } from "../attention/scores.as";
 import { exponentiate, panelScores } from "../attention/softmax.as";
 import { halfMask, HALF_SCALE, widenHalf } from "../lanes.as";
@@ -22,7 +23,9 @@ const SCORE_BLOCK: usize = 512;
   return f32x4.mul(widenHalf(p, offset, mask), f32x4.splat(HALF_SCALE));
 }
 
-/** Codes (i32), bias and query - bias of one head into scratch; returns the sum of (query - bias) * key bias. */
+/**
+ * Codes (i32), bias and query - bias of one head into scratch; returns the sum of (query - bias) * key bias.
+ */
 function prepareQuery(
   query: usize, head: usize, kvHead: usize, width: usize, stored: usize, scale: f32, tables: usize, scratch: usize,
 ): f32 {
@@ -88,7 +91,10 @@ function prepareQuery(
   }
 }
 
-/** e^(score - max) in [0, 1] to shifted codes: group g with 2^-g < e <= 2^(1 - g), the last one takes the rest. */
+/**
+ * e^(score - max) in [0, 1] to shifted codes: group g with 2^-g < e <= 2^(1 - g),
+ * the last one takes the rest.
+ */
 // @ts-ignore: decorator
 @inline function encodeScores(from: usize, to: usize, most: f32, groups: i32): void {
   for (let p = from; p < to; p += 16) {

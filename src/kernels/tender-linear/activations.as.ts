@@ -1,16 +1,21 @@
-// Activations of tenderLinear: pre-shifted integers x' = clamp(round((x - bias) * 2^-e / s), -limit, limit) * 2^e.
-// The bias, e and s are static tables of the token's row chunk (Tender, arXiv 2406.12930), or s is max|x| / limit of
-// the token and e and bias are zeros. Four f32 operations per value, each rounded as the reference rounds it.
-//   t16   header, then per 8 columns the pairs (0,2) (4,6) (1,3) (5,7) as i16; a tile interleaves TILE tokens by pair.
-//         That is the order in which shifts by 0, 4, 8 and 12 take 4-bit weights out of 16-bit lanes.
-//   t8    header, then blocks of 32 bytes as in linear/activations.as.ts (i8), for 4-bit weights; a block's tail has the offset
-//         correction and the power of two that its sums count, as a pair of i16: 1 where codes carry their exponents
-//         themselves, 2^e where columns lie in the order of channel groups and codes are plain bytes
-//   split  of one token, for 4-bit weights: header, then blocks of 72 bytes; per 8 columns the low and the high bytes of
-//        their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. In tiles, t16.
+// Activations of tenderLinear: pre-shifted integers x' = clamp(round((x - bias) * 2^-e / s), -limit,
+// limit) * 2^e. The bias, e and s are static tables of the token's row chunk (Tender, arXiv 2406.12930), or s
+// is max|x| / limit of the token and e and bias are zeros. Four f32 operations per value, each rounded as the
+// reference rounds it.
+//   t16   header, then per 8 columns the pairs (0,2) (4,6) (1,3) (5,7) as i16; a tile interleaves TILE tokens
+//         by pair. That is the order in which shifts by 0, 4, 8 and 12 take 4-bit weights out of 16-bit
+//         lanes.
+//   t8    header, then blocks of 32 bytes as in linear/activations.as.ts (i8), for 4-bit weights; a block's
+//         tail has the offset correction and the power of two that its sums count, as a pair of i16: 1 where
+//         codes carry their exponents themselves, 2^e where columns lie in the order of channel groups and
+//         codes are plain bytes
+//   split of one token, for 4-bit weights: header, then blocks of 72 bytes; per 8 columns the low and the
+//         high bytes of their codes, at the end -8 * sum(low) and -8 * sum(high) as two i16 each. In tiles,
+//         t16.
 // Without relaxed SIMD t8 and split are t16 (../tape/tender.as.ts).
-// The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the offset of nibbles.
-// Columns beyond the matrix (up to the block) take whatever follows in memory; their weights are zero.
+// The header has, per token of the tile, the scale s, the chunk, and -8 * sum(x'), which undoes the
+// offset of nibbles. Columns beyond the matrix (up to the block) take whatever follows in memory;
+// their weights are zero.
 import { largestMagnitude, onesI16 } from "../lanes.as";
 import { BLOCK, I8_BLOCK_BYTES, SPLIT_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
@@ -26,11 +31,15 @@ export function tileBytesT8(columns: i32): usize { return TENDER_HEADER_BYTES + 
   return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1);
 }
 
-// 1.5 * 2^23, which rounds what is added to it and whose low bits then are the sum's; and 1, whose exponent others move.
+// 1.5 * 2^23, which rounds what is added to it and whose low bits then are the sum's; and 1,
+// whose exponent others move.
 const ROUNDING = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
 const ONE = memory.data<f32>([1, 1, 1, 1], 16);
 
-/** Codes before their shift as whole floats plus 1.5 * 2^23; NaN becomes 0. pmin and pmax are one instruction where min is eight. */
+/**
+ * Codes before their shift as whole floats plus 1.5 * 2^23; NaN becomes 0.
+ * pmin and pmax are one instruction where min is eight.
+ */
 // @ts-ignore: decorator
 @inline function roundCodes(scaled: v128, limit: v128): v128 {
   const number = v128.and(scaled, f32x4.eq(scaled, scaled));
@@ -56,7 +65,10 @@ const ONE = memory.data<f32>([1, 1, 1, 1], 16);
   return v128.shuffle<i16>(words, words, 0, 2, 4, 6, 1, 3, 5, 7);
 }
 
-/** One token; `slot` is its index in the tile, `step` the distance of pairs (4 for a row, 4 * TILE for a tile). */
+/**
+ * One token; `slot` is its index in the tile, `step` the distance of pairs (4 for a row,
+ * 4 * TILE for a tile).
+ */
 // @ts-ignore: decorator
 @inline function quantizeT16(
   x: usize, columns: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize, step: usize,
@@ -136,8 +148,8 @@ const ONE = memory.data<f32>([1, 1, 1, 1], 16);
 }
 
 /**
- * One token as bytes in the order of channel groups. Blocks begin with a column; at padding stands what follows the row, whose
- * weights are zero.
+ * One token as bytes in the order of channel groups. Blocks begin with a column; at padding stands what
+ * follows the row, whose weights are zero.
  */
 function quantizeT8Ordered(
   x: usize, places: i32, order: usize, bias: usize, exponents: usize, inverse: f32, limit: f32, target: usize, slot: usize,

@@ -1,6 +1,7 @@
 /**
- * Case rows of tenderLinear: both widths of codes with every kind of activations they meet, odd shapes, chunks of rows,
- * columns stored in the order of channel groups, offsets, and accumulators that end just below 2^31 on either side.
+ * Case rows of tenderLinear: both widths of codes with every kind of activations they meet, odd shapes,
+ * chunks of rows, columns stored in the order of channel groups, offsets, and accumulators that end just
+ * below 2^31 on either side.
  * Invariant: integers leave no excuse, so every bound is 0.
  */
 import type { ActivationQuantizer } from "../../program/program.ts";
@@ -48,11 +49,15 @@ const SHAPES = [
   [8, 32],
   [17, 172],
   [40, 38],
-  // More panels than a thread multiplies between two looks at the abort flag: sums of activations outlive the first call.
+  // More panels than a thread multiplies between two looks at the abort flag:
+  // sums of activations outlive the first call.
   [300, 64],
 ] as const;
 
-/** 4-bit codes in channel groups beyond a byte, with shapes in which filling groups up to blocks is worth it or is not. */
+/**
+ * 4-bit codes in channel groups beyond a byte, with shapes in
+ * which filling groups up to blocks is worth it or is not.
+ */
 const GROUPED: readonly (Setting & { readonly shape: readonly [number, number] })[] = [
   // Eight groups of some 125 columns, filled up to 128 or 160.
   grouped([40, 1000], { limit: 127, groups: 8, bias: true, kinds: [[7, 6, 5, 4, 3, 2, 1, 0]] }),
@@ -198,7 +203,9 @@ function buildQuantizer(
   };
 }
 
-/** All codes as large as they get: rows of largest, smallest and alternating weights, tokens of either sign. */
+/**
+ * All codes as large as they get: rows of largest, smallest and alternating weights, tokens of either sign.
+ */
 function boundCase(
   kernel: Setting["kernel"],
   given: {

@@ -1,8 +1,9 @@
-// 4-bit weights with a scale per row times 8-bit codes: activations whose shifted codes fit 8 bits (4-bit activations in
-// at most five groups, 8-bit ones in one), or columns in the order of channel groups. A nibble fits the unsigned 7-bit operand
-// of the relaxed dot product exactly. Pair sums stay in i16 for 32 columns, starting from the block's offset correction (see
-// ../linear/linear-q4-relaxed.as.ts for why that cannot wrap). They are added up in i32 by a dot product with the block's
-// power of two: what Tender shifts between groups costs nothing, since pairs had to be added anyway. No float work until the end.
+// 4-bit weights with a scale per row times 8-bit codes: activations whose shifted codes fit 8 bits (4-bit
+// activations in at most five groups, 8-bit ones in one), or columns in the order of channel groups. A nibble
+// fits the unsigned 7-bit operand of the relaxed dot product exactly. Pair sums stay in i16 for 32 columns,
+// starting from the block's offset correction (see ../linear/linear-q4-relaxed.as.ts for why that cannot
+// wrap). They are added up in i32 by a dot product with the block's power of two: what Tender shifts between
+// groups costs nothing, since pairs had to be added anyway. No float work until the end.
 import { nibbleMask } from "../lanes.as";
 import { I8_BLOCK_BYTES, T4_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 import { finishTile, offsetOf, tenderFinish } from "./linear-t8.as";

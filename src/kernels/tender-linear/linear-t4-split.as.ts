@@ -1,8 +1,9 @@
-// 4-bit weights with a scale per row times 16-bit codes, one token, by way of the relaxed dot product of bytes. A code is
-// 256 * high + low, both signed bytes, and a nibble fits the unsigned 7-bit operand exactly: two products of bytes cost
-// 11 operations per 32 weights where taking nibbles apart into 16-bit lanes costs 14. Pair sums stay in i16 for 32 columns
-// from the offset correction on, |16 * 8 * 128| < 2^15 in the end (see ../linear/linear-q4-relaxed.as.ts); the halves
-// meet in i32. Codes reach 32639 = 127 * 256 + 127 at most. One panel at a time: with two there are too few registers.
+// 4-bit weights with a scale per row times 16-bit codes, one token, by way of the relaxed dot product of
+// bytes. A code is 256 * high + low, both signed bytes, and a nibble fits the unsigned 7-bit operand exactly:
+// two products of bytes cost 11 operations per 32 weights where taking nibbles apart into 16-bit lanes
+// costs 14. Pair sums stay in i16 for 32 columns from the offset correction on, |16 * 8 * 128| < 2^15 in the
+// end (see ../linear/linear-q4-relaxed.as.ts); the halves meet in i32. Codes reach 32639 = 127 * 256 + 127 at
+// most. One panel at a time: with two there are too few registers.
 import { nibbleMask, onesI16 } from "../lanes.as";
 import { SPLIT_BLOCK_BYTES, T4_BLOCK_BYTES, TENDER_HEADER_BYTES } from "../linear/layout.as";
 import { offsetOf, tenderFinish } from "./linear-t8.as";

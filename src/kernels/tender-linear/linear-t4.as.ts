@@ -1,7 +1,7 @@
-// 4-bit weights with a scale per row times pre-shifted 16-bit activations, for codes that do not fit 8 bits (8-bit
-// activations in more than one group, or found per token). Nibbles are stored offset by 8; the header's correction,
-// -8 * sum(x'), starts every accumulator. A 16-bit lane holds four nibbles: shifts by 0, 4, 8 and 12 bring out the
-// pairs of columns in the order that the activations have.
+// 4-bit weights with a scale per row times pre-shifted 16-bit activations, for codes that do not fit 8 bits
+// (8-bit activations in more than one group, or found per token). Nibbles are stored offset by 8; the
+// header's correction, -8 * sum(x'), starts every accumulator. A 16-bit lane holds four nibbles: shifts by 0,
+// 4, 8 and 12 bring out the pairs of columns in the order that the activations have.
 import { T4_BLOCK_BYTES, TENDER_HEADER_BYTES } from "../linear/layout.as";
 import { multiplyWidened, offsetOf, tenderFinish } from "./linear-t8.as";
 
@@ -80,8 +80,9 @@ export function tender_linear_t4_t16_row(
 }
 
 /**
- * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is unpacked once into the thread's scratch
- * (16 * columns bytes): taking nibbles apart again for every tile would cost more than the products.
+ * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is unpacked once into
+ * the thread's scratch (16 * columns bytes): taking nibbles apart again for every tile would cost
+ * more than the products.
  */
 export function tender_linear_t4_t16_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,

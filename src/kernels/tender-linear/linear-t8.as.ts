@@ -1,7 +1,8 @@
-// 8-bit weights with a scale per row times pre-shifted 16-bit activations: i32 accumulation across all columns, nothing
-// but integers in the loop, one float multiply per output. Decoding reads two panels in turns. Batches widen each panel
-// to 16 bits once and keep four tokens in registers; README.md has what else was tried, and why loops stay rolled is told
-// in ../linear/linear-q8.as.ts. Equal bit for bit with the reference.
+// 8-bit weights with a scale per row times pre-shifted 16-bit activations: i32 accumulation across all
+// columns, nothing but integers in the loop, one float multiply per output. Decoding reads two panels
+// in turns. Batches widen each panel to 16 bits once and keep four tokens in registers; README.md has
+// what else was tried, and why loops stay rolled is told in ../linear/linear-q8.as.ts. Equal bit for
+// bit with the reference.
 import { T8_BLOCK_BYTES, TENDER_HEADER_BYTES, TILE } from "../linear/layout.as";
 
 /** f32(sum) * (activation scale * row scale) + offset, four rows. */
@@ -75,8 +76,9 @@ export function tender_linear_t8_t16_row(
 }
 
 /**
- * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is widened once into the thread's scratch
- * (16 * columns bytes): sign extension in the loop would cost every tile two of its eighteen vector operations.
+ * out[t, 8 * first .. 8 * last) for `tiles` tiles of TILE tokens. Each panel is widened once into the
+ * thread's scratch (16 * columns bytes): sign extension in the loop would cost every tile two of its
+ * eighteen vector operations.
  */
 export function tender_linear_t8_t16_tile(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, tiles: i32, out: usize, outStride: usize, rowScales: usize,

@@ -1,8 +1,10 @@
-// Rearranges up to 8 rows of integer codes into one panel; columns are filled up to a multiple of 32 with zeros.
-//   t8   for each pair of columns 8 x 2 signed bytes, pairs in the order (0,2) (4,6) (1,3) (5,7) of each 8 columns
-//   t4   for each 8 columns 8 x 4 bytes; byte j of a row holds column j low and column j + 4 high, offset by 8. Taken
-//        as two 16-bit lanes, shifts by 0, 4, 8 and 12 bring out the same pairs as above. Its columns may stand in an order
-//        of their own, with padding between them.
+// Rearranges up to 8 rows of integer codes into one panel;
+// columns are filled up to a multiple of 32 with zeros.
+//   t8   for each pair of columns 8 x 2 signed bytes, pairs in the order (0,2) (4,6) (1,3) (5,7) of each 8
+//        columns
+//   t4   for each 8 columns 8 x 4 bytes; byte j of a row holds column j low and column j + 4 high, offset by
+//        8. Taken as two 16-bit lanes, shifts by 0, 4, 8 and 12 bring out the same pairs as above. Its
+//        columns may stand in an order of their own, with padding between them.
 import { PANEL_ROWS } from "../linear/layout.as";
 
 // @ts-ignore: decorator
@@ -42,7 +44,10 @@ export function pack_t4(source: usize, rowBytes: usize, rows: i32, columns: i32,
   }
 }
 
-/** The same with the columns of an order: u32 [places], four times the column, or at least 4 * columns where there is none. */
+/**
+ * The same with the columns of an order: u32 [places], four times the column,
+ * or at least 4 * columns where there is none.
+ */
 export function pack_t4_ordered(
   source: usize, rowBytes: usize, rows: i32, columns: i32, target: usize, order: usize, places: i32,
 ): void {

@@ -1,6 +1,7 @@
 /**
- * tenderLinear in two steps, as the wasm kernels do it: activations to pre-shifted integers, then the integer product
- * and one f32 multiply per output. Source: Tender (arXiv 2406.12930), closed form of the accumulation.
+ * tenderLinear in two steps, as the wasm kernels do it: activations to pre-shifted integers, then
+ * the integer product and one f32 multiply per output. Source: Tender (arXiv 2406.12930), closed
+ * form of the accumulation.
  * Invariant: every f32 operation is rounded where the kernels round, so results are equal bit for bit.
  */
 import { roundHalfEven } from "../../quantization/half-even.ts";
@@ -89,8 +90,8 @@ export function quantizeDynamic(
 }
 
 /**
- * out[t, n] = f32(sum_k x'[t, k] * weight[n, k]) * (s[t] * rowScales[n]) + offset[chunk(t), n] for n in [first, end);
- * weight [outputs, columns] holds whole numbers.
+ * out[t, n] = f32(sum_k x'[t, k] * weight[n, k]) * (s[t] * rowScales[n]) + offset[chunk(t), n] for n in
+ * [first, end); weight [outputs, columns] holds whole numbers.
  */
 export function tenderLinear(
   out: Float32Array,

@@ -1,7 +1,8 @@
-// Batches of tenderLinear by Strassen's algorithm: two panels times two tiles in seven products of half the columns
-// instead of eight. Integers make it lawful: sums wrap modulo 2^32 on the way, and as the true result fits 32 bits (the
-// bound of the op) what comes out is the plain product's, bit for bit. Operands become sums of two, so shifted codes may
-// reach 16383 and no more. With A the activations (tile by half of the columns) and B the weights (half by panel):
+// Batches of tenderLinear by Strassen's algorithm: two panels times two tiles in seven products of half the
+// columns instead of eight. Integers make it lawful: sums wrap modulo 2^32 on the way, and as the true result
+// fits 32 bits (the bound of the op) what comes out is the plain product's, bit for bit. Operands become sums
+// of two, so shifted codes may reach 16383 and no more. With A the activations (tile by half of the columns)
+// and B the weights (half by panel):
 //   M1 = (A11 + A22)(B11 + B22)   M2 = (A21 + A22) B11   M3 = A11 (B12 - B22)   M4 = A22 (B21 - B11)
 //   M5 = (A11 + A12) B22          M6 = (A21 - A11)(B11 + B12)                   M7 = (A12 - A22)(B21 + B22)
 //   C11 = M1 + M4 - M5 + M7       C12 = M3 + M5          C21 = M2 + M4          C22 = M1 - M2 + M3 + M6
@@ -15,7 +16,9 @@ const PRODUCTS: usize = 7;
 /** Bytes of a right operand that stay in the first-level cache while all tiles pass over them. */
 const PIECE: usize = 16384;
 
-/** The seven right operands as 16-bit lanes, one after the other; `half` are the packed bytes of half a panel. */
+/**
+ * The seven right operands as 16-bit lanes, one after the other; `half` are the packed bytes of half a panel.
+ */
 // @ts-ignore: decorator
 @inline function combineWeights(b11: usize, b12: usize, half: usize, target: usize): void {
   const b21 = b11 + half, b22 = b12 + half, apart = half << 1;
@@ -47,7 +50,9 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
   }
 }
 
-/** Adds [w, end) times a piece of half a tile to one of the seven products; a call of its own costs a tenth. */
+/**
+ * Adds [w, end) times a piece of half a tile to one of the seven products; a call of its own costs a tenth.
+ */
 // @ts-ignore: decorator
 @inline function multiplyHalf(w: usize, end: usize, x: usize, to: usize): void {
   let a00 = v128.load(to), a01 = v128.load(to, 16), a10 = v128.load(to, 32), a11 = v128.load(to, 48);
@@ -78,7 +83,10 @@ function combineActivations(a11: usize, a21: usize, half: usize, target: usize, 
   v128.store(to, a31, 112);
 }
 
-/** The four results of a pair of tiles and a pair of panels; `x` is the first tile's header, `out` its first row. */
+/**
+ * The four results of a pair of tiles and a pair of panels; `x` is the first tile's header,
+ * `out` its first row.
+ */
 function finishPair(
   product: usize, apart: usize, x: usize, tileBytes: usize, out: usize, outStride: usize, scales: usize, offset: usize,
   offsetStride: usize,
@@ -100,7 +108,9 @@ function finishPair(
   }
 }
 
-/** What of `rows` tokens comes in pairs of full tiles: another tile's missing tokens may be too large to add. */
+/**
+ * What of `rows` tokens comes in pairs of full tiles: another tile's missing tokens may be too large to add.
+ */
 // @ts-ignore: decorator
 @inline function fullPairs(rows: i32): usize {
   return <usize>rows / (2 * TILE);
@@ -113,8 +123,9 @@ function finishPair(
 }
 
 /**
- * Left operands of `rows` tokens into the thread's scratch, once for all of its panels: what tender_linear_t8_t16_pairs
- * finds there. The scratch holds right operands (56 * columns bytes), products (896 * pairs) and these (20 * columns * pairs).
+ * Left operands of `rows` tokens into the thread's scratch, once for all of its panels: what
+ * tender_linear_t8_t16_pairs finds there. The scratch holds right operands (56 * columns bytes), products
+ * (896 * pairs) and these (20 * columns * pairs).
  */
 export function tender_linear_t8_t16_combine(columns: i32, x: usize, rows: i32, scratch: usize): void {
   const pairs = fullPairs(rows), halfTile = <usize>columns << 2, tileBytes = TENDER_HEADER_BYTES + 2 * halfTile;
@@ -125,12 +136,16 @@ export function tender_linear_t8_t16_combine(columns: i32, x: usize, rows: i32, 
   }
 }
 
-/** out[t, 8 * first .. 8 * last) for an even number of panels and 2 * `pairs` tiles, whose sums lie in the scratch. */
+/**
+ * out[t, 8 * first .. 8 * last) for an even number of panels and 2 * `pairs` tiles,
+ * whose sums lie in the scratch.
+ */
 function multiplyPairs(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, pairs: usize, out: usize, outStride: usize, rowScales: usize,
   offset: usize, offsetStride: usize, scratch: usize,
 ): void {
-  // A packed panel has as many bytes as half of a widened one, a tile of 16-bit codes twice as many as half a tile.
+  // A packed panel has as many bytes as half of a widened one,
+  // a tile of 16-bit codes twice as many as half a tile.
   const panelBytes = <usize>columns << 3, halfTile = <usize>columns << 2;
   const tileBytes = TENDER_HEADER_BYTES + panelBytes, step: usize = 2 * tileBytes;
   const products = scratch + PRODUCTS * panelBytes, apart = pairs * PRODUCT_BYTES;
@@ -162,8 +177,8 @@ function multiplyPairs(
 }
 
 /**
- * out[t, 8 * first .. 8 * last) for `rows` tokens. What does not come in pairs takes the plain way, and so does a tile
- * that is not full: what an earlier step left in its place may be too large to add.
+ * out[t, 8 * first .. 8 * last) for `rows` tokens. What does not come in pairs takes the plain way, and so
+ * does a tile that is not full: what an earlier step left in its place may be too large to add.
  */
 export function tender_linear_t8_t16_pairs(
   weights: usize, first: i32, last: i32, columns: i32, x: usize, rows: i32, out: usize, outStride: usize, rowScales: usize,

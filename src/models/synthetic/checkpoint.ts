@@ -1,6 +1,7 @@
 /**
- * Tiny random checkpoints of every family in their real on-disk layouts. One checkpoint yields both containers with the
- * same weights, so the two must give the same logits; tests, `synth` and comparisons with other engines use them.
+ * Tiny random checkpoints of every family in their real on-disk layouts. One checkpoint yields both
+ * containers with the same weights, so the two must give the same logits; tests, `synth` and comparisons with
+ * other engines use them.
  * Invariant: family, shape and seed determine every byte.
  */
 import type { GgufField } from "../../formats/gguf-values.ts";

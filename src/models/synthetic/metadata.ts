@@ -1,6 +1,6 @@
 /**
- * config.json and GGUF metadata of synthetic checkpoints: what transformers' configuration classes save and what
- * llama.cpp's converter writes for each family.
+ * config.json and GGUF metadata of synthetic checkpoints: what transformers' configuration classes save and
+ * what llama.cpp's converter writes for each family.
  */
 import { float32Field, type GgufField, stringField, uint32Field } from "../../formats/gguf-values.ts";
 import type { JsonObject } from "../../formats/model-file.ts";
@@ -162,7 +162,8 @@ function familyFields(family: SyntheticFamily, shape: SyntheticShape): [string, 
         ["embedding_scale", float32Field(MINICPM_EMBEDDING_FACTOR)],
         ["residual_scale", float32Field(MINICPM_DEPTH_FACTOR / Math.sqrt(shape.layers))],
         ["logit_scale", float32Field(shape.width / MINICPM_BASE_WIDTH)],
-        // llama.cpp looks for this architecture's factor tensors only where the type says so; phi3 needs no type.
+        // llama.cpp looks for this architecture's factor tensors only where the type says so;
+        // phi3 needs no type.
         ...(shape.scaling.kind === "longrope"
           ? [["rope.scaling.type", stringField("longrope")] satisfies [string, GgufField]]
           : []),

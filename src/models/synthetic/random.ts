@@ -1,7 +1,8 @@
 /**
- * Seeded random numbers for synthetic checkpoints. Every tensor draws from its own stream, named by seed and tensor, so
- * values depend neither on the order of tensors nor on which others exist.
- * Generator: mulberry32 (public domain, T. Ettinger); normals by the Box-Muller transform; names hashed with FNV-1a.
+ * Seeded random numbers for synthetic checkpoints. Every tensor draws from its own stream, named by seed and
+ * tensor, so values depend neither on the order of tensors nor on which others exist.
+ * Generator: mulberry32 (public domain, T. Ettinger); normals by the Box-Muller transform;
+ * names hashed with FNV-1a.
  */
 
 /** n values of mean and standard deviation given, as f32. */

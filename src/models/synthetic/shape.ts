@@ -1,6 +1,6 @@
 /**
- * Shapes of tiny synthetic checkpoints: small enough to run in milliseconds, odd enough to exercise what each family
- * can do (grouped queries, head widths that are not D / H, tied heads, rotary scalings).
+ * Shapes of tiny synthetic checkpoints: small enough to run in milliseconds, odd enough to exercise what each
+ * family can do (grouped queries, head widths that are not D / H, tied heads, rotary scalings).
  * Invariant: matrix rows are multiples of 32, so every block format can hold them.
  */
 

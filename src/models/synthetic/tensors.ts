@@ -1,9 +1,9 @@
 /**
- * Random tensors of a synthetic checkpoint, in the layout of the family's Hugging Face folder, and their translation
- * into the family's GGUF layout as llama.cpp's converter does it: other names, query and key rows permuted where the
- * architecture rotates neighbours, rotary factors as tensors.
- * Standard deviations are 1 / sqrt(inputs), norm weights lie around 1 and biases are far from 0, so that a mistake
- * anywhere shows in the logits.
+ * Random tensors of a synthetic checkpoint, in the layout of the family's Hugging Face folder, and their
+ * translation into the family's GGUF layout as llama.cpp's converter does it: other names, query and key rows
+ * permuted where the architecture rotates neighbours, rotary factors as tensors.
+ * Standard deviations are 1 / sqrt(inputs), norm weights lie around 1 and biases are far from 0, so that a
+ * mistake anywhere shows in the logits.
  */
 import { llama3Divisors, rotaryFrequencies } from "../rotary.ts";
 import { biasTensorName, GGUF_NAMES, HUGGING_FACE_NAMES } from "../tensor-names.ts";

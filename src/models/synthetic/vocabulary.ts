@@ -1,7 +1,7 @@
 /**
- * A small SentencePiece-style vocabulary for synthetic checkpoints: control tokens, 256 byte tokens, the space mark,
- * letters, then numbered words. Valid for llama.cpp as `tokenizer.ggml.model = llama` and, written as tokenizer.json,
- * for the tokenizers library.
+ * A small SentencePiece-style vocabulary for synthetic checkpoints: control tokens, 256 byte tokens, the
+ * space mark, letters, then numbered words. Valid for llama.cpp as `tokenizer.ggml.model = llama` and,
+ * written as tokenizer.json, for the tokenizers library.
  */
 import {
   arrayField,

@@ -1,6 +1,8 @@
 /**
- * Quality against the columns that a cache misses: Dynamic Input Pruning that prefers cached columns (DIP-CA).
- * Invariant: the caches decide what is chosen and nothing else; all weights are in memory, so captions call them simulated.
+ * Quality against the columns that a cache misses:
+ * Dynamic Input Pruning that prefers cached columns (DIP-CA).
+ * Invariant: the caches decide what is chosen and nothing else; all weights are in memory,
+ * so captions call them simulated.
  */
 import { paretoSvg } from "../pareto-figure.ts";
 import type { ResultRows } from "../result-rows.ts";

@@ -1,6 +1,6 @@
 /**
- * Memory: what the weights take, and what the process held at most, beside llama.cpp; and what decoding reads from disk and
- * memory where the model is larger than its budget.
+ * Memory: what the weights take, and what the process held at most, beside llama.cpp; and what decoding reads
+ * from disk and memory where the model is larger than its budget.
  */
 import { dotSvg } from "../dot-figure.ts";
 import type { ResultRows } from "../result-rows.ts";

@@ -1,7 +1,8 @@
 /**
- * Quality against what is read: perplexity of variants of one model and of quantization schemes, accuracy of trimmed sizes
- * and of stated spans.
- * Invariant: one drawing holds one text, one protocol, one set of questions; what lies outside it is named in the caption.
+ * Quality against what is read: perplexity of variants of one model and of quantization schemes, accuracy of
+ * trimmed sizes and of stated spans.
+ * Invariant: one drawing holds one text, one protocol, one set of questions;
+ * what lies outside it is named in the caption.
  */
 import { dotSvg } from "../dot-figure.ts";
 import { type ParetoPoint, paretoSvg } from "../pareto-figure.ts";

@@ -1,6 +1,8 @@
 /**
- * Perplexity against simulated speed and against memory: a line per policy, gamma and DRAM size, over densities.
- * Invariant: axes say what is simulated; what lies far beyond the dense model's perplexity is left out and counted.
+ * Perplexity against simulated speed and against memory: a line per policy,
+ * gamma and DRAM size, over densities.
+ * Invariant: axes say what is simulated; what lies far beyond
+ * the dense model's perplexity is left out and counted.
  */
 import { lineSvg } from "../line-figure.ts";
 import type { ResultRow, ResultRows } from "../result-rows.ts";
@@ -30,7 +32,10 @@ export function qualitySpeedSvg(points: readonly QualityPoint[], title: string):
   return draw(points, title, name, "simulated tokens per second", ({ tokensPerSecond }) => tokensPerSecond);
 }
 
-/** Perplexity against the bytes that decoding must hold, which neither policy nor DRAM changes: one line per gamma. */
+/**
+ * Perplexity against the bytes that decoding must hold, which neither policy nor DRAM changes:
+ * one line per gamma.
+ */
 export function qualityMemorySvg(points: readonly QualityPoint[], title: string): string {
   return draw(points, title, nameOf, "MB that decoding reads, without the embedding", ({ memoryBytes }) =>
     Number((memoryBytes / 1e6).toPrecision(6)),

@@ -1,5 +1,6 @@
 /**
- * Speed as ratios within one run: methods beside the dense model with the bound that bytes set, and skim beside llama.cpp.
+ * Speed as ratios within one run: methods beside the dense model with the bound that bytes set,
+ * and skim beside llama.cpp.
  * Invariant: no drawing compares speeds of different runs; machines drift.
  */
 import { type DotGroup, dotSvg } from "../dot-figure.ts";

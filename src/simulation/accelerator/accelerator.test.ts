@@ -52,7 +52,8 @@ describe("traffic of a matmul", () => {
   it("loads one operand again for every block of the other", () => {
     const small = { ...HARDWARE, scratchpadBytes: 2 * 32 * 1000 };
     const plain: Design = { kind: "plain", bits: 8 };
-    // two tiles of 32 lines fit: 128 rows are 2 blocks, 96 columns as well; 96 columns come again at less cost
+    // two tiles of 32 lines fit: 128 rows are 2 blocks, 96 columns as well;
+    // 96 columns come again at less cost
     const counts = countMatmul(matmul(128, 1000, 96), plain, small);
     expect(counts.dramBytes).toBe(128 * 1000 + 2 * 96 * 1000 + 2 * 128 * 96 + 4 * 96);
     // not even one tile fits: 4 x rows of tiles for the weights, 3 x columns of tiles for the inputs

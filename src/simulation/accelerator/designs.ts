@@ -1,11 +1,12 @@
 /**
- * The ways to quantize a matmul that the accelerator simulator compares, all on the same array. They are models of
- * ideas, not of other people's chips:
+ * The ways to quantize a matmul that the accelerator simulator compares, all on the same array. They are
+ * models of ideas, not of other people's chips:
  * - `tender`: channel groups a factor 2 apart, one cycle of shift between groups (Lee et al., ISCA 2024);
  * - `plain`: one scale per tensor, nothing between first and last product;
  * - `mixed`: outlier channels as a second matmul with 16-bit operands, added in the vector unit;
- * - `groupwise`: a float scale per group of channels; after each group the accumulators leave the array and are
- *   scaled and added in the vector unit, which the single accumulator of a processing element cannot hide.
+ * - `groupwise`: a float scale per group of channels; after each group the accumulators leave the
+ *   array and are scaled and added in the vector unit, which the single accumulator of a processing
+ *   element cannot hide.
  */
 import { OptionError } from "../../errors.ts";
 

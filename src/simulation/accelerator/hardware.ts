@@ -1,8 +1,9 @@
 /**
- * The machine that the accelerator simulator assumes: a square output-stationary array of 4-bit processing elements
- * (2 x 2 of them make one 8-bit multiply-accumulate, 4 x 4 one of 16 bits), double-buffered scratchpads, a vector unit
- * and DRAM. Organisation after Tender (Lee et al., ISCA 2024, arXiv 2406.12930); sizes are inputs, and where a preset
- * assumes one its `source` says so. Energies are inputs too, none is the paper's.
+ * The machine that the accelerator simulator assumes: a square output-stationary array of 4-bit processing
+ * elements (2 x 2 of them make one 8-bit multiply-accumulate, 4 x 4 one of 16 bits), double-buffered
+ * scratchpads, a vector unit and DRAM. Organisation after Tender (Lee et al., ISCA 2024, arXiv
+ * 2406.12930); sizes are inputs, and where a preset assumes one its `source` says so. Energies are inputs
+ * too, none is the paper's.
  */
 import { OptionError } from "../../errors.ts";
 import { nearestName } from "../../session/nearest-name.ts";
@@ -84,9 +85,10 @@ export interface EnergyCosts {
 }
 
 /**
- * Defaults for 45 nm from Horowitz (ISSCC 2014): 8-bit multiply 0.2 plus 32-bit add 0.1; 16-bit float multiply 1.1
- * plus 32-bit float add 0.9; 32-bit float multiply 3.7 plus add 0.9; 20 pJ per 8 bytes of a 32 KB SRAM. DRAM: HBM2 at
- * about 3.9 pJ per bit (O'Connor et al., MICRO 2017). The 4-bit multiply is assumed a quarter of the 8-bit one.
+ * Defaults for 45 nm from Horowitz (ISSCC 2014): 8-bit multiply 0.2 plus 32-bit add 0.1; 16-bit float
+ * multiply 1.1 plus 32-bit float add 0.9; 32-bit float multiply 3.7 plus add 0.9; 20 pJ per 8 bytes of a 32
+ * KB SRAM. DRAM: HBM2 at about 3.9 pJ per bit (O'Connor et al., MICRO 2017). The 4-bit multiply is assumed a
+ * quarter of the 8-bit one.
  */
 export const DEFAULT_ENERGY: EnergyCosts = {
   mac4: 0.15,

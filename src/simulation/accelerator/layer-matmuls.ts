@@ -1,6 +1,6 @@
 /**
- * The matmuls of one transformer layer: x [rows, inner] times w [inner, columns]. The head is left out, as Tender
- * leaves it unquantized; attention's two matmuls are optional, as they are in the paper.
+ * The matmuls of one transformer layer: x [rows, inner] times w [inner, columns]. The head is left out, as
+ * Tender leaves it unquantized; attention's two matmuls are optional, as they are in the paper.
  */
 import type { TransformerShape } from "../model-shapes.ts";
 
@@ -24,14 +24,18 @@ export interface LayerWork {
   readonly elementwiseOps: number;
 }
 
-/** Assumed operations per element, the same for every design: square-sum-scale-multiply, exp-add-divide-multiply ... */
+/**
+ * Assumed operations per element, the same for every design: square-sum-scale-multiply,
+ * exp-add-divide-multiply ...
+ */
 const NORM_OPS = 4;
 const ACTIVATION_OPS = 4;
 const SOFTMAX_OPS = 4;
 
 /**
  * @param rows tokens that run together: a prompt, or 1 in decode
- * @param attended positions each token sees, or undefined to leave attention's matmuls out; no causal saving is taken
+ * @param attended positions each token sees, or undefined to leave attention's matmuls out;
+ *   no causal saving is taken
  */
 export function layerWork(shape: TransformerShape, rows: number, attended: number | undefined): LayerWork {
   const { width, feedForwardWidth, heads, kvHeads, headWidth, gated } = shape;

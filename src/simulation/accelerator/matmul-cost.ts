@@ -1,8 +1,10 @@
 /**
- * Cycles, traffic and vector work of one matmul on the array under one design. Output-stationary: each tile of e x e
- * outputs streams the whole reduction through the array (Tender, Lee et al., ISCA 2024, for dataflow and shift):
+ * Cycles, traffic and vector work of one matmul on the array under one design. Output-stationary: each tile
+ * of e x e outputs streams the whole reduction through the array (Tender, Lee et al., ISCA 2024, for
+ * dataflow and shift):
  *   cycles = ceil(M/e) * ceil(N/e) * (K + stalls + 2 (e - 1) + e)      reduction, stalls, skew, drain
- * Codes enter at the design's width, outputs leave as 16-bit floats. Counts only; simulate-accelerator.ts prices them.
+ * Codes enter at the design's width, outputs leave as 16-bit floats. Counts only;
+ * simulate-accelerator.ts prices them.
  */
 import type { Design } from "./designs.ts";
 import { type ArrayHardware, arraySide, type OperandBits } from "./hardware.ts";
@@ -66,7 +68,8 @@ function countPass(
   const weightBytes = (inner * columns * bits) / 8;
   const outputs = rows * columns;
   const loaded = loadedBytes(matmul, bits, hardware, side);
-  // every tile column streams all inputs, every tile row all weights; accumulators pass the output buffer once
+  // every tile column streams all inputs, every tile row all weights;
+  // accumulators pass the output buffer once
   const streamed = Math.ceil(columns / side) * inputBytes + Math.ceil(rows / side) * weightBytes;
   return {
     cycles: arrayCycles(matmul, side, stallsPerTile),
@@ -80,8 +83,9 @@ function countPass(
 }
 
 /**
- * Bytes of both operands that DRAM delivers. One operand stays in its scratchpad in blocks of whole tiles, replaced
- * piece by piece while their last tile runs; the other comes again for every block. The cheaper order is taken.
+ * Bytes of both operands that DRAM delivers. One operand stays in its scratchpad in blocks of whole
+ * tiles, replaced piece by piece while their last tile runs; the other comes again for every block. The
+ * cheaper order is taken.
  */
 function loadedBytes(
   { rows, inner, columns }: Matmul,
@@ -94,7 +98,8 @@ function loadedBytes(
   const inputBytes = rows * lineBytes;
   const weightBytes = columns * lineBytes;
   const passes = (lines: number) => Math.ceil(lines / (Math.max(tilesHeld, 1) * side));
-  // When not even one tile's reduction fits, the kept operand comes again for every tile of the other one, too.
+  // When not even one tile's reduction fits, the kept operand
+  // comes again for every tile of the other one, too.
   const again = (lines: number) => (tilesHeld > 0 ? 1 : Math.ceil(lines / side));
   return Math.min(
     again(columns) * inputBytes + passes(rows) * weightBytes,
@@ -102,7 +107,10 @@ function loadedBytes(
   );
 }
 
-/** Tender's index buffer, channel bias and folded bias per row chunk; bias off the inputs, folded bias on the outputs. */
+/**
+ * Tender's index buffer, channel bias and folded bias per row chunk; bias off the inputs,
+ * folded bias on the outputs.
+ */
 function addMetadata(counts: WorkCounts, { rows, inner, columns, weights }: Matmul): WorkCounts {
   const chunkBytes = 2 * inner + 2 * inner + (weights ? 4 * columns : 0) + 4;
   return {
@@ -120,7 +128,8 @@ function countMixed(
   const outliers = Math.ceil(outlierShare * matmul.inner);
   const body = countPass({ ...matmul, inner: matmul.inner - outliers }, bits, hardware, 0);
   if (outliers === 0) return body;
-  // The outliers' pass has no scales and leaves its outputs in the vector unit, where one addition merges them.
+  // The outliers' pass has no scales and leaves its outputs in the vector unit,
+  // where one addition merges them.
   const extra = countPass({ ...matmul, inner: outliers, weights: false }, 16, hardware, 0);
   const outputs = matmul.rows * matmul.columns;
   return addCounts(body, {
@@ -145,7 +154,8 @@ function countGroupwise(
   return {
     ...counts,
     sramBytes: counts.sramBytes + 2 * ACCUMULATOR_BYTES * partials,
-    // an output scale is counted once already; a group scale is smaller, and there is one per group and column
+    // an output scale is counted once already; a group scale is smaller,
+    // and there is one per group and column
     dramBytes:
       counts.dramBytes +
       (matmul.weights ? columns * (GROUP_SCALE_BYTES * (extraGroups + 1) - OUTPUT_SCALE_BYTES) : 0),

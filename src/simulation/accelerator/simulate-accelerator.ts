@@ -1,7 +1,8 @@
 /**
- * Prices a transformer layer's matmuls under a design: per matmul the longer of array and DRAM time (double buffering
- * overlaps them), plus the vector unit; the sum without overlap stands beside it. Energy is counted events times
- * constants that are inputs. Everything is simulated; nothing here is a result of the Tender paper.
+ * Prices a transformer layer's matmuls under a design: per matmul the longer of array and DRAM time
+ * (double buffering overlaps them), plus the vector unit; the sum without overlap stands beside it.
+ * Energy is counted events times constants that are inputs. Everything is simulated; nothing here is a
+ * result of the Tender paper.
  */
 import type { TransformerShape } from "../model-shapes.ts";
 import { type Design, designName } from "./designs.ts";

@@ -1,8 +1,9 @@
 /**
- * Replays one hook of one layer through a column cache: which columns each token selects, how many of them are hits.
- * DIP's simulator (Federici et al., arXiv 2412.01380): bytes are accounted with the cache as the previous token left
- * it, caches are private to hook and layer and start empty at each sequence.
- * Scores recorded from a run stay what they were: how a different mask would change later activations is not modelled.
+ * Replays one hook of one layer through a column cache: which columns each token selects, how many of them
+ * are hits. DIP's simulator (Federici et al., arXiv 2412.01380): bytes are accounted with the cache as the
+ * previous token left it, caches are private to hook and layer and start empty at each sequence.
+ * Scores recorded from a run stay what they were:
+ * how a different mask would change later activations is not modelled.
  */
 import { OptionError } from "../../errors.ts";
 import {
@@ -53,7 +54,10 @@ export function checkReplay(setting: Omit<ReplaySetting, "slots" | "seed">): voi
   }
 }
 
-/** One hook of one sequence, replayed under any number of settings; plain selections are made once per density. */
+/**
+ * One hook of one sequence, replayed under any number of settings;
+ * plain selections are made once per density.
+ */
 export class HookReplay {
   readonly #trace: HookTrace;
   readonly #columns: number;

@@ -1,7 +1,7 @@
 /**
- * What the memory simulator replays: for every generated token, layer and hook of a gated MLP either the scores |x|
- * of all columns or the columns that the run selected. Scores allow any density and gamma afterwards, selections only
- * those of the run. Prompt tokens run dense and are not part of a trace.
+ * What the memory simulator replays: for every generated token, layer and hook of a gated MLP either the
+ * scores |x| of all columns or the columns that the run selected. Scores allow any density and gamma
+ * afterwards, selections only those of the run. Prompt tokens run dense and are not part of a trace.
  */
 import { ResourceError } from "../../errors.ts";
 import type { SelectionTrace } from "../../methods/dynamic-input-pruning/eviction.ts";

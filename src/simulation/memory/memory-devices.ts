@@ -1,6 +1,7 @@
 /**
- * Bandwidths of machines to simulate, in bytes per second (GB = 1e9 B as everywhere in this simulator). They are peak
- * figures of the interfaces: reads of a few kilobytes, as single columns are, stay below them on real flash.
+ * Bandwidths of machines to simulate, in bytes per second (GB = 1e9 B as everywhere in this
+ * simulator). They are peak figures of the interfaces: reads of a few kilobytes, as single columns
+ * are, stay below them on real flash.
  */
 import { OptionError } from "../../errors.ts";
 import { nearestName } from "../../session/nearest-name.ts";

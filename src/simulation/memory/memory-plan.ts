@@ -1,7 +1,7 @@
 /**
- * Who lives where in DIP's DRAM/flash model (Federici et al., arXiv 2412.01380): attention, head and keys/values are
- * pinned in DRAM, the rest of DRAM is split evenly, in bytes, over the MLP linears as caches of whole columns.
- * Units are powers of ten. Invariant: slots * unit bytes never exceed a linear's share.
+ * Who lives where in DIP's DRAM/flash model (Federici et al., arXiv 2412.01380): attention, head and
+ * keys/values are pinned in DRAM, the rest of DRAM is split evenly, in bytes, over the MLP linears as caches
+ * of whole columns. Units are powers of ten. Invariant: slots * unit bytes never exceed a linear's share.
  */
 import { OptionError } from "../../errors.ts";
 import type { TransformerShape } from "../model-shapes.ts";

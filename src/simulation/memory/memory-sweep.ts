@@ -1,7 +1,7 @@
 /**
  * Sweeps the memory simulator over DRAM sizes, bandwidths, densities, policies and cache preferences: every
- * combination is one row. Caches are replayed once per combination that can change their path; bandwidths only price
- * what was read.
+ * combination is one row. Caches are replayed once per combination that can change their path; bandwidths
+ * only price what was read.
  */
 import { OptionError } from "../../errors.ts";
 import {

@@ -1,7 +1,7 @@
 /**
- * Records a trace from a real run: the magnitudes |x| at the MLP's input and |act(gate) * up| before down, of a dense
- * model reading a text. All tokens of a step are recorded together, as a dense model gives the same activations
- * whether it reads a text at once or token by token.
+ * Records a trace from a real run: the magnitudes |x| at the MLP's input and |act(gate) * up| before down, of
+ * a dense model reading a text. All tokens of a step are recorded together, as a dense model gives the same
+ * activations whether it reads a text at once or token by token.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ReferenceExecutor } from "../../executors/reference/reference-executor.ts";

@@ -1,8 +1,9 @@
 /**
- * A made-up trace for simulating without a run: score = (column's own level) * |autoregressive normal noise|. Levels
- * differ between columns (some are hot) and neighbouring tokens resemble each other; both are parameters, neither was
- * fitted to a model. Results from it must say so (`origin` does).
- * Invariant: sequence, layer and hook draw from their own stream, so values do not depend on the order of reading.
+ * A made-up trace for simulating without a run: score = (column's own level) * |autoregressive normal noise|.
+ * Levels differ between columns (some are hot) and neighbouring tokens resemble each other; both are
+ * parameters, neither was fitted to a model. Results from it must say so (`origin` does).
+ * Invariant: sequence, layer and hook draw from their own stream,
+ * so values do not depend on the order of reading.
  */
 import { OptionError } from "../../errors.ts";
 import { RandomSource } from "../../session/random.ts";

@@ -1,9 +1,9 @@
 /**
  * The file format of column traces, written while a model runs and read hook by hook. Little endian:
  *   "SKIMTRC1" | records | header as JSON (UTF-8) | u32 length of the header | "SKIMTRC1"
- * Records follow in the order sequence, token, layer, hook (input, glu); all records of a hook have one size: f32
- * scores of all columns, or one bit per column (bit i % 8 of byte i / 8 for column i). The header stands at the end
- * because a run learns only then how many tokens there are.
+ * Records follow in the order sequence, token, layer, hook (input, glu); all records of a hook have one size:
+ * f32 scores of all columns, or one bit per column (bit i % 8 of byte i / 8 for column i). The header stands
+ * at the end because a run learns only then how many tokens there are.
  */
 import { z } from "zod";
 import { FormatError, OptionError } from "../../errors.ts";

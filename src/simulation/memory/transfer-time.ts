@@ -1,7 +1,8 @@
 /**
- * Time to move bytes, and what a token costs in it: DIP's cost model (Federici et al., arXiv 2412.01380). Nothing but
- * transfers counts: no compute, latency, chunk size, write-back to DRAM or overlap between layers.
- * Whether DRAM and flash transfers overlap within a call is a choice that must be shown beside every figure.
+ * Time to move bytes, and what a token costs in it: DIP's cost model (Federici et al., arXiv
+ * 2412.01380). Nothing but transfers counts: no compute, latency, chunk size, write-back to DRAM or
+ * overlap between layers. Whether DRAM and flash transfers overlap within a call is a choice that must
+ * be shown beside every figure.
  */
 import { keyValueBytes, type MemoryPlan } from "./memory-plan.ts";
 
@@ -46,8 +47,8 @@ export function staticSeconds(plan: MemoryPlan, link: MemoryLink): number {
 }
 
 /**
- * Simulated time to the first token: one pass over the pinned parts (keys and values of the whole prompt) and the
- * whole MLP from flash, because the prompt runs dense and the caches start empty.
+ * Simulated time to the first token: one pass over the pinned parts (keys and values of the whole prompt) and
+ * the whole MLP from flash, because the prompt runs dense and the caches start empty.
  */
 export function firstTokenSeconds(plan: MemoryPlan, link: MemoryLink): number {
   return pinnedSeconds(plan, plan.setting.promptLength, plan.footprint.mlp, link);
