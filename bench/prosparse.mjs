@@ -8,17 +8,15 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { measurePerplexity } from "../dist/evaluation/perplexity.js";
 import { openModelFile } from "../dist/formats/open-model-file.js";
+import { readSegments, SEGMENT_TOKENS } from "../dist/methods/calibration-segments.js";
 import { measureSparsity, withActivation } from "../dist/methods/prosparse/sparsity.js";
 import { thresholdActivation } from "../dist/methods/prosparse/thresholds.js";
 import { loadTrainableProgram } from "../dist/methods/recipes.js";
 import { nodePlatform } from "../dist/platform/node.js";
 import { loadModelOn } from "../dist/session/load-model.js";
-import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
 import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
 import { nameSubjects, parseFolder } from "./subjects.mjs";
-
-const CONTEXT = 256;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -93,7 +91,7 @@ async function describeModel(name, folder) {
 
 async function scorePerplexity(folder) {
   const model = await loadModelOn(platform, folder, { engine: { threads } });
-  const context = Math.min(CONTEXT, model.contextLength);
+  const context = Math.min(SEGMENT_TOKENS, model.contextLength);
   const { perplexity } = await measurePerplexity(model, text, { protocol: "hf", context });
   await model.dispose();
   return perplexity;
@@ -102,10 +100,8 @@ async function scorePerplexity(folder) {
 async function countZeros(folder, chosen) {
   const file = await openModelFile(platform, folder);
   const { program } = await loadTrainableProgram(file);
-  const tokens = (await loadTokenizer(file)).encode(text, { addSpecial: true, parseSpecial: false });
-  const segments = Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) => ({
-    tokens: tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
-  }));
+  const cut = { segmentTokens: SEGMENT_TOKENS, maxSegments: Number.POSITIVE_INFINITY };
+  const segments = await readSegments(file, text, cut);
   const count = (threshold, of) =>
     measureSparsity(platform, file, withActivation(program, thresholdActivation(threshold)), {
       segments,

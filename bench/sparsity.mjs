@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { openModelFile } from "../dist/formats/open-model-file.js";
+import { readSegments, SEGMENT_TOKENS } from "../dist/methods/calibration-segments.js";
 import { SEARCH_PRECISION, searchTruncation } from "../dist/methods/prosparse/perplexity-sparsity.js";
 import { measureSparsity } from "../dist/methods/prosparse/sparsity.js";
 import { loadTrainableProgram, readRecipes } from "../dist/methods/recipes.js";
@@ -15,8 +16,6 @@ import { loadTokenizer } from "../dist/tokenizer/load-tokenizer.js";
 import { readLoad } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
 import { nameSubjects, parseFolder } from "./subjects.mjs";
-
-const CONTEXT = 256;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -74,15 +73,10 @@ async function describe(name, folder) {
   const file = await openModelFile(platform, folder);
   const { program } = await loadTrainableProgram(file);
   const tokenizer = await loadTokenizer(file);
-  const segmentsOf = (text) => {
-    const tokens = tokenizer.encode(text, { addSpecial: true, parseSpecial: false });
-    return Array.from({ length: Math.ceil(tokens.length / CONTEXT) }, (_, i) => ({
-      tokens: tokens.slice(i * CONTEXT, (i + 1) * CONTEXT),
-    }));
-  };
+  const cut = { segmentTokens: SEGMENT_TOKENS, maxSegments: Number.POSITIVE_INFINITY };
   const zeros = [];
   for (const { name: source, text } of texts) {
-    const segments = segmentsOf(text);
+    const segments = await readSegments(file, text, cut);
     zeros.push({
       text: source,
       ...(await measureSparsity(platform, file, program, { segments, of: "x1", threads })),
@@ -91,8 +85,8 @@ async function describe(name, folder) {
   const [{ text }] = texts;
   const options = {
     text,
-    segments: segmentsOf(text),
-    context: CONTEXT,
+    segments: await readSegments(file, text, cut),
+    context: SEGMENT_TOKENS,
     precision: SEARCH_PRECISION,
     threads,
   };

@@ -1,11 +1,8 @@
 /** --text of commands that look at a model's activations: running text, or .jsonl with prompt and answer. */
 import type { ModelFile } from "../formats/model-file.ts";
-import { readSegments, type Segment } from "../methods/calibration-segments.ts";
+import { readSegments, SEGMENT_TOKENS, type Segment } from "../methods/calibration-segments.ts";
 import type { Program } from "../program/program.ts";
 import { holdsExamples, readTextFlag } from "./text-file.ts";
-
-/** Tokens per segment of running text; examples are as long as they are. */
-const SEGMENT = 256;
 
 export const CALIBRATION_TEXT =
   "text like what the model will see; .jsonl with prompt and answer: an example per segment";
@@ -19,6 +16,7 @@ export async function readCalibration(
 ): Promise<Segment[]> {
   const text = await readTextFlag(name, "--text");
   const examples = holdsExamples(name);
-  const segmentTokens = examples ? contextLength : Math.min(SEGMENT, contextLength);
+  // Examples are as long as they are.
+  const segmentTokens = examples ? contextLength : Math.min(SEGMENT_TOKENS, contextLength);
   return readSegments(file, text, { segmentTokens, maxSegments, examples });
 }

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
 import { overlayFile } from "../formats/overlay-file.ts";
-import type { Segment } from "../methods/calibration-segments.ts";
+import { SEGMENT_TOKENS, type Segment } from "../methods/calibration-segments.ts";
 import type { ProSparseRecipe } from "../methods/prosparse/recipe.ts";
 import { rewriteNeurons, sparseLayers } from "../methods/prosparse/rewrite.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
@@ -64,7 +64,7 @@ export function addProSparseCompressCommand(group: Command, terminal: Terminal):
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
     .requiredOption("--text <file>", CALIBRATION_TEXT)
     .option("--most-live <share>", "largest share of live neurons that pays", realNumber(0, 1), 0.6)
-    .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 16)
+    .option("--segments <n>", `most segments of ${SEGMENT_TOKENS} tokens to use`, wholeNumber(1), 16)
     .option("--predictor", "predict live neurons before gate is computed (approximate)")
     .option("--rank <n>", "rank of the predictors (default: a quarter of the width)", wholeNumber(1))
     .option("--least-recall <share>", "of live neurons that a predictor must find", realNumber(0, 1), 0.9)

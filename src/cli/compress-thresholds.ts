@@ -4,6 +4,7 @@
 import type { Command } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { SEGMENT_TOKENS } from "../methods/calibration-segments.ts";
 import { calibrateThresholds, type ThresholdSite } from "../methods/dynamic-input-pruning/calibration.ts";
 import { keptForDensity } from "../methods/dynamic-input-pruning/densities.ts";
 import { type ColumnRecipe, catsRecipe } from "../methods/dynamic-input-pruning/recipe.ts";
@@ -80,7 +81,7 @@ every token reads what it reads. Prompts are read densely. Nothing is removed fr
     .requiredOption("-m, --model <path>", MODEL_FLAG_TEXT)
     .requiredOption("--text <file>", CALIBRATION_TEXT)
     .requiredOption("--density <share>", method.densityText, realNumber(0, 1))
-    .option("--segments <n>", "most segments of 256 tokens to use", wholeNumber(1), 64)
+    .option("--segments <n>", `most segments of ${SEGMENT_TOKENS} tokens to use`, wholeNumber(1), 64)
     .option(...THREADS_FLAG)
     .requiredOption("--out <folder>", "folder to write; must not exist")
     .option("--json", "print one JSON object")

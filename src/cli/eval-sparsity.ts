@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
-import { readSegments } from "../methods/calibration-segments.ts";
+import { readSegments, SEGMENT_TOKENS } from "../methods/calibration-segments.ts";
 import {
   SEARCH_PRECISION,
   searchTruncation,
@@ -56,9 +56,6 @@ Measures:
                outputs first, all layers at the same error (Sparsing Law); for models of any activation
   CETT         the same at a given error of the feed-forward's output instead (ReLU^2 Wins)
 Several --text are several data sets: sparsity differs between them.`;
-
-/** Tokens per segment of a text. */
-const SEGMENT = 256;
 
 export function addSparsityCommand(group: Command, terminal: Terminal): void {
   group
@@ -113,9 +110,12 @@ async function measureText(
   text: string,
 ): Promise<TextReport> {
   const platform = nodePlatform();
-  const context = Math.min(SEGMENT, program.contextLength);
+  const context = Math.min(SEGMENT_TOKENS, program.contextLength);
   const options = {
-    segments: await readSegments(file, text, { segmentTokens: context, maxSegments: text.length }),
+    segments: await readSegments(file, text, {
+      segmentTokens: context,
+      maxSegments: Number.POSITIVE_INFINITY,
+    }),
     threads: flags.threads ?? platform.coreCount,
     signal,
   };

@@ -6,8 +6,8 @@
 import path from "node:path";
 import type { Command } from "commander";
 import { measurePerplexity } from "../evaluation/perplexity.ts";
-import type { ModelFile } from "../formats/model-file.ts";
 import { openModelFile } from "../formats/open-model-file.ts";
+import { readSegments, SEGMENT_TOKENS } from "../methods/calibration-segments.ts";
 import { checkStages, type L1Stages, l1Factor, paperStages } from "../methods/prosparse/schedule.ts";
 import { measureSparsity } from "../methods/prosparse/sparsity.ts";
 import { chooseThreshold, type ThresholdTrial } from "../methods/prosparse/thresholds.ts";
@@ -16,7 +16,6 @@ import { nodePlatform } from "../platform/node.ts";
 import { withFile } from "../platform/with-file.ts";
 import type { TrainingProgram } from "../program/training-ops.ts";
 import { loadModelOn } from "../session/load-model.ts";
-import { loadTokenizer } from "../tokenizer/load-tokenizer.ts";
 import { realNumber, realNumbers, wholeNumber, wholeNumbers } from "./arguments.ts";
 import { UsageError } from "./failure.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -52,8 +51,6 @@ model is kept, so --evaluate-every, --valid-tokens and --patience are refused.`;
 
 /** Written beside the model. */
 const REPORT = "sparsity.json";
-/** Tokens per segment of the search. */
-const SEGMENT = 256;
 
 export function addProSparseCommand(train: Command, terminal: Terminal): void {
   const command = train
@@ -188,11 +185,12 @@ async function tryThreshold(
   const threads = flags.threads ?? platform.coreCount;
   await writeThreshold(flags.out, threshold);
   await using model = await loadModelOn(platform, flags.out, { engine: { threads } });
-  const context = Math.min(SEGMENT, model.contextLength);
+  const context = Math.min(SEGMENT_TOKENS, model.contextLength);
   const { perplexity } = await measurePerplexity(model, text, { protocol: "hf", context, signal });
   return await withFile(await openModelFile(platform, flags.out), async (file) => {
     const { program } = await loadTrainableProgram(file);
-    const segments = cutTokens(await encode(file, text), context).map((tokens) => ({ tokens }));
+    const cut = { segmentTokens: context, maxSegments: Number.POSITIVE_INFINITY };
+    const segments = await readSegments(file, text, cut);
     const { sparsity, layers } = await measureSparsity(platform, file, program, {
       segments,
       of: "x1",
@@ -201,16 +199,6 @@ async function tryThreshold(
     });
     return { threshold, perplexity, sparsity, layers };
   });
-}
-
-async function encode(file: ModelFile, text: string): Promise<number[]> {
-  return (await loadTokenizer(file)).encode(text, { addSpecial: true, parseSpecial: false });
-}
-
-function cutTokens(tokens: readonly number[], length: number): number[][] {
-  return Array.from({ length: Math.ceil(tokens.length / length) }, (_, i) =>
-    tokens.slice(i * length, (i + 1) * length),
-  );
 }
 
 /** Sets the activation in config.json, in one rename. */

@@ -17,6 +17,9 @@ import { encodeExamples, parseExamples } from "../training/example-batches.ts";
 import { SpanExampleEncoder } from "../training/span-examples.ts";
 import { readRecipes } from "./recipes.ts";
 
+/** Tokens per segment of running text, where nobody says otherwise. */
+export const SEGMENT_TOKENS = 256;
+
 export interface Segment {
   readonly tokens: readonly number[];
   /** What each row sees; undefined, for a row or all, is everything before it. */

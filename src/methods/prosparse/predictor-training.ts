@@ -227,5 +227,3 @@ function gather<Values extends Float32Array | Uint8Array>(
   });
   return result;
 }
-
-/** Fisher and Yates. */
