@@ -33,13 +33,16 @@ export function findGatedUnits({ ops }: Program): GatedUnit[] {
   });
 }
 
-/** The units of a program that has only such units. UnsupportedError where another method has replaced some, or none exist. */
-export function requireGatedUnits(program: Program): GatedUnit[] {
-  const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, "gate"));
+/**
+ * The units of a program in all of which neurons can be chosen so. UnsupportedError where another method has
+ * replaced some, some have biases, or none exist.
+ */
+export function requireGatedUnits(program: Program, by: NeuronChoice["by"]): GatedUnit[] {
+  const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, by));
   const gated = program.ops.filter(({ kind }) => kind === "glu").length;
   if (units.length > 0 && units.length === gated) return units;
   throw new UnsupportedError(
-    `${program.name}: ${units.length} of ${gated} gated feed-forwards are plain linears without biases, expected all and at least one - use the model before it is compressed`,
+    `${program.name}: ${units.length} of ${gated} gated feed-forwards are plain linears whose neurons can be chosen by ${by}, expected all and at least one - use a model with gated feed-forwards without biases, before it is compressed`,
   );
 }
 

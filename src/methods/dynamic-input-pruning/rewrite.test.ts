@@ -133,7 +133,7 @@ describe("rewriteColumns", () => {
     const both = { ...neuronRecipe("gate", 0.5), glu: { kind: "density" as const, density: 0.5 } };
     expect(() => rewriteColumns(program, both)).toThrow(/neurons by gate and columns of the same matrices/);
     expect(() => rewriteColumns(rewriteColumns(program, dipRecipe(0.5)), neuronRecipe("up", 0.5))).toThrow(
-      /0 of \d+ gated feed-forwards have a place for a choice of neurons by up/,
+      /0 of \d+ gated feed-forwards are plain linears whose neurons can be chosen by up/,
     );
     const choice = { kind: "thresholds" as const, thresholds: [0.1, 0.2], shares: [0.5] };
     const recipe = {

@@ -9,7 +9,7 @@ import type { ColumnPart, Selection, SelectionRule } from "../../program/column-
 import type { Buffer, LinearOp, Op, Program } from "../../program/program.ts";
 import { validateProgram } from "../../program/validator.ts";
 import { layerOfPart, layerWeight } from "../../program/weight-names.ts";
-import { activationOf, canChoose, chooseNeurons, findGatedUnits, type GatedUnit } from "../gated-units.ts";
+import { activationOf, chooseNeurons, type GatedUnit, requireGatedUnits } from "../gated-units.ts";
 import { keptCount } from "./densities.ts";
 import type { ColumnChoice, ColumnRecipe } from "./recipe.ts";
 
@@ -160,13 +160,7 @@ function prune(
       `${program.name}: the recipe chooses neurons by ${by} and columns of the same matrices, expected one of them - leave out input and glu, or neurons`,
     );
   }
-  const units = findGatedUnits(program).filter((unit) => canChoose(program, unit, by));
-  const gated = program.ops.filter(({ kind }) => kind === "glu").length;
-  if (units.length === 0 || units.length < gated) {
-    throw new UnsupportedError(
-      `${program.name}: ${units.length} of ${gated} gated feed-forwards have a place for a choice of neurons by ${by}, expected all and at least one - another method has replaced them, they have biases, or the model has none`,
-    );
-  }
+  const units = requireGatedUnits(program, by);
   checkLayers(program, "neurons", choice, layerCount(program));
   const replaced = new Map(units.flatMap((unit) => prunedUnit(program, unit, by, choice)));
   return { ...program, ops: program.ops.flatMap((op, i) => replaced.get(i) ?? [op]) };

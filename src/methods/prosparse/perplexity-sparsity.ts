@@ -61,7 +61,7 @@ export async function searchTruncation(
   tokenizer: Tokenizer,
   options: TruncationOptions,
 ): Promise<TruncationSearch> {
-  const units = requireGatedUnits(program);
+  const units = requireGatedUnits(program, "gate");
   const columns = await Promise.all(
     units.map((unit) => readColumns(file, weightsOfUnit(program, unit).down)),
   );

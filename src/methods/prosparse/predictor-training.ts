@@ -72,7 +72,7 @@ export async function trainPredictors(
   program: Program,
   options: PredictorTraining,
 ): Promise<TrainedPredictor[]> {
-  const units = requireGatedUnits(program).map((unit) => ({
+  const units = requireGatedUnits(program, "gate").map((unit) => ({
     layer: unit.layer,
     gate: (program.ops[unit.gate] as LinearOp).weight,
   }));
