@@ -1,8 +1,9 @@
 /**
  * Thresholds that keep a wanted share of activations on calibration text: CATS (arXiv 2404.08763) on the activated gate,
- * TEAL (arXiv 2408.14690) on the inputs of all linears, one level for all layers. A threshold is the smallest magnitude among
- * the kept share over all tokens and channels of a layer, rounded down to the 11 significant bits of fp16.
- * Invariant: magnitudes are counted by their leading bits, so that memory does not grow with the text and the share that a
+ * TEAL (arXiv 2408.14690) on the inputs of all linears, one level for all layers. A threshold is the smallest
+ * magnitude among the kept share over all tokens and channels of a layer, rounded down to the 11 significant bits
+ * of fp16.
+ * Invariant: magnitudes are counted in bins, so that memory does not grow with the text and the share that a
  * threshold kept is known exactly.
  */
 import type { ModelFile } from "../../formats/model-file.ts";
@@ -10,6 +11,7 @@ import type { Platform } from "../../platform/types.ts";
 import type { Buffer, Op, Program } from "../../program/program.ts";
 import { createSegmentExecutor, runSegments, type SegmentRun } from "../calibration-segments.ts";
 import { activationOf, findGatedUnits } from "../gated-units.ts";
+import { MagnitudeBins } from "../magnitude-bins.ts";
 import type { ColumnChoice } from "./recipe.ts";
 import { layerCount, type Site, siteOf } from "./rewrite.ts";
 
@@ -27,8 +29,8 @@ export interface ThresholdPlan extends SegmentRun {
 
 /** Tokens per step: bounds the memory for the copies of all activations. */
 const STEP_TOKENS = 32;
-/** Bits of an f32 below those that are counted: 8 of the exponent and 10 of the fraction remain. */
-const DROPPED_BITS = 13;
+/** Of fp16, whose values thresholds are. */
+const FRACTION_BITS = 10;
 
 /** Thresholds of every site, per layer; 0 for layers without that site. Errors of running the model. */
 export async function calibrateThresholds(
@@ -109,15 +111,15 @@ function isOf(wanted: { readonly site: Site; readonly layer: number }): (known: 
   return ({ site, layer }) => site === wanted.site && layer === wanted.layer;
 }
 
-/** Counts of magnitudes by the leading bits of their f32 pattern, which order as the magnitudes do. */
+/** Counts of magnitudes. */
 export class MagnitudeHistogram {
-  readonly #counts = new Uint32Array(2 ** (31 - DROPPED_BITS));
+  readonly #bins = new MagnitudeBins(FRACTION_BITS);
+  readonly #counts = new Uint32Array(this.#bins.count);
   #total = 0;
 
   add(values: Float32Array): void {
-    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-    for (let i = 0; i < bits.length; i++) this.#counts[(bits[i] & 0x7fffffff) >>> DROPPED_BITS]++;
-    this.#total += bits.length;
+    for (const bin of this.#bins.of(values)) this.#counts[bin]++;
+    this.#total += values.length;
   }
 
   /** The largest threshold that keeps at least this share of what was counted, and the share that it keeps. */
@@ -127,13 +129,9 @@ export class MagnitudeHistogram {
     for (let bin = this.#counts.length - 1; bin >= 0; bin--) {
       count += this.#counts[bin];
       if (this.#counts[bin] > 0 && count >= wanted) {
-        return { threshold: lowerEdge(bin), share: count / this.#total };
+        return { threshold: this.#bins.lowerEdge(bin), share: count / this.#total };
       }
     }
     return { threshold: 0, share: this.#total === 0 ? 0 : count / this.#total };
   }
-}
-
-function lowerEdge(bin: number): number {
-  return new Float32Array(Uint32Array.of(bin << DROPPED_BITS).buffer)[0];
 }

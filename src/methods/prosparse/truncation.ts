@@ -2,14 +2,12 @@
  * What leaving out neurons with small outputs does to a feed-forward: the cumulative error of tail truncation (CETT, ReLU^2
  * Wins, arXiv 2402.03804). Neuron i adds n_i = x1_i W[:, i] to the output; CETT at epsilon is the norm of the sum over
  * ||n_i|| < epsilon divided by the norm of the whole sum. Defined for every activation, not only for exact zeros.
- * Invariant: norms are counted by the leading bits of their f32 pattern, which order as the norms do, so memory does not grow
- * with the text and epsilon is known to one part in 32.
+ * Invariant: norms are counted in bins, so memory does not grow with the text; epsilon is known to one part in 32.
  */
+import { MagnitudeBins } from "../magnitude-bins.ts";
 
-/** Bits of an f32 below those that are counted: 8 of the exponent and 5 of the fraction remain. */
-const DROPPED_BITS = 18;
-/** Patterns below that of infinity. */
-const BINS = 0x7f800000 >>> DROPPED_BITS;
+/** Five bits of the fraction: one part in 32. */
+const BINS = new MagnitudeBins(5);
 
 /** Mean CETT and share of neurons below every epsilon, over the tokens of one layer. */
 export class TruncationCurve {
@@ -17,8 +15,8 @@ export class TruncationCurve {
   readonly #norms: Float32Array;
   readonly #width: number;
   /** Sum over tokens of CETT at the lower edge of bin b, minus that of bin b - 1. */
-  readonly #steps = new Float64Array(BINS + 1);
-  readonly #counts = new Float64Array(BINS + 1);
+  readonly #steps = new Float64Array(BINS.count);
+  readonly #counts = new Float64Array(BINS.count);
   #tokens = 0;
 
   /** `columns` [neurons, width]: the down projection, transposed. */
@@ -53,12 +51,12 @@ export class TruncationCurve {
   epsilonFor(error: number): number {
     let best = 0;
     let sum = 0;
-    for (let bin = 0; bin < BINS; bin++) {
+    for (let bin = 0; bin < BINS.count - 1; bin++) {
       sum += this.#steps[bin];
       // Rounding of the sums must not cost the last bin that drops everything.
       if (sum <= error * this.#tokens * (1 + 1e-12)) best = bin;
     }
-    return lowerEdge(best);
+    return BINS.lowerEdge(best);
   }
 
   #sumTo(values: Float64Array, end: number): number {
@@ -69,7 +67,7 @@ export class TruncationCurve {
 
   #addToken(x1: Float32Array): void {
     const outputs = x1.map((value, i) => Math.abs(value) * this.#norms[i]);
-    const bins = new Uint32Array(outputs.buffer).map((bits) => Math.min(BINS, bits >>> DROPPED_BITS));
+    const bins = BINS.of(outputs);
     for (const bin of bins) this.#counts[bin]++;
     this.#tokens++;
     const order = Uint32Array.from(bins.keys())
@@ -87,7 +85,7 @@ export class TruncationCurve {
     if (whole === 0) return;
     let before = 0;
     for (const { bin, norm } of reached) {
-      this.#steps[Math.min(BINS, bin + 1)] += norm / whole - before;
+      this.#steps[Math.min(BINS.count - 1, bin + 1)] += norm / whole - before;
       before = norm / whole;
     }
   }
@@ -108,9 +106,5 @@ export function columnNorms(columns: Float32Array, width: number): Float32Array 
 }
 
 function binOf(value: number): number {
-  return Math.min(BINS, new Uint32Array(Float32Array.of(value).buffer)[0] >>> DROPPED_BITS);
-}
-
-function lowerEdge(bin: number): number {
-  return new Float32Array(Uint32Array.of(bin << DROPPED_BITS).buffer)[0];
+  return BINS.of(Float32Array.of(value))[0];
 }
