@@ -4,7 +4,6 @@
  * run goes on where it was.
  * Invariant: state, settings and data determine everything that follows; a stopped run ends as one that was never stopped.
  */
-import type { ModelFile } from "../../formats/model-file.ts";
 import { loadRecipeProgram } from "../recipes.ts";
 import { chooseNext, qualityOf } from "./choose-next.ts";
 import { listUnits, scanUnits, scoreProgram } from "./scan.ts";
@@ -13,6 +12,7 @@ import { chooseSize, endReason } from "./stopping.ts";
 import type { TrimState } from "./trim-state.ts";
 import type { TrimSettings, TrimWorld } from "./trim-world.ts";
 import { tuneRound } from "./tune-round.ts";
+import { withSize } from "./with-size.ts";
 
 /** Runs from `start` to the end, or until the signal; the state tells which. */
 export async function trim(world: TrimWorld, settings: TrimSettings, start: TrimState): Promise<TrimState> {
@@ -37,8 +37,7 @@ export async function trim(world: TrimWorld, settings: TrimSettings, start: Trim
       world.onRound(state);
     }
     const round = state.rounds.length - 1;
-    await withFile(await world.openSize(round), async (file) => {
-      const { program } = await loadRecipeProgram(file);
+    await withSize(world, round, async (file, program) => {
       const end = endReason(settings, state, listUnits(program, settings.unit).length, mostRounds);
       if (end !== undefined) return save({ ...state, end });
       const next = await chooseNext(world, settings, file, program, round + 1);
@@ -85,19 +84,11 @@ async function prepare(
 
 /** The chosen size and the whole tuned model on the test set, which nothing else looks at. */
 async function testOnce(world: TrimWorld, { chosen }: TrimState): Promise<NonNullable<TrimState["test"]>> {
-  const score = async (round: number) =>
-    withFile(await world.openSize(round), async (file) =>
-      scoreProgram(world, file, (await loadRecipeProgram(file)).program, world.data.test, (done, total) =>
+  const score = (round: number) =>
+    withSize(world, round, (file, program) =>
+      scoreProgram(world, file, program, world.data.test, (done, total) =>
         world.onProgress("testing", done, total),
       ),
     );
   return { chosen: await score(chosen?.round ?? 0), whole: await score(0) };
-}
-
-async function withFile<Result>(file: ModelFile, use: (file: ModelFile) => Promise<Result>): Promise<Result> {
-  try {
-    return await use(file);
-  } finally {
-    await file.close();
-  }
 }

@@ -12,7 +12,7 @@ import { bitsPerWeight } from "../../quantization/weight-format.ts";
 import { loadParameters } from "../../training/load-parameters.ts";
 import { train } from "../../training/trainer.ts";
 import { freshState, type TrainingState } from "../../training/training-state.ts";
-import { loadRecipeProgram, loadTrainableProgram } from "../recipes.ts";
+import { loadTrainableProgram } from "../recipes.ts";
 import { mergedReader, withFreshAdapters } from "../low-rank-adapters/merge.ts";
 import { ADAPTER_TARGETS, addAdapters, hasTargets, isAdapterWeight } from "../low-rank-adapters/rewrite.ts";
 import { dropSublayers } from "./drop.ts";
@@ -20,6 +20,7 @@ import { parseSublayer, type SublayerId, type TrimOrigin } from "./recipe.ts";
 import { scoreProgram } from "./scan.ts";
 import type { TrimRound, TrimSize, TrimState } from "./trim-state.ts";
 import type { TrimSettings, TrimWorld } from "./trim-world.ts";
+import { withSize } from "./with-size.ts";
 
 /** Updates whose mean loss a round reports. */
 const LOSS_STEPS = 20;
@@ -83,20 +84,13 @@ export async function tuneRound(
 }
 
 /** Validation and size of a saved round. */
-async function measureSize(
-  world: TrimWorld,
-  round: number,
-): Promise<{ validation: ChoiceReport; size: TrimSize }> {
-  const file = await world.openSize(round);
-  try {
-    const { program } = await loadRecipeProgram(file);
+function measureSize(world: TrimWorld, round: number): Promise<{ validation: ChoiceReport; size: TrimSize }> {
+  return withSize(world, round, async (file, program) => {
     const validation = await scoreProgram(world, file, program, world.data.validation, (done, total) =>
       world.onProgress("validating", done, total),
     );
     return { validation, size: sizeOf(file, program) };
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 /** Sublayers that are gone in the last round of `state`. */
