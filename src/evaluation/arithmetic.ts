@@ -6,10 +6,9 @@
  */
 import { visibleBlocks } from "../methods/attention-span/blocks.ts";
 import { statedHeaders } from "../methods/attention-span/control-tokens.ts";
-import { trackSequence } from "../methods/attention-span/span-tracker.ts";
 import { countPositions, type Interval } from "../program/intervals.ts";
 import type { Model } from "../session/model.ts";
-import { sinkLength } from "../session/stated-spans.ts";
+import { StatedSpans } from "../session/stated-spans.ts";
 
 /** A line of `skim data arithmetic`. */
 export interface ArithmeticProblem {
@@ -101,7 +100,7 @@ function finalAnswer(text: string): string | undefined {
     .replace(/<\|end\|>.*$/, "");
 }
 
-/** Walks the finished sequence again: what each row saw, and what was stated. */
+/** Walks the finished sequence again, as the generation did: what each row saw, and what was stated. */
 function countReads(
   model: Model,
   problem: ArithmeticProblem,
@@ -113,16 +112,12 @@ function countReads(
   const { spans } = model;
   if (spans === undefined) return;
   const { control, decode } = spans.rules;
-  const tokens = [...prompt, ...generated.slice(0, -1)];
-  const sink = sinkLength(spans, prompt);
-  const { visible, counts } = trackSequence(spans.rules, tokens, prompt.length, sink);
-  sums.statements += counts.statements;
-  sums.validStatements += counts.valid;
+  const stated = new StatedSpans(spans, prompt, follow);
   const headers: string[] = [];
   let state: "outside" | "header" | "body" = "outside";
   let header: number[] = [];
-  for (let t = prompt.length; t < tokens.length; t++) {
-    const token = tokens[t];
+  // The last token was sampled and not evaluated.
+  for (const [i, token] of generated.slice(0, -1).entries()) {
     if (token === control.span) [state, header] = ["header", []];
     if (token === control.work) {
       headers.push(decode(header));
@@ -132,11 +127,15 @@ function countReads(
       sums.headerTokens++;
       if (token !== control.span) header.push(token);
     }
-    const seen = (follow ? visible[t] : undefined) ?? [{ start: 0, end: t + 1 }];
-    add(sums.all, countPositions(seen), t + 1);
+    const t = prompt.length + i;
+    const seen = stated.next(token)?.[0] ?? [{ start: 0, end: t + 1 }];
     if (state === "body") countBody(sums, seen, t);
     if (token === control.end) state = "outside";
   }
+  const { statements, valid, positionsRead, positionsInAll } = stated.report();
+  sums.statements += statements;
+  sums.validStatements += valid;
+  add(sums.all, positionsRead, positionsInAll);
   compareReferences(headers, problem, sums);
 }
 

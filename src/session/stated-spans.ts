@@ -22,7 +22,7 @@ export interface SpanSettings {
 }
 
 /** Positions of `prompt` that stay visible: the sink where it begins with it, otherwise its first token. */
-export function sinkLength({ sink }: SpanSettings, prompt: readonly number[]): number {
+function sinkLength({ sink }: SpanSettings, prompt: readonly number[]): number {
   return sink.every((token, i) => prompt[i] === token) ? sink.length : 1;
 }
 
