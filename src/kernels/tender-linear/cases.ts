@@ -4,11 +4,11 @@
  * below 2^31 on either side.
  * Invariant: integers leave no excuse, so every bound is 0.
  */
-import type { ActivationQuantizer } from "../../program/program.ts";
+import type { ActivationQuantizer, Buffer, TenderLinearOp } from "../../program/program.ts";
 import { i4 } from "../../quantization/i4.ts";
 import { i8 } from "../../quantization/i8.ts";
-import { CaseBuilder, INPUT_COUNT, inputRows, statelessSteps, tokenBuffer } from "../case-builder.ts";
-import type { KernelCase } from "../kernel-case.ts";
+import { CaseBuilder, INPUT_COUNT, statelessSteps, tokenBuffer } from "../case-builder.ts";
+import type { CaseStep, KernelCase } from "../kernel-case.ts";
 
 /** Ranges found per token, up to `limit`. */
 interface PerToken {
@@ -34,9 +34,12 @@ interface Setting {
 const SETTINGS: readonly Setting[] = [
   { codeBits: 8, activations: { limit: 127, groups: 9, chunks: 1, bias: true }, kernel: "t8_t16" },
   { codeBits: 8, activations: { limit: 7, groups: 13, chunks: 3, bias: false }, kernel: "t8_t16" },
-  { codeBits: 8, activations: { limit: 127 }, kernel: "t8_t16" },
+  // Codes that may be added up, which batches then multiply in pairs; the largest that may; and beyond.
+  { codeBits: 8, activations: { limit: 127, groups: 8, chunks: 3, bias: true }, kernel: "t8_t16" },
+  { codeBits: 8, activations: { limit: 16383 }, kernel: "t8_t16" },
+  { codeBits: 8, activations: { limit: 20000 }, kernel: "t8_t16" },
   { codeBits: 4, activations: { limit: 127, groups: 8, chunks: 3, bias: true }, kernel: "t4_split" },
-  { codeBits: 4, activations: { limit: 20000 }, kernel: "t4_split" },
+  { codeBits: 4, activations: { limit: 32639 }, kernel: "t4_split" },
   { codeBits: 4, activations: { limit: 32767 }, kernel: "t4_t16" },
   { codeBits: 4, activations: { limit: 7, groups: 5, chunks: 3, bias: true }, kernel: "t4_t8" },
   { codeBits: 4, activations: { limit: 127, groups: 1, chunks: 1, bias: false }, kernel: "t4_t8" },
@@ -52,6 +55,7 @@ const SHAPES = [
   // More panels than a thread multiplies between two looks at the abort flag:
   // sums of activations outlive the first call.
   [300, 64],
+  [57, 1030],
 ] as const;
 
 /**
@@ -78,6 +82,7 @@ const GROUPED: readonly (Setting & { readonly shape: readonly [number, number] }
   grouped([9, 320], { limit: 7, groups: 13, bias: true, kinds: [[12, 6, 0]] }),
   // Three groups of 64 columns would take three blocks instead of two.
   grouped([24, 64], { limit: 127, groups: 8, bias: true, kinds: [[7, 3, 0]] }, "t4_split"),
+  grouped([7, 34], { limit: 7, groups: 6, bias: false, kinds: [[5, 4, 3, 2, 1, 0]] }, "t4_split"),
 ];
 
 function grouped(
@@ -96,7 +101,9 @@ export function tenderLinearCases(): readonly KernelCase[] {
     ...SETTINGS.flatMap((setting) => SHAPES.map((shape, i) => shapeCase(setting, shape, i % 2 === 0))),
     // So wide that a batch takes several passes (passTokens of executors/wasm/tender-layout.ts).
     shapeCase({ codeBits: 8, activations: { limit: 127 }, kernel: "t8_t16" }, [25, 45_000], true),
-    outputsCase(),
+    ...SETTINGS.filter(({ activations }) => "chunks" in activations && activations.chunks > 1).map(
+      outputsCase,
+    ),
     ...GROUPED.map((given, i) => shapeCase(given, given.shape, i % 2 === 0)),
     // 1040 * 127 * 2^7 * 127, 9362 * 32767 * 7 and 9398 * 32639 * 7: one column more would pass 2^31 - 1.
     boundCase("t8_t16", { codeBits: 8, columns: 1040, limit: 127, exponents: () => 7 }),
@@ -118,23 +125,55 @@ function names(kernel: Setting["kernel"]) {
 }
 
 function shapeCase(
-  { codeBits, activations, kernel }: Setting,
+  setting: Setting,
   [rows, columns]: readonly [number, number],
   hasOffset: boolean,
 ): KernelCase {
-  const builder = new CaseBuilder(
-    `tenderLinear W${codeBits} ${JSON.stringify(activations)} [${rows}, ${columns}]`,
-  );
+  const builder = new CaseBuilder(`${describe(setting)} [${rows}, ${columns}]`);
+  const x = builder.input("x", builder.inputRows(columns), columns);
+  const out = tokenBuffer("out", rows);
+  builder.test(linear(builder, setting, x, out, hasOffset));
+  return builder.finish(out, { kernel: names(setting.kernel), bound: 0, steps: tenderSteps() });
+}
+
+/** Rows of outputs, of which a step may want none; each has the chunk of its own position. */
+function outputsCase(setting: Setting): KernelCase {
+  const [rows, columns] = [9, 40];
+  const builder = new CaseBuilder(`${describe(setting)} of the wanted rows`);
+  const x = builder.input("x", builder.inputRows(columns), columns);
+  const selected = { name: "selected", width: columns, rows: "outputs" } as const;
+  const out = { name: "out", width: rows, rows: "outputs" } as const;
+  builder.push({ kind: "selectOutputs", x, out: selected });
+  builder.test(linear(builder, setting, selected, out, true));
+  return builder.finish(out, {
+    kernel: names(setting.kernel),
+    bound: 0,
+    steps: tenderSteps(),
+    // Storage that is asked for is that of floats; codes stay what they are.
+    weightFormat: "f32",
+  });
+}
+
+function describe({ codeBits, activations }: Setting): string {
+  return `tenderLinear W${codeBits} ${JSON.stringify(activations)}`;
+}
+
+function linear(
+  builder: CaseBuilder,
+  { codeBits, activations }: Setting,
+  x: Buffer,
+  out: Buffer,
+  hasOffset: boolean,
+): TenderLinearOp {
+  const [rows, columns] = [out.width, x.width];
   const random = (stream: string, count: number) => builder.random(stream, count);
   const quantizer = buildQuantizer(builder, activations, columns);
   const chunks = quantizer.kind === "static" ? quantizer.chunks : 1;
-  const x = builder.input("x", inputRows(random, columns), columns);
-  const out = tokenBuffer("out", rows);
   const most = codeBits === 8 ? 127 : 7;
   const codes = random("codes", rows * columns).map((value) =>
     Math.max(-most, Math.min(most, Math.round((value * most) / 2))),
   );
-  builder.test({
+  return {
     kind: "tenderLinear",
     x,
     codes: builder.matrix("codes", rows, columns, codeBits === 8 ? i8 : i4, codes),
@@ -143,31 +182,21 @@ function shapeCase(
     offset: hasOffset ? builder.vector("offset", random("offset", chunks * rows)) : undefined,
     quantizer,
     out,
-  });
-  const steps = statelessSteps();
-  return builder.finish(out, { kernel: names(kernel), bound: 0, steps });
+  };
 }
 
-/** Rows of outputs, of which a step may want none, with codes that may not be added up. */
-function outputsCase(): KernelCase {
-  const [rows, columns] = [9, 40];
-  const builder = new CaseBuilder("tenderLinear of the wanted rows");
-  const random = (stream: string, count: number) => builder.random(stream, count);
-  const x = builder.input("x", builder.inputRows(columns), columns);
-  const selected = { name: "selected", width: columns, rows: "outputs" } as const;
-  const out = { name: "out", width: rows, rows: "outputs" } as const;
-  builder.push({ kind: "selectOutputs", x, out: selected });
-  builder.test({
-    kind: "tenderLinear",
-    x: selected,
-    codes: builder.matrix("codes", rows, columns, i8, random("codes", rows * columns).map(Math.round)),
-    codeBits: 8,
-    scales: builder.vector("scales", random("scales", rows).map(Math.abs)),
-    offset: undefined,
-    quantizer: buildQuantizer(builder, { limit: 32767 }, columns),
-    out,
-  });
-  return builder.finish(out, { kernel: names("t8_t16"), bound: 0, steps: statelessSteps() });
+/** The usual steps, and whole pairs of tiles that begin amid a chunk of rows. */
+function tenderSteps(): CaseStep[] {
+  const batch = (count: number, first: number): CaseStep => {
+    const rows = Int32Array.from({ length: count }, (_, row) => row);
+    return {
+      tokens: rows.map((row) => (row * 5) % INPUT_COUNT),
+      positions: rows.map((row) => first + row),
+      slots: new Int32Array(count),
+      outputs: rows.filter((row) => row !== 1),
+    };
+  };
+  return [...statelessSteps(), batch(16, 5), batch(40, 7)];
 }
 
 function buildQuantizer(
@@ -195,7 +224,7 @@ function buildQuantizer(
     chunks,
     chunkRows: CHUNK_ROWS,
     bias: bias ? builder.vector("bias", builder.random("bias", chunks * columns)) : undefined,
-    exponents: builder.vector("exponents", exponents),
+    exponents: builder.matrix("exponents", 1, exponents.length, i8, exponents),
     scales: builder.vector(
       "input scales",
       Float32Array.from({ length: chunks }, (_, chunk) => (3 + chunk) / 2 ** (groups - 1) / limit),
@@ -245,7 +274,7 @@ function boundCase(
       chunks: 1,
       chunkRows: 1,
       bias: undefined,
-      exponents: builder.vector("exponents", exponents),
+      exponents: builder.matrix("exponents", 1, exponents.length, i8, exponents),
       scales: builder.vector("input scales", Float32Array.of(1)),
     },
     out,
