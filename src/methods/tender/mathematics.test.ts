@@ -1,22 +1,18 @@
 /**
- * The worked examples of the method: the paper's figure of bias and grouping, an exact dyadic pipeline, the equality of
- * the three accumulation forms, column-sparse rules, attention products, rounding, and the overflow bound at its edge.
+ * The worked examples of the method: the paper's figure of bias and grouping, an exact dyadic pipeline, the
+ * equality of the accumulation forms, of which the engine's is the kernels' oracle, rounding, and the overflow
+ * bound at its edge.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { type QuantizedRows, quantizeStatic, tenderLinear } from "../../kernels/tender-linear/reference.ts";
 import { roundHalfEven } from "../../quantization/half-even.ts";
-import {
-  accumulatePerGroup,
-  accumulatePreShifted,
-  accumulateShifting,
-  dropChannels,
-  shiftCodes,
-} from "./accumulate.ts";
-import { groupScores, queryKeyCorrection } from "./attention-products.ts";
 import { activationCodes, biasTerm, codeLimit, maxGroups, rowCodes } from "./codes.ts";
 import {
+  type ChannelGroups,
   type ChannelRange,
   channelBias,
+  channelExponents,
   channelMagnitudes,
   channelOrder,
   groupChannels,
@@ -37,6 +33,72 @@ function rangesOf(x: readonly number[], columns: number): ChannelRange {
 function expectNear(got: ArrayLike<number>, expected: readonly number[], tolerance = 1e-9): void {
   expect(got.length).toBe(expected.length);
   for (const [i, value] of expected.entries()) expect(Math.abs(got[i] - value)).toBeLessThan(tolerance);
+}
+
+/** The paper's form: groups in order, one left shift between them, all in 32 bits. Returns A_1..A_G. */
+function accumulateShifting(
+  codes: Int32Array,
+  weights: ArrayLike<number>,
+  channels: ChannelGroups,
+): number[] {
+  const order = channelOrder(channels);
+  const steps: number[] = [];
+  let accumulator = 0;
+  let next = 0;
+  for (let g = 1; g <= channels.groups; g++) {
+    if (g > 1) accumulator <<= 1;
+    for (; next < order.length && channels.group[order[next]] === g; next++) {
+      accumulator = (accumulator + Math.imul(codes[order[next]], weights[order[next]])) | 0;
+    }
+    steps.push(accumulator);
+  }
+  return steps;
+}
+
+/** Sums of each group in 32 bits, weighted in f64: what the engine does with columns in group order. */
+function accumulatePerGroup(
+  codes: Int32Array,
+  weights: ArrayLike<number>,
+  { groups, group }: ChannelGroups,
+): number {
+  const sums = new Int32Array(groups);
+  for (let j = 0; j < codes.length; j++) sums[group[j] - 1] += codes[j] * weights[j];
+  return sums.reduce((total, sum, g) => total + sum * 2 ** (groups - 1 - g), 0);
+}
+
+/** The engine's form: codes that carry their exponent, [rows, K]. */
+function shiftedRows(
+  x: ArrayLike<number>,
+  channels: ChannelGroups,
+  bias: Float64Array | undefined,
+  limit: number,
+): QuantizedRows {
+  const columns = channels.group.length;
+  const rows = x.length / columns;
+  return quantizeStatic(Float32Array.from(x), rows, columns, new Int32Array(rows), {
+    limit,
+    chunks: 1,
+    chunkRows: 1,
+    bias: bias && Float32Array.from(bias),
+    exponents: Float32Array.from(channelExponents(channels)),
+    scales: Float32Array.of(channels.scale),
+  });
+}
+
+/** Its products with weights by output, [rows, N]. */
+function products(
+  rows: QuantizedRows,
+  weights: readonly (readonly number[])[],
+  scales: readonly number[],
+  offsets?: readonly number[],
+): number[] {
+  const outputs = weights.length;
+  const out = new Float32Array(rows.scales.length * outputs);
+  const matrix = Float32Array.from(weights.flat());
+  const offset = offsets && Float32Array.from(offsets);
+  const range = { first: 0, end: outputs };
+  tenderLinear(out, rows, matrix, Float32Array.from(scales), offset, weights[0].length, outputs, range);
+  return [...out];
 }
 
 const X = [29, 12, -11.5, 7, 1, 0.25, -27, -16, 6.5, -2.25, 7, -0.75, 10, 3, 12.5, -7, 5.25, 0];
@@ -122,33 +184,12 @@ describe("exact pipeline", () => {
     expect(W.map((w) => accumulatorBound(w, exponents, 7))).toEqual([308, 343]);
   });
 
-  test("pre-shifted codes give the same accumulators", () => {
-    const { rows, channels } = pipeline();
-    const shifted = rows.map((row) => shiftCodes(row, channels));
-    expect(shifted.map((row) => [...row])).toEqual([
-      [28, 14, -12, 7, -3, 0],
-      [-28, -14, 6, -2, 3, 0],
-      [8, 4, 12, -7, 1, 0],
-    ]);
-    expect(shifted.map((row) => W.map((w) => accumulatePreShifted(row, w)))).toEqual([
-      [-64, -126],
-      [22, 150],
-      [86, -82],
-    ]);
-  });
-
-  test("dropping channels 3 and 4 by both rules", () => {
-    const { rows, channels, bias, floatRow } = pipeline();
-    const outputs = (rule: "raw" | "centred") =>
-      rows.flatMap((row) => {
-        const kept = dropChannels(row, bias, new Set([3, 4]), rule);
-        const shifted = shiftCodes(kept.codes, channels);
-        return W.map(
-          (w, n) => accumulatePreShifted(shifted, w) * W_SCALES[n] + biasTerm(floatRow(n), kept.bias),
-        );
-      });
-    expect(outputs("centred")).toEqual([-15.75, -103.875, 8.75, 73.125, 23.75, -31.875]);
-    expect(outputs("raw")).toEqual([-13.75, -95.875, 10.75, 81.125, 25.75, -23.875]);
+  test("the engine's codes give the same accumulators and outputs", () => {
+    const { channels, bias, offsets } = pipeline();
+    const rows = shiftedRows(X, channels, bias, 7);
+    expect([...rows.codes]).toEqual([28, 14, -12, 7, -3, 0, -28, -14, 6, -2, 3, 0, 8, 4, 12, -7, 1, 0]);
+    expect(products(rows, W, [1, 1])).toEqual([-64, -126, 22, 150, 86, -82]);
+    expect(products(rows, W, W_SCALES, offsets)).toEqual([-14.25, -76.875, 7.25, 61.125, 23.25, -54.875]);
   });
 
   test("rounding down", () => {
@@ -190,42 +231,14 @@ test("three accumulation forms agree with 64-bit integers on random layers", () 
       const exponents = channels.group.map((g) => groups - g);
       fc.pre(accumulatorBound(weights, exponents, 127) < 2 ** 31);
       expect(BigInt(accumulateShifting(codes, weights, channels).at(-1) ?? 0)).toBe(exact);
-      expect(BigInt(accumulatePreShifted(shiftCodes(codes, channels), weights))).toBe(exact);
       expect(BigInt(accumulatePerGroup(codes, weights, channels))).toBe(exact);
+      const x = codes.map((code, j) => code * 2 ** exponents[j]);
+      const rows = shiftedRows(x, channels, undefined, 127);
+      expect(rows.codes).toEqual(x);
+      expect(products(rows, [weights], [1])).toEqual([Math.fround(Number(exact))]);
     }),
     { numRuns: 200, seed: 7 },
   );
-});
-
-describe("attention products", () => {
-  test("scores times values, unsigned", () => {
-    const scores = Float64Array.of(0.5, 0.25, 0.125, 0.125, 0.75, 0.125, 0.0625, 0.0625);
-    const { channels, codes } = groupScores(scores, 4, 3, 4);
-    expect([...channels.group]).toEqual([1, 2, 3, 3]);
-    expectNear([channels.scale * 4, channels.scale * 2, channels.scale], [0.05, 0.025, 0.0125]);
-    expect([...codes]).toEqual([10, 10, 10, 10, 15, 5, 5, 5]);
-    const values = [
-      [7, 2, -6, 4],
-      [-3, 5, 1, -7],
-    ];
-    const accumulators = [0, 1].flatMap((t) =>
-      values.map((v) => accumulateShifting(codes.subarray(4 * t, 4 * t + 4), v, channels).at(-1) ?? 0),
-    );
-    expect(accumulators).toEqual([300, -80, 430, -160]);
-    expectNear(
-      accumulators.map((sum) => sum * channels.scale),
-      [3.75, -1, 5.375, -2],
-    );
-  });
-
-  test("biases of queries and keys", () => {
-    const [queries, keys] = [Float64Array.of(1, 2, 3, -2), Float64Array.of(2, 1, 0, 5, -2, 3)];
-    const [bq, bk] = [channelBias(rangesOf([...queries], 2)), channelBias(rangesOf([...keys], 2))];
-    expect([...bq, ...bk]).toEqual([2, 0, 0, 3]);
-    const core = [-6, 4, 2, 6, -4, -2];
-    const correction = queryKeyCorrection(queries, keys, bq, bk);
-    expect(core.map((value, i) => value + correction[i])).toEqual([4, 10, 4, 4, -10, -12]);
-  });
 });
 
 describe("integers", () => {
@@ -233,16 +246,6 @@ describe("integers", () => {
     expect([0.5, 1.5, 2.5, -0.5, -1.5, -2.5].map((value) => roundHalfEven(value) + 0)).toEqual([
       0, 2, 2, 0, -2, -2,
     ]);
-  });
-
-  test("offset nibbles: sum w (x + 8) - 8 sum w = sum w x", () => {
-    const [w, x] = [
-      [3, -5, 7, 0],
-      [7, -7, 2, -1],
-    ];
-    const shifted = w.reduce((sum, value, i) => sum + value * (x[i] + 8), 0);
-    expect(shifted - 8 * w.reduce((sum, value) => sum + value, 0)).toBe(70);
-    expect(accumulatePreShifted(Int32Array.from(x), w)).toBe(70);
   });
 
   test("16 bits hold nine groups of 8-bit codes and thirteen of 4-bit ones", () => {
