@@ -1,9 +1,9 @@
 /** Loading that fails at the end leaves nothing running: threads would keep the process from ending. */
 import { expect, test } from "vitest";
+import { countedWorkers } from "../../test/counted-workers.ts";
 import { createSyntheticCheckpoint, writeSyntheticFolder } from "../models/synthetic/checkpoint.ts";
 import { syntheticShape } from "../models/synthetic/shape.ts";
 import { collectFiles, memoryFolder } from "../platform/memory.ts";
-import { nodePlatform } from "../platform/node.ts";
 import type { Platform } from "../platform/types.ts";
 import { f32 } from "../quantization/f32.ts";
 import { loadModelOn } from "./load-model.ts";
@@ -17,22 +17,9 @@ async function platformWithoutControlTokens(): Promise<{ platform: Platform; run
   const spans = { method: "attention-span", version: 1, instruction: "Compute.\n", headers: "full" };
   const config = { ...checkpoint.config, skim: { version: 1, recipes: [spans] } };
   const files = await collectFiles((open) => writeSyntheticFolder({ ...checkpoint, config }, open, f32));
-  const whole = nodePlatform();
-  let running = 0;
-  const platform: Platform = {
-    ...whole,
-    open: async () => ({ folder: memoryFolder("no control tokens", files) }),
-    startWorker(role) {
-      const worker = whole.startWorker(role);
-      running++;
-      const terminate = async () => {
-        running--;
-        await worker.terminate();
-      };
-      return { ...worker, terminate };
-    },
-  };
-  return { platform, running: () => running };
+  const { platform, running } = countedWorkers();
+  const open = async () => ({ folder: memoryFolder("no control tokens", files) });
+  return { platform: { ...platform, open }, running };
 }
 
 test("a model whose spans cannot be read leaves no worker behind", async () => {

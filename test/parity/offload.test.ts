@@ -18,6 +18,7 @@ import { syntheticShape } from "../../src/models/synthetic/shape.ts";
 import { writeColumnFile } from "../../src/offload/column-writer.ts";
 import { type ColumnStoreOptions, openColumnStore } from "../../src/offload/file-column-store.ts";
 import { createFileSink, nodePlatform } from "../../src/platform/node.ts";
+import type { Platform, WorkerHandle } from "../../src/platform/types.ts";
 import type { Selection } from "../../src/program/column-ops.ts";
 import type { Op, Program } from "../../src/program/program.ts";
 import { lastRowStep, runBehindPrompt } from "./sequence-runs.ts";
@@ -64,10 +65,11 @@ async function offloaded(
   options: ColumnStoreOptions,
   executor: Partial<ExecutorOptions> = {},
   source = columns,
+  platform = nodePlatform(),
 ) {
-  const columnStore = await openColumnStore(nodePlatform(), source, options);
+  const columnStore = await openColumnStore(platform, source, options);
   try {
-    return await createWasmExecutor(nodePlatform(), program, file, { ...OPTIONS, ...executor, columnStore });
+    return await createWasmExecutor(platform, program, file, { ...OPTIONS, ...executor, columnStore });
   } finally {
     await columnStore.close();
   }
@@ -264,6 +266,17 @@ describe("failures are errors, never text", () => {
     await executor.dispose();
   });
 
+  test("a reader that dies between two requests", { timeout: 20_000 }, async () => {
+    const { platform, die } = platformWithMortalReader();
+    const program = rewriteColumns(dense, SPARSE);
+    const executor = await offloaded(program, { budgetBytes: AMPLE }, {}, columns, platform);
+    await executor.step(lastRowStep(PROMPT, 0, true));
+    await die();
+    await expect(executor.step(lastRowStep([5], PROMPT.length))).rejects.toThrow("column reader: gone");
+    await expect(executor.step(lastRowStep([5], PROMPT.length))).rejects.toThrow("column reader: gone");
+    await executor.dispose();
+  });
+
   test("a file cut off before the run, another model's file, no column file at all", async () => {
     const copy = await copyColumns("short");
     await truncate(copy, 20000);
@@ -305,6 +318,41 @@ describe("failures are errors, never text", () => {
     await executor.dispose();
   });
 });
+
+/**
+ * A platform whose first reader, which coordinates, can be ended. It tells so when the next step has begun, before
+ * the engine asks for columns.
+ */
+function platformWithMortalReader(): { readonly platform: Platform; readonly die: () => Promise<void> } {
+  const whole = nodePlatform();
+  let coordinator: WorkerHandle | undefined;
+  let report: (error: Error) => void = () => {};
+  let dead = false;
+  const platform: Platform = {
+    ...whole,
+    startWorker(role) {
+      const worker = whole.startWorker(role);
+      if (role === "engine") {
+        const postMessage = (message: unknown) => {
+          if (dead) report(new Error("gone"));
+          worker.postMessage(message);
+        };
+        return { ...worker, postMessage };
+      }
+      if (role !== "reader" || coordinator !== undefined) return worker;
+      coordinator = worker;
+      const onFailure = (listener: (error: Error) => void) => {
+        report = listener;
+      };
+      return { ...worker, onFailure };
+    },
+  };
+  const die = async () => {
+    await coordinator?.terminate();
+    dead = true;
+  };
+  return { platform, die };
+}
 
 async function copyColumns(name: string): Promise<string> {
   const target = path.join(folder, `${name}.columns`);

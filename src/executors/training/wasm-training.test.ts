@@ -9,6 +9,7 @@ import { nodePlatform } from "../../platform/node.ts";
 import { type DifferentiateOptions, differentiate } from "../../program/differentiate.ts";
 import type { Activation, Program } from "../../program/program.ts";
 import type { TrainingProgram } from "../../program/training-ops.ts";
+import { countedWorkers } from "../../../test/counted-workers.ts";
 import { fillWeights, relativeDifference, syntheticProgram } from "../../../test/training-runs.ts";
 import { ReferenceTraining } from "./reference-training.ts";
 import type { BatchLosses, LossWeights, TrainingBatch } from "./training-executor.ts";
@@ -145,4 +146,15 @@ test("threads change no bit, nor does what the memory held before", async () => 
   expect(results[0].losses[1]).toEqual(results[0].losses[0]);
   expect(results[1]).toEqual(results[0]);
   expect(results[2]).toEqual(results[0]);
+});
+
+test("a program that no tape can be made of leaves no worker behind", async () => {
+  const program = differentiate(await syntheticProgram("llama"));
+  const parameters = program.parameters.map((parameter) => ({ ...parameter, trainable: false }));
+  const { platform, running } = countedWorkers();
+  const options = { threads: 2, limits: LIMITS, simd: "auto" } as const;
+  await expect(createWasmTraining(platform, { ...program, parameters }, options)).rejects.toThrow(
+    /is not trainable/,
+  );
+  expect(running()).toBe(0);
 });
