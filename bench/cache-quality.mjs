@@ -12,6 +12,8 @@ import { loadModelOn } from "../dist/session/load-model.js";
 import { readCommit } from "./peers/machine.mjs";
 import { appendRow } from "./rows.mjs";
 
+/** @import { PerplexityProtocol } from "../dist/evaluation/perplexity.js" */
+
 const { values: flags } = parseArgs({
   options: {
     model: { type: "string" },
@@ -29,6 +31,8 @@ if (flags.model === undefined || flags.text === undefined) {
   console.error("cache-quality: expected --model and --text");
   process.exit(2);
 }
+const { model: source } = flags;
+const protocol = /** @type {PerplexityProtocol} */ (flags.protocol);
 const numbers = (list) => list.split(",").map(Number);
 const [densities, gammas] = [numbers(flags.densities), numbers(flags.gammas)];
 const policies = flags.policies.split(",");
@@ -56,9 +60,9 @@ const row = {
   schema: "cache-quality/1",
   date: new Date().toISOString(),
   ...readCommit(),
-  command: `node bench/cache-quality.mjs --model ${path.basename(flags.model)} --text ${path.basename(flags.text)} --characters ${text.length} --protocol ${flags.protocol} --densities ${flags.densities} --gammas ${flags.gammas} --policies ${flags.policies} --share ${flags.share}`,
+  command: `node bench/cache-quality.mjs --model ${path.basename(flags.model)} --text ${path.basename(flags.text)} --characters ${text.length} --protocol ${protocol} --densities ${flags.densities} --gammas ${flags.gammas} --policies ${flags.policies} --share ${flags.share}`,
   model: path.basename(flags.model),
-  protocol: flags.protocol,
+  protocol,
   characters: text.length,
   share: Number(flags.share),
   dense,
@@ -68,13 +72,13 @@ if (flags.record) appendRow("cache-quality", row);
 
 /** One cell: the text read token by token, caches empty at every window's start. */
 async function measure(density, columnCache) {
-  const model = await loadModelOn(nodePlatform(), flags.model, {
+  const model = await loadModelOn(nodePlatform(), source, {
     model: { density, keyValueFormat: "f32" },
     engine: { threads: 1, columnCache },
   });
   try {
     const { perplexity, meanNll, tokensScored } = await measurePerplexity(model, text, {
-      protocol: flags.protocol,
+      protocol,
       context: Math.min(256, model.contextLength),
     });
     const { chosen = 1, hits = 0 } = model.executor.cacheCounts?.() ?? {};

@@ -114,7 +114,7 @@ function skeletonShare(model, { level }) {
     const rules = { ...model.spans.rules, headers: "skeleton" };
     const { visible } = trackSequence(rules, tokens, start.length, model.spans.sink.length);
     for (let t = start.length; t < tokens.length; t++) {
-      share.read += visible[t] === undefined ? t + 1 : countPositions(visible[t]);
+      share.read += countPositions(visible[t] ?? [{ start: 0, end: t + 1 }]);
       share.inAll += t + 1;
     }
   }

@@ -64,7 +64,7 @@ for (const positional of positionals) {
   subjects.push({ name, file, options, model, values: [], prompts: [] });
   console.error(`loaded ${name}`);
 }
-const peers = flags.llama.map((file) => ({ file, values: [], versions: undefined }));
+const peers = flags.llama.map((file) => ({ file, values: [], versions: {} }));
 
 const [dense] = subjects;
 const { roofline, otherCores } = await measureInTurns({

@@ -120,7 +120,8 @@ async function compress(steps) {
     ]);
     return { model: out };
   } catch (error) {
-    return { refused: error.stderr.trim().split("\n").at(-1).replaceAll(`${folder}${path.sep}`, "") };
+    const { stderr } = /** @type {{ stderr: string }} */ (error);
+    return { refused: stderr.trim().split("\n").slice(-1)[0].replaceAll(`${folder}${path.sep}`, "") };
   }
 }
 

@@ -25,7 +25,12 @@ if (flags.trace === undefined) {
   console.error("guesses: expected --trace");
   process.exit(2);
 }
-const { file } = await nodePlatform().open(flags.trace);
+const opened = await nodePlatform().open(flags.trace);
+if (!("file" in opened)) {
+  console.error(`guesses: ${flags.trace}, expected a file, got a folder`);
+  process.exit(2);
+}
+const { file } = opened;
 const trace = await openTrace(file);
 const { shape, sequences, origin } = trace.header;
 const counts = keptCounts(allocateDensities(Number(flags.density)), shape);
@@ -54,8 +59,11 @@ async function countHook(hook) {
   let cases = 0;
   for (const [sequence, { tokens }] of sequences.entries()) {
     const layers = [];
-    for (let layer = 0; layer < shape.layers; layer++)
-      layers.push((await trace.readHook(sequence, layer, hook)).scores);
+    for (let layer = 0; layer < shape.layers; layer++) {
+      const read = await trace.readHook(sequence, layer, hook);
+      if (read.content !== "scores") throw new Error("guesses: the trace has columns, expected scores");
+      layers.push(read.scores);
+    }
     const scoresOf = (layer, token) => layers[layer].subarray(token * width, (token + 1) * width);
     for (let layer = 1; layer < shape.layers; layer++) {
       const uses = new Float32Array(width);

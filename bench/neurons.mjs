@@ -82,7 +82,7 @@ for (const { name, rewritten, source } of settings) {
   subjects.push({ name, executor, values: [] });
 }
 
-const llama = { values: [], versions: undefined };
+const llama = { values: [], versions: {} };
 const { roofline, otherCores } = await measureInTurns({
   rounds,
   executor: subjects[0].executor,
@@ -175,10 +175,10 @@ function describePredictor() {
 
 /** Neurons of a layer, and the width that they read and write. */
 function feedForwardShape() {
-  const { rows, columns } = program.ops.find(
-    (op) => op.kind === "linear" && op.weight.rows > op.weight.columns,
-  ).weight;
-  return { neurons: rows, width: columns };
+  const [{ weight }] = program.ops
+    .filter((op) => op.kind === "linear")
+    .filter(({ weight: { rows, columns } }) => rows > columns);
+  return { neurons: weight.rows, width: weight.columns };
 }
 
 /** Shares of open gates per layer. */
@@ -259,7 +259,7 @@ if (predictor !== undefined) {
     `${(100 * predictedShare).toFixed(2)} % predicted by rank ${rank}: ${ratio.toFixed(3)} x dense, ceiling ${ceiling.toFixed(3)}, ${(100 * ceilingShare).toFixed(1)} % of it, ${ratioToExact.toFixed(3)} x exact`,
   );
 }
-if (flags.llama) {
+if (row.llamaCpp !== undefined) {
   const { decode, ratioOfDense, ratioOfExact } = row.llamaCpp;
   console.log(
     `llama.cpp ${decode.tokensPerSecond.toFixed(1)} t/s: dense ${ratioOfDense.toFixed(2)} x, exact ${ratioOfExact.toFixed(2)} x of it`,

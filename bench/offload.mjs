@@ -104,7 +104,7 @@ function measure({ density, policy, gamma, readAhead = true }) {
     hitRate,
     fileBytesPerToken: file.bytesPerToken,
     memoryBytesPerToken: reads.bytesPerToken,
-    fileGigabytesPerSecond: (file.bytesPerToken * flags.tokens) / 1e6 / file.waitingMs,
+    fileGigabytesPerSecond: (file.bytesPerToken * Number(flags.tokens)) / 1e6 / file.waitingMs,
     waitingShare: file.waitingMs / timing.decodeMs,
     aheadShare: file.aheadShare,
     aheadUsedShare: file.aheadUsedShare,

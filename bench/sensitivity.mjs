@@ -76,6 +76,7 @@ async function score(program) {
     keyValueFormat: "f16",
     weightFormat: "auto",
     simd: "auto",
+    onProgress: undefined,
   });
   try {
     const model = new Model({
@@ -83,6 +84,7 @@ async function score(program) {
       tokenizer,
       executor,
       generationDefaults: {},
+      spans: undefined,
       loadMs: 0,
       now: () => platform.now(),
     });

@@ -15,6 +15,8 @@ import { appendRow, describeRun } from "./rows.mjs";
 import { measureInTurns, median, tokenAt } from "./subjects.mjs";
 import { spanSettings } from "./visible-spans.mjs";
 
+/** @import { KeyValueFormat } from "../dist/program/key-value-format.js" */
+
 const FILL = 256;
 /** One token in so many is enough to have every page of the caches, which take whole panels of several positions. */
 const FILL_STEP = 16;
@@ -45,12 +47,13 @@ const [sequences, threads, rounds, tokens] = [flags.sequences, flags.threads, fl
 const [contexts, shares, spans] = [flags.contexts, flags.shares, flags.spans].map((list) =>
   list.split(",").map(Number),
 );
+const keyValueFormat = /** @type {KeyValueFormat} */ (flags["kv-format"]);
 const platform = nodePlatform();
 const before = readLoad();
 
 const longest = Math.max(...contexts);
 const model = await loadModelOn(platform, flags.model, {
-  model: { contextLength: longest + tokens, keyValueFormat: flags["kv-format"] },
+  model: { contextLength: longest + tokens, keyValueFormat },
   engine: { threads, slots: sequences, stepTokens: Math.max(FILL, sequences) },
 });
 const { executor } = model;

@@ -94,10 +94,10 @@ async function describe(name, folder) {
   const result = {
     name,
     model: path.basename(folder),
-    activation: program.ops.find(({ kind }) => kind === "glu").activation,
+    activation: program.ops.filter((op) => op.kind === "glu")[0].activation,
     // What its predictors reached on the text that was held out of their training.
     predictors: readRecipes(file)
-      .filter(({ method }) => method === "prosparse")
+      .filter((recipe) => recipe.method === "prosparse")
       .flatMap(({ layers }) => layers.filter(({ predictor }) => predictor !== undefined)),
     zeros,
     densePerplexity: search.densePerplexity,

@@ -1,7 +1,10 @@
 // What benches that take models as NAME=MODEL[,option=value] share: reading them, their speeds, rounds in turns, and medians.
 import { summarize } from "../dist/evaluation/statistics.js";
+import { WasmExecutor } from "../dist/executors/wasm/wasm-executor.js";
 import { extend } from "../dist/session/sequence-steps.js";
 import { watchOthers } from "./peers/machine.mjs";
+
+/** @import { Executor } from "../dist/executors/executor.js" */
 
 /** Tokens before the timed ones. */
 export const PROMPT = 16;
@@ -75,12 +78,17 @@ export function prefillSpeed(model, tokens) {
  * Measures in turns, so that a machine that drifts treats all alike: a round that warms up and does not count, then `rounds` that
  * do. Each of `timings` has the `values` that what it `measure`s goes to; `warmUp` false leaves it out of the first round. The
  * roofline is the best bandwidth of `executor`, which reads memory before each round (0 where there is none).
+ * @param {{
+ *   rounds: number,
+ *   executor?: Executor,
+ *   timings: readonly { values: number[], measure: () => Promise<number>, warmUp?: boolean }[],
+ * }} run
  */
 export async function measureInTurns({ rounds, executor, timings }) {
   const others = watchOthers();
   let roofline = 0;
   for (let round = 0; round <= rounds; round++) {
-    if (executor !== undefined) roofline = Math.max(roofline, await executor.measureBandwidth());
+    if (executor instanceof WasmExecutor) roofline = Math.max(roofline, await executor.measureBandwidth());
     for (const { values, measure, warmUp = true } of timings) {
       if (round === 0 && !warmUp) continue;
       const value = await measure();

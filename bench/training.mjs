@@ -12,6 +12,11 @@ import { readLoad, watchOthers } from "./peers/machine.mjs";
 import { appendRow, describeRun } from "./rows.mjs";
 import { median } from "./subjects.mjs";
 
+/**
+ * @import { Recompute } from "../dist/program/recomputation.js"
+ * @import { JaxShape } from "./jax-llama.mjs"
+ */
+
 const { values: flags } = parseArgs({
   options: {
     threads: { type: "string", default: "2" },
@@ -24,6 +29,7 @@ const { values: flags } = parseArgs({
 const [threads, steps] = [flags.threads, flags.steps].map(Number);
 const [sequences, length] = [8, 256];
 const rows = sequences * length;
+/** @type {JaxShape & Parameters<typeof createFreshModel>[0]} */
 const shape = {
   layers: 8,
   width: 256,
@@ -35,11 +41,12 @@ const shape = {
   tiedHead: false,
   activation: "silu",
 };
+const recompute = /** @type {Recompute} */ (flags.recompute);
 const platform = nodePlatform();
 const before = readLoad();
 const file = createFreshModel(shape, 1, { json: {}, config: {}, bosId: 0, eosId: 0 });
 const { program } = await loadProgram(file);
-const training = await createWasmTraining(platform, differentiate(program, { recompute: flags.recompute }), {
+const training = await createWasmTraining(platform, differentiate(program, { recompute }), {
   threads,
   limits: { rows, sequenceLength: length },
   simd: "auto",
@@ -47,7 +54,8 @@ const training = await createWasmTraining(platform, differentiate(program, { rec
 const weights = new Map();
 for (const { tensor, size } of training.program.parameters) {
   const values = new Float32Array(size);
-  await file.readRows(tensor, 0, size / file.tensors.get(tensor).shape.at(-1), new Uint8Array(values.buffer));
+  const [columns] = shapeOf(tensor).slice(-1);
+  await file.readRows(tensor, 0, size / columns, new Uint8Array(values.buffer));
   training.write(tensor, "weights", values);
   weights.set(tensor, values);
 }
@@ -104,6 +112,12 @@ if (flags.record) {
 await training.dispose();
 process.exit(0);
 
+function shapeOf(tensor) {
+  const info = file.tensors.get(tensor);
+  if (info === undefined) throw new Error(`training: no tensor ${tensor}`);
+  return info.shape;
+}
+
 /** Forward, backward and update; the loss before the update. */
 async function skimStep(step) {
   const { target } = await training.accumulate(batch, { target: 1 / rows, teacher: 0, l1: 0 });
@@ -125,7 +139,7 @@ async function prepareJax() {
   const { createJaxStep } = await import("./jax-llama.mjs");
   const step = await createJaxStep(shape, sequences, length);
   const arrays = Object.fromEntries(
-    [...weights].map(([tensor, values]) => [tensor, step.array(values, file.tensors.get(tensor).shape)]),
+    [...weights].map(([tensor, values]) => [tensor, step.array(values, shapeOf(tensor))]),
   );
   return async () => (await step.run(arrays, tokens, targets)).loss;
 }

@@ -53,7 +53,10 @@ async function train(name, data, settings) {
   mkdirSync(file(`${name}.done`));
 }
 
-/** Runs a skim command; what it prints goes where this script's output goes. */
+/**
+ * Runs a skim command; what it prints goes where this script's output goes.
+ * @returns {Promise<void>}
+ */
 function skim(args) {
   console.error(`skim ${args.join(" ")}`);
   return new Promise((resolve) => {

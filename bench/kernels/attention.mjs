@@ -6,7 +6,6 @@
 //     [--shares 0.25,0.1] [--spans 64,256,1024] [--kv-format f16] [--rounds 15] [--record]
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
-import { overlayFile } from "../../dist/formats/overlay-file.js";
 import { nodePlatform } from "../../dist/platform/node.js";
 import { countPositions, mergeIntervals } from "../../dist/program/intervals.js";
 import { keyValueRowBytes } from "../../dist/program/key-value-format.js";
@@ -15,6 +14,12 @@ import { describeMachine, readCommit, readLoad } from "../peers/machine.mjs";
 import { appendRow } from "../rows.mjs";
 import { measureInTurns, median } from "../subjects.mjs";
 import { spanSettings } from "../visible-spans.mjs";
+import { bareFile, buffer } from "./bare-model.mjs";
+
+/**
+ * @import { KeyValueFormat } from "../../dist/program/key-value-format.js"
+ * @import { EmbedOp, Op, Program } from "../../dist/program/program.js"
+ */
 
 const VOCABULARY = 8;
 const FILL = 256;
@@ -40,7 +45,7 @@ const [heads, kvHeads, width, layers] = [flags.heads, flags["kv-heads"], flags.w
 const rounds = Number(flags.rounds);
 const [contexts, shares, spans] = [list(flags.contexts), list(flags.shares), list(flags.spans)];
 const longest = Math.max(...contexts);
-const keyValueFormat = flags["kv-format"];
+const keyValueFormat = /** @type {KeyValueFormat} */ (flags["kv-format"]);
 
 const executor = await start();
 await fill();
@@ -123,19 +128,28 @@ function start() {
     });
     return { name, rows, columns, tensor: name, firstRow: 0 };
   };
-  const buffer = (name, columns, rows = "tokens") => ({ name, width: columns, rows });
   const query = buffer("query", heads * width);
   const key = buffer("key", kvHeads * width);
   const value = buffer("value", kvHeads * width);
   const out = buffer("out", heads * width);
   const selected = buffer("selected", heads * width, "outputs");
   const logits = buffer("logits", VOCABULARY, "outputs");
+  /** @returns {EmbedOp} */
   const embed = (name, to) => ({
     kind: "embed",
     table: table(name, VOCABULARY, to.width),
     out: to,
     factor: 1,
   });
+  /** @returns {Op[]} */
+  const layer = (_, i) => {
+    const cache = { name: `layers.${i}`, kvHeads, headWidth: width };
+    return [
+      { kind: "storeKeyValue", key, value, cache },
+      { kind: "attention", query, cache, out, heads, scale: width ** -0.5, window: undefined },
+    ];
+  };
+  /** @type {Program} */
   const program = {
     name: "attention",
     contextLength: longest + 1,
@@ -145,13 +159,7 @@ function start() {
       embed("queries", query),
       embed("keys", key),
       embed("values", value),
-      ...Array.from({ length: layers }, (_, i) => {
-        const cache = { name: `layers.${i}`, kvHeads, headWidth: width };
-        return [
-          { kind: "storeKeyValue", key, value, cache },
-          { kind: "attention", query, cache, out, heads, scale: width ** -0.5, window: undefined },
-        ];
-      }).flat(),
+      ...Array.from({ length: layers }, layer).flat(),
       { kind: "selectOutputs", x: out, out: selected },
       {
         kind: "linear",
@@ -162,8 +170,7 @@ function start() {
       },
     ],
   };
-  const base = { container: "huggingface", name: "attention", tensors: new Map(), close: async () => {} };
-  return createWasmExecutor(nodePlatform(), program, overlayFile(base, tensors, undefined), {
+  return createWasmExecutor(nodePlatform(), program, bareFile(program.name, tensors), {
     threads: 1,
     limits: { contextLength: longest + 1, slots: 1, stepTokens: FILL },
     keyValueFormat,

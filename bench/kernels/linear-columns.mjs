@@ -4,13 +4,18 @@
 //   node bench/kernels/linear-columns.mjs [--threads 2] [--repetitions 25] [--layers 3] [--record]
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
-import { overlayFile } from "../../dist/formats/overlay-file.js";
 import { allocateDensities, keptCounts } from "../../dist/methods/dynamic-input-pruning/densities.js";
 import { nodePlatform } from "../../dist/platform/node.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { readLoad, watchOthers } from "../peers/machine.mjs";
 import { appendRow, describeRun } from "../rows.mjs";
 import { median } from "../subjects.mjs";
+import { bareFile, buffer } from "./bare-model.mjs";
+
+/**
+ * @import { Selection } from "../../dist/program/column-ops.js"
+ * @import { Op } from "../../dist/program/program.js"
+ */
 
 const { values: flags } = parseArgs({
   options: {
@@ -32,11 +37,11 @@ const SUBJECTS = [
   { weights: "q4", density: 0.3 },
 ];
 
-const hidden = { name: "hidden", width: D, rows: "tokens" };
-const [gate, up, inner] = ["gate", "up", "inner"].map((name) => ({ name, width: F, rows: "tokens" }));
-const out = { name: "out", width: D, rows: "tokens" };
-const selected = { name: "selected", width: D, rows: "outputs" };
-const logits = { name: "logits", width: VOCABULARY, rows: "outputs" };
+const hidden = buffer("hidden", D);
+const [gate, up, inner] = ["gate", "up", "inner"].map((name) => buffer(name, F));
+const out = buffer("out", D);
+const selected = buffer("selected", D, "outputs");
+const logits = buffer("logits", VOCABULARY, "outputs");
 
 /** Deterministic values of about normal distribution, of which matrices take pieces. */
 const noise = Float32Array.from({ length: 1 << 21 }, (_, i) => {
@@ -55,12 +60,14 @@ function build({ weights, density }) {
     tensors.push({ name, shape: [rows, columns], format, values });
     return { name, rows, columns, tensor: name, firstRow: 0 };
   };
+  /** @type {Op[]} */
   const ops = [{ kind: "embed", table: matrix("table", VOCABULARY, D, f32), out: hidden, factor: 1 }];
   const product = (x, width, kept, parts) => {
     if (density === null) {
       for (const { weight, to } of parts) ops.push({ kind: "linear", x, weight, bias: undefined, out: to });
       return;
     }
+    /** @type {Selection} */
     const selection = { name: `${x.name} columns`, width, rule: { kind: "topK", count: kept } };
     ops.push({ kind: "selectColumns", x, out: selection });
     ops.push({
@@ -88,10 +95,9 @@ function build({ weights, density }) {
     bias: undefined,
     out: logits,
   });
-  const base = { container: "huggingface", name: weights, tensors: new Map(), close: async () => {} };
   return {
     program: { name: weights, contextLength: 8, vocabularySize: VOCABULARY, logits, ops },
-    file: overlayFile(base, tensors, undefined),
+    file: bareFile(weights, tensors),
   };
 }
 

@@ -4,7 +4,7 @@
 //   node bench/kernels/tender-linear.mjs [--threads 2] [--repetitions 15] [--megabytes 256] [--record]
 import { parseArgs } from "node:util";
 import { createWasmExecutor } from "../../dist/executors/wasm/wasm-executor.js";
-import { overlayFile, vectorTensor } from "../../dist/formats/overlay-file.js";
+import { vectorTensor } from "../../dist/formats/overlay-file.js";
 import { nodePlatform } from "../../dist/platform/node.js";
 import { f32 } from "../../dist/quantization/f32.js";
 import { i4 } from "../../dist/quantization/i4.js";
@@ -13,6 +13,9 @@ import { q4_0 } from "../../dist/quantization/q4-0.js";
 import { q8_0 } from "../../dist/quantization/q8-0.js";
 import { describeMachine, readCommit, readLoad } from "../peers/machine.mjs";
 import { appendRow } from "../rows.mjs";
+import { bareFile, buffer } from "./bare-model.mjs";
+
+/** @import { ActivationQuantizer, Op, Program } from "../../dist/program/program.js" */
 
 const { values } = parseArgs({
   options: {
@@ -64,12 +67,13 @@ function build(scheme, count) {
     tensors.push(vectorTensor(name, f32, contents));
     return { ...weight(name, 1, contents.length) };
   };
-  const hidden = { name: "hidden", width: COLUMNS, rows: "tokens" };
-  const out = { name: "out", width: ROWS, rows: "tokens" };
-  const selected = { name: "selected", width: COLUMNS, rows: "outputs" };
-  const logits = { name: "logits", width: VOCABULARY, rows: "outputs" };
+  const hidden = buffer("hidden", COLUMNS);
+  const out = buffer("out", ROWS);
+  const selected = buffer("selected", COLUMNS, "outputs");
+  const logits = buffer("logits", VOCABULARY, "outputs");
   const table = matrix("table", VOCABULARY, COLUMNS, f32);
   const scales = vector("scales", new Float32Array(ROWS).fill(0.01));
+  /** @type {ActivationQuantizer} */
   const quantizer =
     scheme.groups === undefined
       ? { kind: "dynamic", name: "dynamic", limit: scheme.limit }
@@ -84,21 +88,14 @@ function build(scheme, count) {
           exponents: vector("exponents", exponentsOf(scheme.groups)),
           scales: vector("input scale", Float32Array.of(0.01)),
         };
-  const linears = Array.from({ length: count }, (_, i) => {
+  /** @returns {Op} */
+  const linear = (_, i) => {
     const codes = matrix(`matrix ${i}`, ROWS, COLUMNS, scheme.format);
-    return scheme.limit === undefined
-      ? { kind: "linear", x: hidden, weight: codes, bias: undefined, out }
-      : {
-          kind: "tenderLinear",
-          x: hidden,
-          codes,
-          codeBits: scheme.format === i8 ? 8 : 4,
-          scales,
-          offset: undefined,
-          quantizer,
-          out,
-        };
-  });
+    if (scheme.limit === undefined) return { kind: "linear", x: hidden, weight: codes, bias: undefined, out };
+    const codeBits = scheme.format === i8 ? 8 : 4;
+    return { kind: "tenderLinear", x: hidden, codes, codeBits, scales, offset: undefined, quantizer, out };
+  };
+  /** @type {Program} */
   const program = {
     name: scheme.name,
     contextLength: PREFILL_TOKENS,
@@ -106,7 +103,7 @@ function build(scheme, count) {
     logits,
     ops: [
       { kind: "embed", table, out: hidden, factor: 1 },
-      ...linears,
+      ...Array.from({ length: count }, linear),
       { kind: "selectOutputs", x: hidden, out: selected },
       {
         kind: "linear",
@@ -117,8 +114,7 @@ function build(scheme, count) {
       },
     ],
   };
-  const base = { container: "huggingface", name: scheme.name, tensors: new Map(), close: async () => {} };
-  return { program, file: overlayFile(base, tensors, undefined) };
+  return { program, file: bareFile(scheme.name, tensors) };
 }
 
 async function start(scheme, count, threads) {

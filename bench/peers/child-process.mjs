@@ -11,7 +11,7 @@ const QUOTED_CHARACTERS = 1500;
  * Runs a module of this folder in its own process and resolves to its result. Rejects with the child's error, or with
  * its exit status when it died, and the end of its stderr.
  * @param {string} module file name of a module that calls `answerJob`
- * @param {unknown} job sent by structured clone
+ * @param {import("node:child_process").Serializable} job sent by structured clone
  * @returns {Promise<any>}
  */
 export function runInChild(module, job) {
@@ -22,7 +22,7 @@ export function runInChild(module, job) {
     });
     let stderr = "";
     let answer;
-    child.stderr.on("data", (text) => {
+    child.stderr?.on("data", (text) => {
       stderr = (stderr + text).slice(-QUOTED_CHARACTERS);
     });
     child.on("message", (message) => {
@@ -53,6 +53,6 @@ export function answerJob(work) {
       (error) => ({ error: error instanceof Error ? error.message : String(error) }),
     );
     // Exit explicitly: native thread pools would keep the process alive.
-    process.send(answer, () => process.exit(0));
+    process.send?.(answer, () => process.exit(0));
   });
 }
