@@ -8,7 +8,7 @@
 // interval], 32 bits each. Scores of an interval lie where its first panel begins, panel after panel; intervals follow each other.
 import { HALF_SCALE } from "../lanes.as";
 import { rowBytesOf } from "../store-key-value/layout.as";
-import { claimRest, planClaim, readyOf, startOf, touch, touchEchoes } from "./claim.as";
+import { claimRest, planClaim, readyOf, startOf, touch, touchEchoes, touchPages, touchScales } from "./claim.as";
 import { placeQueryCodes, scoreOneCodes, scoreRunCodes } from "./score-codes.as";
 import { scoreOne, scoreRun } from "./scores.as";
 import { exponentiate, panelScores } from "./softmax.as";
@@ -107,6 +107,7 @@ const PIECE: i32 = 512;
       if (isCodes<E>()) placeQueryCodes(rows, to, run, width, stored, scale);
       else placeQueries<E>(rows, to, run, width, stored, scale);
     }
+    touchPages(k, v, spans, count, rowBytes);
     if (run == RUN) {
       touchEchoes(k, v, spans, count, rowBytes, echo);
       // Behind another run of heads they are claimed already.
@@ -122,6 +123,7 @@ const PIECE: i32 = 512;
       to += panelScores(start, end);
     }
     const used = to - scores;
+    if (isCodes<E>()) touchScales(v, spans, count, rowBytes);
     for (let h: usize = 0; h < run * runs; h++) {
       const row = scores + h * stride, end = row + used;
       const unit: f32 = isCodes<E>() ? encodeWeights(row, end, v, stored, spans, lastSpan) : <f32>1 / exponentiate(row, end, rescale<E>());

@@ -7,6 +7,9 @@
 
 /** Positions at the start of a span that are asked for ahead: there the processor does not read ahead yet. */
 export const START: usize = 256;
+/** What one head alone reads in one burst before its arithmetic: it stays in the first-level cache. */
+export const BURST: usize = 16384;
+const PAGE: usize = 4096;
 
 /**
  * Reads one word of every cache line of a block before the arithmetic on it starts: the loads do not depend on each other and
@@ -27,6 +30,27 @@ export const START: usize = 256;
 // @ts-ignore: decorator
 @inline export function readyOf(base: usize, span: usize, rowBytes: usize): usize {
   return base + <usize>min((load<i32>(span) & ~7) + <i32>START + 8, (load<i32>(span, 4) + 7) & ~7) * rowBytes;
+}
+
+/**
+ * One word of every page where spans start, where there are several: the walks through the page tables, which loads and
+ * stores wait for, overlap here and nowhere later.
+ */
+export function touchPages(keys: usize, values: usize, spans: usize, count: i32, rowBytes: usize): void {
+  if (count == 1) return;
+  for (let span = spans, end = spans + (<usize>count << 3); span < end; span += 8) {
+    const last = readyOf(keys, span, rowBytes) - 1;
+    for (let from = startOf(keys, span, rowBytes); from < last; from += PAGE) load<u8>(from), load<u8>(from - keys + values);
+    load<u8>(last), load<u8>(last - keys + values);
+  }
+}
+
+/** The scales of all panels of codes, which are needed before the panels are. */
+export function touchScales(values: usize, spans: usize, count: i32, rowBytes: usize): void {
+  for (let span = spans, end = spans + (<usize>count << 3); span < end; span += 8) {
+    const behind = values + <usize>load<i32>(span, 4) * rowBytes;
+    for (let panel = startOf(values, span, rowBytes); panel < behind; panel += rowBytes << 3) load<u8>(panel);
+  }
 }
 
 /** The echo of what will be claimed, where there are several spans: claims must not wait for it. */

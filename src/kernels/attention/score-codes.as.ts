@@ -2,7 +2,7 @@
 // channels next to each other as the 16-bit dot product takes them; sums over channels are exact, whatever their order.
 import { addDot, largestMagnitude } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "../store-key-value/layout.as";
-import { claimAhead, START, touch } from "./claim.as";
+import { BURST, claimAhead, START, touch } from "./claim.as";
 import { hideOutside } from "./scores.as";
 
 /** Where the scales of a run's queries lie: behind their codes [stored / 2][run][2]. */
@@ -73,9 +73,13 @@ export function placeQueryCodes(rows: usize, to: usize, run: usize, width: usize
 // @ts-ignore: decorator
 @inline export function scoreOneCodes(query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, scale = queryScales(query, stored, 1);
-  let panel = keys + <usize>(start >> 3) * panelBytes;
+  const lastKey = keys + <usize>((end + 7) >> 3) * panelBytes;
+  let panel = keys + <usize>(start >> 3) * panelBytes, near = panel;
   for (let position = start & ~7; position < end; position += 8) {
-    if (position + 8 < end) touch(panel + panelBytes, panelBytes);
+    if (panel >= near) {
+      near = min(panel + BURST, lastKey);
+      touch(panel, near - panel);
+    }
     let a0 = i32x4.splat(0), a1 = i32x4.splat(0), b0 = i32x4.splat(0), b1 = i32x4.splat(0);
     let q = query;
     // Two pairs of channels at a time, since one waits for its own additions; stored is a multiple of 8.

@@ -2,7 +2,7 @@
 // key is read and widened once for all of them. Sums run over the columns in order, so a score depends on nothing but its
 // query and key. Keys: panels of 8 positions (store-key-value/layout.as.ts).
 import { halfMask, madd, widenHalf } from "../lanes.as";
-import { claimAhead, START, touch } from "./claim.as";
+import { BURST, claimAhead, START, touch } from "./claim.as";
 
 const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 
@@ -84,10 +84,14 @@ const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
   const mask = halfMask();
   const step = 8 * sizeof<E>(), half = <u32>(4 * sizeof<E>());
   const panelBytes = stored * step;
-  let k = keys + <usize>(start >> 3) * panelBytes;
+  const lastKey = keys + <usize>((end + 7) >> 3) * panelBytes;
+  let k = keys + <usize>(start >> 3) * panelBytes, near = k;
   let position = start & ~7;
   for (; position + 8 < end; position += 16) {
-    touch(k, 2 * panelBytes);
+    if (k >= near) {
+      near = min(k + BURST, lastKey);
+      touch(k, near - k);
+    }
     let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
     let q = query;
     for (const panelEnd = k + panelBytes; k < panelEnd; k += step) {

@@ -2,7 +2,7 @@
 // one unit per head, pairs of positions next to each other; sums over positions are exact in 32 bits.
 import { addDot, exp4, largerMagnitude, largestLane, ROUNDING, roundToI16, sumLanes } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "../store-key-value/layout.as";
-import { claimAhead, START, touch } from "./claim.as";
+import { BURST, claimAhead, START, touch } from "./claim.as";
 import { showInside } from "./scores.as";
 import { largestScore } from "./softmax.as";
 
@@ -92,9 +92,12 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
 // @ts-ignore: decorator
 @inline export function weighOneCodes(codes: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, pairBytes = stored << 1, last = values + <usize>((end + 7) >> 3) * panelBytes;
-  let p = codes + (<usize>(start & ~7) << 1);
+  let p = codes + (<usize>(start & ~7) << 1), near: usize = 0;
   for (let panel = values + <usize>(start >> 3) * panelBytes; panel < last; panel += panelBytes) {
-    if (panel + panelBytes < last) touch(panel + panelBytes, panelBytes);
+    if (panel >= near) {
+      near = min(panel + BURST, last);
+      touch(panel, near - panel);
+    }
     const w0 = v128.load32_splat(p), w1 = v128.load32_splat(p, 4), w2 = v128.load32_splat(p, 8), w3 = v128.load32_splat(p, 12);
     const first = panel + SCALE_BYTES, second = first + pairBytes, third = second + pairBytes, fourth = third + pairBytes;
     for (let i: usize = 0; i < pairBytes; i += 16) {
