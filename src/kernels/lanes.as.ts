@@ -85,7 +85,7 @@ export const ROUNDING: f32 = 12582912;
 
 // Constants of exp4, four lanes each: V8 would rebuild literals in every round of a loop.
 const EXP = memory.data<f32>([
-  -87.3365447504019, -87.3365447504019, -87.3365447504019, -87.3365447504019,
+  -88.02969, -88.02969, -88.02969, -88.02969,
   88, 88, 88, 88,
   1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341,
   12582912, 12582912, 12582912, 12582912,
@@ -101,14 +101,15 @@ const EXP = memory.data<f32>([
 ], 16);
 
 /**
- * e^x per lane, relative error below 3e-7 for x in [-87, 88]; 0 below that range, e^88 above it, NaN for NaN.
+ * e^x per lane, relative error below 3e-7 for x in [-87, 88]; 0 below -87.7, e^88 above that range, NaN for NaN.
  * Range reduction x = n ln 2 + r with n rounded by adding 1.5 * 2^23, whose low bits then are n; after it the
- * polynomial of Cephes' expf. pmin and pmax are one instruction each where min and max are eight.
+ * polynomial of Cephes' expf. x is at least -127 ln 2, where n makes the power of two exactly 0. pmin and pmax are one
+ * instruction each where min and max are eight.
  */
 // @ts-ignore: decorator
 @inline export function exp4(x: v128): v128 {
-  const lowest = v128.load(EXP), one = v128.load(EXP, 192), magic = v128.load(EXP, 48);
-  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), v128.load(EXP, 16));
+  const one = v128.load(EXP, 192), magic = v128.load(EXP, 48);
+  const clamped = f32x4.pmin(f32x4.pmax(x, v128.load(EXP)), v128.load(EXP, 16));
   const shifted = madd(clamped, v128.load(EXP, 32), magic);
   const n = f32x4.sub(shifted, magic);
   let r = madd(n, v128.load(EXP, 64), clamped);
@@ -119,7 +120,5 @@ const EXP = memory.data<f32>([
   p = madd(p, r, v128.load(EXP, 160));
   p = madd(p, r, v128.load(EXP, 176));
   p = f32x4.add(madd(p, f32x4.mul(r, r), r), one);
-  const power = i32x4.add(i32x4.shl(shifted, 23), one);
-  // Very negative scores must vanish exactly; NaN compares false and stays NaN through the polynomial.
-  return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, lowest));
+  return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
 }

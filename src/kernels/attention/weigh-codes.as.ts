@@ -1,6 +1,6 @@
 // weighted-values.as.ts over a cache of bytes. What weighs a value, its probability times its scale, becomes a code of 16 bits with
 // one unit per head, pairs of positions next to each other; sums over positions are exact in 32 bits.
-import { addDot, exp4, largerMagnitude, largestLane, ROUNDING, roundToI16, sumLanes } from "../lanes.as";
+import { addDot, exp4, largestLane, ROUNDING, roundToI16, sumLanes } from "../lanes.as";
 import { SCALE_BYTES, rowBytesOf } from "../store-key-value/layout.as";
 import { BURST, claimAhead, START, touch } from "./claim.as";
 import { showInside } from "./scores.as";
@@ -23,11 +23,13 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
     let panel = values + <usize>(start >> 3) * panelBytes;
     for (let position = start & ~7; position < end; position += 8) {
       const e0 = exp4(f32x4.sub(v128.load(to), top)), e1 = exp4(f32x4.sub(v128.load(to, 16), top));
-      const w0 = showInside(f32x4.mul(e0, v128.load(panel)), position, 0, start, end);
-      const w1 = showInside(f32x4.mul(e1, v128.load(panel, 16)), position, 16, start, end);
+      let w0 = f32x4.mul(e0, v128.load(panel)), w1 = f32x4.mul(e1, v128.load(panel, 16));
+      if (position < start || position + 8 > end) {
+        w0 = showInside(w0, position, 0, start, end), w1 = showInside(w1, position, 16, start, end);
+      }
       total = f32x4.add(total, f32x4.add(e0, e1));
       v128.store(to, w0), v128.store(to, w1, 16);
-      most = largerMagnitude(largerMagnitude(most, w0), w1), sums = f32x4.add(sums, f32x4.add(w0, w1));
+      most = f32x4.pmax(most, f32x4.pmax(w0, w1)), sums = f32x4.add(sums, f32x4.add(w0, w1));
       to += 32, panel += panelBytes;
     }
   }
