@@ -3,8 +3,11 @@
  */
 import type { Command } from "commander";
 import { type BenchmarkReport, runBenchmark } from "../evaluation/benchmark.ts";
+import { openModelFile } from "../formats/open-model-file.ts";
 import { parameterCount } from "../formats/tensor-layout.ts";
+import { loadRecipeProgram } from "../methods/recipes.ts";
 import { nodePlatform } from "../platform/node.ts";
+import { withFile } from "../platform/with-file.ts";
 import { wholeNumber, wholeNumbers } from "./arguments.ts";
 import { addColumnFlags, type ColumnFlags, loadWithColumns, printWithColumns } from "./column-flags.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -13,12 +16,15 @@ import { ProgressLine } from "./progress-line.ts";
 import { formatSize, formatTable, printLine, type Terminal } from "./terminal.ts";
 
 interface BenchFlags extends ColumnFlags {
-  readonly promptTokens: number[];
-  readonly generatedTokens: number[];
+  readonly promptTokens?: number[];
+  readonly generatedTokens?: number[];
   readonly depth: number[];
   readonly repetitions: number;
   readonly json?: boolean;
 }
+
+const PROMPT_TOKENS = 512;
+const GENERATED_TOKENS = 128;
 
 const EXAMPLES = `
 Examples:
@@ -35,8 +41,16 @@ export function addBenchCommand(program: Command, terminal: Terminal): void {
     .description("measure speed, bytes per token and the memory roofline")
     .addHelpText("after", EXAMPLES);
   addColumnFlags(addModelFlags(command))
-    .option("--prompt-tokens <n,...>", "lengths of the pp tests", wholeNumbers(1), [512])
-    .option("--generated-tokens <n,...>", "lengths of the tg tests", wholeNumbers(1), [128])
+    .option(
+      "--prompt-tokens <n,...>",
+      `lengths of the pp tests (default: ${PROMPT_TOKENS}, or what the model can see)`,
+      wholeNumbers(1),
+    )
+    .option(
+      "--generated-tokens <n,...>",
+      `lengths of the tg tests (default: ${GENERATED_TOKENS}, or what the model can see)`,
+      wholeNumbers(1),
+    )
     .option("--depth <n,...>", "positions filled before each test", wholeNumbers(0), [0])
     .option("--repetitions <n>", "measurements after one warm-up", wholeNumber(1, 1000), 5)
     .option("--json", "print one JSON object")
@@ -45,13 +59,17 @@ export function addBenchCommand(program: Command, terminal: Terminal): void {
 
 async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
   const platform = nodePlatform();
-  const longest = Math.max(...flags.promptTokens, ...flags.generatedTokens) + Math.max(...flags.depth);
+  const deepest = Math.max(...flags.depth);
+  const room = Math.max(1, (flags.context ?? (await statedContext(flags.model))) - deepest);
+  const promptTokens = flags.promptTokens ?? [Math.min(PROMPT_TOKENS, room)];
+  const generatedTokens = flags.generatedTokens ?? [Math.min(GENERATED_TOKENS, room)];
+  const longest = Math.max(...promptTokens, ...generatedTokens) + deepest;
   await using model = await loadWithColumns(terminal, flags, longest);
   await withInterrupt(async (signal) => {
     const line = new ProgressLine(terminal);
     const report = await runBenchmark(model, {
-      promptTokens: flags.promptTokens,
-      generatedTokens: flags.generatedTokens,
+      promptTokens,
+      generatedTokens,
       depths: flags.depth,
       repetitions: flags.repetitions,
       now: () => platform.now(),
@@ -72,6 +90,14 @@ async function bench(terminal: Terminal, flags: BenchFlags): Promise<void> {
     };
     printWithColumns(terminal, model, flags, summary, () => printReport(terminal, summary, report));
   });
+}
+
+/** Positions that the checkpoint says it can see. */
+async function statedContext(path: string): Promise<number> {
+  return withFile(
+    await openModelFile(nodePlatform(), path),
+    async (file) => (await loadRecipeProgram(file)).program.contextLength,
+  );
 }
 
 function printReport(

@@ -69,6 +69,11 @@ test.each([
   });
 });
 
+test("default lists are shown as they are typed", () => {
+  expect(parsed(["bench"]).helpInformation()).toContain("(default: 0)");
+  expect(parsed(["simulate", "accelerator"]).helpInformation()).toContain("(default: 4,8)");
+});
+
 /** The values of a field that takes only a few; none of other fields. */
 function valuesOf(field: unknown): unknown[] {
   if (field instanceof z.ZodOptional || field instanceof z.ZodDefault) return valuesOf(field.unwrap());

@@ -58,7 +58,17 @@ export function buildCommand(terminal: Terminal): Command {
   addDataCommand(program, terminal);
   addReportCommand(program, terminal);
   addStartCommand(program, terminal);
+  describeLists(program);
   return program;
+}
+
+/** Default lists in help texts look like what is typed, "4,8" instead of "[4,8]". */
+function describeLists(command: Command): void {
+  for (const option of command.options) {
+    const { defaultValue } = option;
+    if (Array.isArray(defaultValue)) option.default(defaultValue, defaultValue.join(","));
+  }
+  for (const below of command.commands) describeLists(below);
 }
 
 /** Of this package, whether the sources or the built files run. */

@@ -157,6 +157,16 @@ describe("skim bench", () => {
     expect(Object.keys(json.tests[0])).toEqual(["name", "tokensPerSecond", "bytesPerToken", "rooflineShare"]);
     expect(Object.keys(json.tests[0].tokensPerSecond)).toEqual(["mean", "stdev", "median"]);
   });
+
+  it("measures lengths that the model can see when none are given", async () => {
+    const args = ["bench", "--model", model, "--depth", "200", "--repetitions", "1", "--json"];
+    const { code, stdout } = await skim(args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).tests.map((test: { name: string }) => test.name)).toEqual([
+      "pp56 @ d200",
+      "tg56 @ d200",
+    ]);
+  });
 });
 
 describe("skim eval perplexity", () => {
