@@ -48,12 +48,10 @@ const PIECE: i32 = 512;
   for (let from = load<i32>(span); from < end; ) {
     const stop = min(end, (from & ~7) + PIECE);
     if (stop == end) planClaim(base, following, rowBytes, echo);
-    let ready = readyOf(keys, span, rowBytes);
     for (let r: usize = 0; r < runs; r++) {
       const query = queries + ((r * stored * RUN) << 2), to = scores + r * RUN * stride;
-      if (isCodes<E>()) scoreRunCodes(query, keys, stored, from, stop, to, stride, ready, (rowBytes << 3) / runs);
-      else scoreRun<E>(query, keys, stored, from, stop, to, stride, ready, (rowBytes << 3) / runs);
-      ready = usize.MAX_VALUE;
+      if (isCodes<E>()) scoreRunCodes(query, keys, stored, from, stop, to, stride, (rowBytes << 3) / runs);
+      else scoreRun<E>(query, keys, stored, from, stop, to, stride, (rowBytes << 3) / runs);
     }
     claimRest();
     from = stop;
@@ -73,7 +71,7 @@ const PIECE: i32 = 512;
     let ready = readyOf(values, span, rowBytes);
     for (let r: usize = 0; r < runs; r++) {
       const to = sums + ((r * stored * RUN) << 2);
-      if (isCodes<E>()) weighRunCodes(scores + r * RUN * stride, stride, values, stored, from, stop, to, ready, runs);
+      if (isCodes<E>()) weighRunCodes(scores + r * RUN * stride, stride, values, stored, from, stop, to, runs);
       else weighRun<E>(scores + r * RUN * stride, stride, values, stored, from, stop, to, ready, runs);
       ready = usize.MAX_VALUE;
     }

@@ -7,7 +7,7 @@
 
 /** Positions at the start of a span that are asked for ahead: there the processor does not read ahead yet. */
 export const START: usize = 256;
-/** What one head alone reads in one burst before its arithmetic: it stays in the first-level cache. */
+/** What one head alone reads in one burst where a run of memory starts: it stays in the first-level cache. */
 export const BURST: usize = 16384;
 const PAGE: usize = 4096;
 
@@ -19,6 +19,13 @@ const PAGE: usize = 4096;
 @inline export function touch(from: usize, bytes: usize): void {
   for (let line = from & ~63, end = from + bytes; line < end; line += 64) load<i32>(line);
 }
+
+/**
+ * The start of a run of memory, for one head alone, whose arithmetic takes no longer than reading: behind it the processor
+ * reads ahead by itself while the lines follow one another, and bursts would only interrupt the arithmetic.
+ */
+// @ts-ignore: decorator
+@inline export function touchStart(from: usize, bytes: usize): void { touch(from, min(BURST, bytes)); }
 
 /** Where the panels of a span begin. base is its head's first row or panel; both take rowBytes per position. */
 // @ts-ignore: decorator

@@ -38,12 +38,11 @@ export function placeQueryCodes(rows: usize, to: usize, run: usize, width: usize
 /** scoreRun of queries [stored / 2][4][2]. */
 // @ts-ignore: decorator
 @inline export function scoreRunCodes(
-  query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize, stride: usize, ready: usize, claimed: usize,
+  query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize, stride: usize, claimed: usize,
 ): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, scales = queryScales(query, stored, 4);
   let panel = keys + <usize>(start >> 3) * panelBytes;
   for (let position = start & ~7; position < end; position += 8) {
-    if (panel >= ready) touch(panel, panelBytes);
     if (position + <i32>START >= end) claimAhead(claimed);
     let a00 = i32x4.splat(0), a01 = i32x4.splat(0), a10 = i32x4.splat(0), a11 = i32x4.splat(0);
     let a20 = i32x4.splat(0), a21 = i32x4.splat(0), a30 = i32x4.splat(0), a31 = i32x4.splat(0);
@@ -73,11 +72,11 @@ export function placeQueryCodes(rows: usize, to: usize, run: usize, width: usize
 // @ts-ignore: decorator
 @inline export function scoreOneCodes(query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, scale = queryScales(query, stored, 1);
-  const lastKey = keys + <usize>((end + 7) >> 3) * panelBytes;
+  const last = keys + <usize>((end + 7) >> 3) * panelBytes;
   let panel = keys + <usize>(start >> 3) * panelBytes, near = panel;
   for (let position = start & ~7; position < end; position += 8) {
-    if (panel >= near) {
-      near = min(panel + BURST, lastKey);
+    if (panel >= near && position < start + <i32>START) {
+      near = min(panel + BURST, last);
       touch(panel, near - panel);
     }
     let a0 = i32x4.splat(0), a1 = i32x4.splat(0), b0 = i32x4.splat(0), b1 = i32x4.splat(0);

@@ -2,7 +2,7 @@
 // key is read and widened once for all of them. Sums run over the columns in order, so a score depends on nothing but its
 // query and key. Keys: panels of 8 positions (store-key-value/layout.as.ts).
 import { halfMask, madd, widenHalf } from "../lanes.as";
-import { BURST, claimAhead, START, touch } from "./claim.as";
+import { claimAhead, START, touchStart } from "./claim.as";
 
 const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 
@@ -33,19 +33,18 @@ const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
 }
 
 /**
- * Scores of 4 heads: query [stored][4], out head h at scores + h * stride. Keys before `ready` are near already. While the last
- * positions are read, `claimed` bytes per panel are claimed of what was planned.
+ * Scores of 4 heads: query [stored][4], out head h at scores + h * stride. While the last positions are read, `claimed` bytes per
+ * panel are claimed of what was planned.
  */
 // @ts-ignore: decorator
 @inline export function scoreRun<E>(
-  query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize, stride: usize, ready: usize, claimed: usize,
+  query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize, stride: usize, claimed: usize,
 ): void {
   const mask = halfMask();
   const step = 8 * sizeof<E>(), half = <u32>(4 * sizeof<E>());
   const panelBytes = stored * step;
   let k = keys + <usize>(start >> 3) * panelBytes;
   for (let position = start & ~7; position < end; position += 8) {
-    if (k >= ready) touch(k, panelBytes);
     if (position + <i32>START >= end) claimAhead(claimed);
     let a00 = f32x4.splat(0), a01 = f32x4.splat(0), a10 = f32x4.splat(0), a11 = f32x4.splat(0);
     let a20 = f32x4.splat(0), a21 = f32x4.splat(0), a30 = f32x4.splat(0), a31 = f32x4.splat(0);
@@ -78,48 +77,51 @@ const LANES = memory.data<u32>([0, 1, 2, 3, 4, 5, 6, 7], 16);
   }
 }
 
-/** Scores of 1 head: query [stored]. Two panels at a time, since one alone waits for its own additions. */
+/** Scores of 1 head and a panel: query [stored]. */
+// @ts-ignore: decorator
+@inline function scorePanel<E>(query: usize, k: usize, stored: usize, position: i32, start: i32, end: i32, to: usize): void {
+  const mask = halfMask();
+  const step = 8 * sizeof<E>(), half = <u32>(4 * sizeof<E>());
+  let a0 = f32x4.splat(0), a1 = f32x4.splat(0);
+  for (const panelEnd = k + stored * step; k < panelEnd; k += step) {
+    const qv = v128.load32_splat(query);
+    a0 = madd(widen<E>(k, 0, mask), qv, a0);
+    a1 = madd(widen<E>(k, half, mask), qv, a1);
+    query += 4;
+  }
+  v128.store(to, hideOutside(a0, position, 0, start, end));
+  v128.store(to, hideOutside(a1, position, 16, start, end), 16);
+}
+
+/**
+ * Scores of 1 head: query [stored]. Two panels at a time, since one alone waits for its own additions: one from either half of
+ * the span, so that both are read in the order of memory.
+ */
 // @ts-ignore: decorator
 @inline export function scoreOne<E>(query: usize, keys: usize, stored: usize, start: i32, end: i32, scores: usize): void {
   const mask = halfMask();
   const step = 8 * sizeof<E>(), half = <u32>(4 * sizeof<E>());
-  const panelBytes = stored * step;
-  const lastKey = keys + <usize>((end + 7) >> 3) * panelBytes;
-  let k = keys + <usize>(start >> 3) * panelBytes, near = k;
-  let position = start & ~7;
-  for (; position + 8 < end; position += 16) {
-    if (k >= near) {
-      near = min(k + BURST, lastKey);
-      touch(k, near - k);
-    }
+  const panelBytes = stored * step, first = start & ~7, panels = (end + 7 - first) >> 3;
+  const far = ((panels + 1) >> 1) << 3, farBytes = <usize>(far >> 3) * panelBytes, pairBytes = <usize>(panels >> 1) * panelBytes;
+  let k = keys + <usize>(start >> 3) * panelBytes, position = first;
+  touchStart(k, farBytes);
+  touchStart(k + farBytes, pairBytes);
+  for (const pairsEnd = k + pairBytes; k < pairsEnd; position += 8) {
     let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
     let q = query;
     for (const panelEnd = k + panelBytes; k < panelEnd; k += step) {
       const qv = v128.load32_splat(q);
       a0 = madd(widen<E>(k, 0, mask), qv, a0);
       a1 = madd(widen<E>(k, half, mask), qv, a1);
-      b0 = madd(widen<E>(k + panelBytes, 0, mask), qv, b0);
-      b1 = madd(widen<E>(k + panelBytes, half, mask), qv, b1);
+      b0 = madd(widen<E>(k + farBytes, 0, mask), qv, b0);
+      b1 = madd(widen<E>(k + farBytes, half, mask), qv, b1);
       q += 4;
     }
-    k += panelBytes;
-    const to = scores + (<usize>position << 2);
+    const to = scores + (<usize>position << 2), toFar = to + (<usize>far << 2);
     v128.store(to, hideOutside(a0, position, 0, start, end));
     v128.store(to, hideOutside(a1, position, 16, start, end), 16);
-    v128.store(to, hideOutside(b0, position + 8, 0, start, end), 32);
-    v128.store(to, hideOutside(b1, position + 8, 16, start, end), 48);
+    v128.store(toFar, hideOutside(b0, position + far, 0, start, end));
+    v128.store(toFar, hideOutside(b1, position + far, 16, start, end), 16);
   }
-  if (position < end) {
-    let a0 = f32x4.splat(0), a1 = f32x4.splat(0);
-    let q = query;
-    for (const panelEnd = k + panelBytes; k < panelEnd; k += step) {
-      const qv = v128.load32_splat(q);
-      a0 = madd(widen<E>(k, 0, mask), qv, a0);
-      a1 = madd(widen<E>(k, half, mask), qv, a1);
-      q += 4;
-    }
-    const to = scores + (<usize>position << 2);
-    v128.store(to, hideOutside(a0, position, 0, start, end));
-    v128.store(to, hideOutside(a1, position, 16, start, end), 16);
-  }
+  if ((panels & 1) != 0) scorePanel<E>(query, k, stored, position, start, end, scores + (<usize>position << 2));
 }

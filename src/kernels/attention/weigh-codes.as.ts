@@ -49,7 +49,7 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
  */
 // @ts-ignore: decorator
 @inline export function weighRunCodes(
-  codes: usize, stride: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize, ready: usize, runs: usize,
+  codes: usize, stride: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize, runs: usize,
 ): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, pairBytes = stored << 1, sumBytes = stored << 2;
   const claimed = BLOCK_PANELS * 64 / runs, last = values + <usize>((end + 7) >> 3) * panelBytes;
@@ -57,7 +57,6 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
   let p = codes + (<usize>(start & ~7) << 1);
   for (let block = values + <usize>(start >> 3) * panelBytes; block < last; block += BLOCK_PANELS * panelBytes) {
     const blockEnd = min(block + BLOCK_PANELS * panelBytes, last);
-    if (blockEnd > ready) touch(block, blockEnd - block);
     const ending = block >= lastClaims;
     for (let i: usize = 0; i < stored; i += 8) {
       if (ending) claimAhead(claimed);
@@ -94,20 +93,21 @@ export function encodeWeights(row: usize, rowEnd: usize, values: usize, stored: 
 // @ts-ignore: decorator
 @inline export function weighOneCodes(codes: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize): void {
   const panelBytes = rowBytesOf<i8>(stored) << 3, pairBytes = stored << 1, last = values + <usize>((end + 7) >> 3) * panelBytes;
-  let p = codes + (<usize>(start & ~7) << 1), near: usize = 0;
-  for (let panel = values + <usize>(start >> 3) * panelBytes; panel < last; panel += panelBytes) {
-    if (panel >= near) {
+  const first = values + <usize>(start >> 3) * panelBytes, started = first + (START >> 3) * panelBytes;
+  let p = codes + (<usize>(start & ~7) << 1), near = first;
+  for (let panel = first; panel < last; panel += panelBytes) {
+    if (panel >= near && panel < started) {
       near = min(panel + BURST, last);
       touch(panel, near - panel);
     }
     const w0 = v128.load32_splat(p), w1 = v128.load32_splat(p, 4), w2 = v128.load32_splat(p, 8), w3 = v128.load32_splat(p, 12);
-    const first = panel + SCALE_BYTES, second = first + pairBytes, third = second + pairBytes, fourth = third + pairBytes;
+    const pair0 = panel + SCALE_BYTES, pair1 = pair0 + pairBytes, pair2 = pair1 + pairBytes, pair3 = pair2 + pairBytes;
     for (let i: usize = 0; i < pairBytes; i += 16) {
       const to = sums + (i << 1);
-      const a = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(first + i), w0), v128.load8x8_s(second + i), w1);
-      const b = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(third + i), w2), v128.load8x8_s(fourth + i), w3);
-      const c = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(first + i, 8), w0), v128.load8x8_s(second + i, 8), w1);
-      const d = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(third + i, 8), w2), v128.load8x8_s(fourth + i, 8), w3);
+      const a = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(pair0 + i), w0), v128.load8x8_s(pair1 + i), w1);
+      const b = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(pair2 + i), w2), v128.load8x8_s(pair3 + i), w3);
+      const c = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(pair0 + i, 8), w0), v128.load8x8_s(pair1 + i, 8), w1);
+      const d = addDot(i32x4.dot_i16x8_s(v128.load8x8_s(pair2 + i, 8), w2), v128.load8x8_s(pair3 + i, 8), w3);
       v128.store(to, i32x4.add(v128.load(to), i32x4.add(a, b)));
       v128.store(to, i32x4.add(v128.load(to, 16), i32x4.add(c, d)), 16);
     }

@@ -1,7 +1,7 @@
 // The second half of attention: cached values weighted by probabilities. Sums run over positions in order, within a span and
 // from span to span. Values of floats: row by row (store-key-value/layout.as.ts).
 import { halfMask, madd } from "../lanes.as";
-import { claimAhead, START, touch } from "./claim.as";
+import { claimAhead, START, touch, touchStart } from "./claim.as";
 import { widen } from "./scores.as";
 
 /** Positions whose values stay in the first-level cache while all columns of the sums pass over them. */
@@ -59,44 +59,35 @@ const VALUE_BLOCK: usize = 32;
   }
 }
 
-/** weighRun for 1 head, 16 columns at a time where there are as many. */
+/**
+ * weighRun for 1 head, two rows at a time: one alone would load and store the sums twice as often, and more are
+ * read as so many runs of memory, which the processor does not follow.
+ */
 // @ts-ignore: decorator
 @inline export function weighOne<E>(scores: usize, values: usize, stored: usize, start: i32, end: i32, sums: usize): void {
   const mask = halfMask();
-  const rowBytes = stored * sizeof<E>(), quarter = <u32>(4 * sizeof<E>());
-  for (let block = <usize>start; block < <usize>end; block += VALUE_BLOCK) {
-    const blockStart = values + block * rowBytes, blockEnd = values + min(block + VALUE_BLOCK, <usize>end) * rowBytes;
-    touch(blockStart, blockEnd - blockStart);
-    let i: usize = 0;
-    for (; i + 16 <= stored; i += 16) {
-      const to = sums + (i << 2), offset = i * sizeof<E>();
-      let a0 = v128.load(to), a1 = v128.load(to, 16), a2 = v128.load(to, 32), a3 = v128.load(to, 48);
-      let p = scores + (block << 2);
-      for (let v = blockStart; v < blockEnd; v += rowBytes) {
-        const pv = v128.load32_splat(p);
-        a0 = madd(widen<E>(v + offset, 0, mask), pv, a0);
-        a1 = madd(widen<E>(v + offset, quarter, mask), pv, a1);
-        a2 = madd(widen<E>(v + offset, 2 * quarter, mask), pv, a2);
-        a3 = madd(widen<E>(v + offset, 3 * quarter, mask), pv, a3);
-        p += 4;
-      }
-      v128.store(to, a0);
-      v128.store(to, a1, 16);
-      v128.store(to, a2, 32);
-      v128.store(to, a3, 48);
+  const rowBytes = stored * sizeof<E>(), half = <u32>(4 * sizeof<E>()), step = 8 * sizeof<E>();
+  const last = values + <usize>end * rowBytes;
+  let v = values + <usize>start * rowBytes, p = scores + (<usize>start << 2);
+  touchStart(v, last - v);
+  for (; v + rowBytes < last; v += rowBytes) {
+    const p0 = v128.load32_splat(p), p1 = v128.load32_splat(p, 4);
+    let to = sums;
+    for (const rowEnd = v + rowBytes; v < rowEnd; v += step) {
+      const a0 = madd(widen<E>(v, 0, mask), p0, v128.load(to)), a1 = madd(widen<E>(v, half, mask), p0, v128.load(to, 16));
+      v128.store(to, madd(widen<E>(v + rowBytes, 0, mask), p1, a0));
+      v128.store(to, madd(widen<E>(v + rowBytes, half, mask), p1, a1), 16);
+      to += 32;
     }
-    if (i < stored) {
-      const to = sums + (i << 2), offset = i * sizeof<E>();
-      let a0 = v128.load(to), a1 = v128.load(to, 16);
-      let p = scores + (block << 2);
-      for (let v = blockStart; v < blockEnd; v += rowBytes) {
-        const pv = v128.load32_splat(p);
-        a0 = madd(widen<E>(v + offset, 0, mask), pv, a0);
-        a1 = madd(widen<E>(v + offset, quarter, mask), pv, a1);
-        p += 4;
-      }
-      v128.store(to, a0);
-      v128.store(to, a1, 16);
+    p += 8;
+  }
+  if (v < last) {
+    const p0 = v128.load32_splat(p);
+    let to = sums;
+    for (; v < last; v += step) {
+      v128.store(to, madd(widen<E>(v, 0, mask), p0, v128.load(to)));
+      v128.store(to, madd(widen<E>(v, half, mask), p0, v128.load(to, 16)), 16);
+      to += 32;
     }
   }
 }
