@@ -11,8 +11,12 @@ import type { Terminal } from "./terminal.ts";
 import { addTrainFlags, checkTrainFlags, type TrainFlags } from "./train-flags.ts";
 import { runTraining } from "./training-run.ts";
 
+/** Learn from the dense model's predictions (distillation), or from the text (cross entropy). */
+export const REPAIR_LOSSES = ["kd", "ce"] as const;
+type RepairLoss = (typeof REPAIR_LOSSES)[number];
+
 interface DipRepairFlags extends TrainFlags, DensityFlags {
-  readonly loss: "kd" | "ce";
+  readonly loss: RepairLoss;
 }
 
 const EXAMPLES = `
@@ -45,7 +49,7 @@ export function addDipRepairCommand(train: Command, terminal: Terminal): void {
   addDensityFlags(addTrainFlags(command, HELP))
     .addOption(
       new Option("--loss <name>", "learn from the dense model's predictions (kd) or from the text (ce)")
-        .choices(["kd", "ce"])
+        .choices(REPAIR_LOSSES)
         .default("kd"),
     )
     .action((flags: DipRepairFlags) => repair(command, terminal, flags));

@@ -5,6 +5,7 @@ import {
   type AdapterOptions,
   type AdapterTarget,
 } from "../methods/low-rank-adapters/rewrite.ts";
+import { RECOMPUTE, type Recompute } from "../program/recomputation.ts";
 import type { FreshShape } from "../training/fresh-model.ts";
 import type { TrainerSettings } from "../training/trainer.ts";
 import { realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
@@ -37,7 +38,7 @@ export interface TrainFlags extends LoopFlags {
   readonly loraAlpha?: number;
   readonly loraTargets?: readonly AdapterTarget[];
   readonly loraKeep?: boolean;
-  readonly recompute: "none" | "sublayers";
+  readonly recompute: Recompute;
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -117,7 +118,7 @@ export function addTrainFlags(command: Command, help: Partial<typeof HELP> = {})
     .option("--lora-keep", texts.loraKeep)
     .addOption(
       new Option("--recompute <what>", "recompute activations to save memory")
-        .choices(["none", "sublayers"])
+        .choices(RECOMPUTE)
         .default("none"),
     )
     .option(...THREADS_FLAG)

@@ -1,5 +1,7 @@
 /** The flags of `skim train trim`, and the settings that follow from them. */
 import { type Command, Option } from "commander";
+import { UNIT_KINDS, type UnitKind } from "../methods/trimllm/scan.ts";
+import { TIE_BREAKERS, type TieBreaker } from "../methods/trimllm/selection.ts";
 import { SELECTIONS, type SelectionName, type TrimSettings } from "../methods/trimllm/trim-world.ts";
 import { byteSize, realNumber, THREADS_FLAG, wholeNumber } from "./arguments.ts";
 import { addLoopFlags, type LoopFlags, loopSettings } from "./train-loop-flags.ts";
@@ -10,9 +12,9 @@ export interface TrimFlags extends LoopFlags {
   readonly test?: string;
   readonly out: string;
   readonly resume?: boolean;
-  readonly unit: "sublayer" | "layer";
+  readonly unit: UnitKind;
   readonly select: SelectionName;
-  readonly tieBreaker: "activation" | "naive";
+  readonly tieBreaker: TieBreaker;
   readonly tolerance: number;
   readonly trainedShare: number;
   readonly freezeTables?: boolean;
@@ -52,9 +54,7 @@ function addChoiceFlags(command: Command): Command {
     .option("--test <file>", "the same, looked at once after all is chosen")
     .requiredOption("--out <folder>", "folder for the sizes, trim.json and report.html")
     .option("--resume", "continue the run in --out where it was")
-    .addOption(
-      new Option("--unit <name>", "what goes as one").choices(["sublayer", "layer"]).default("sublayer"),
-    )
+    .addOption(new Option("--unit <name>", "what goes as one").choices(UNIT_KINDS).default("sublayer"))
     .addOption(
       new Option(
         "--select <name>",
@@ -65,7 +65,7 @@ function addChoiceFlags(command: Command): Command {
     )
     .addOption(
       new Option("--tie-breaker <name>", "among equals: largest output norm, or lowest layer")
-        .choices(["activation", "naive"])
+        .choices(TIE_BREAKERS)
         .default("activation"),
     )
     .option("--tolerance <x>", "how much less quality still counts as equal", realNumber(0, 1), 0)

@@ -8,7 +8,8 @@ import { touchedBy } from "./training-dataflow.ts";
 import type { TrainingOp } from "./training-ops.ts";
 
 /** How much of the forward pass is kept: all of it, or the residual stream. */
-export type Recompute = "none" | "sublayers";
+export const RECOMPUTE = ["none", "sublayers"] as const;
+export type Recompute = (typeof RECOMPUTE)[number];
 
 const KEPT: readonly TrainingOp["kind"][] = ["embed", "add"];
 

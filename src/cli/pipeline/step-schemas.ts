@@ -3,7 +3,9 @@
  * case; what is left out is the command's default. A switch is the one literal that its flag can say.
  */
 import { z } from "zod";
+import { UNIT_KINDS } from "../../methods/trimllm/scan.ts";
 import { SAVED_FORMATS } from "../../training/save-model.ts";
+import { REPAIR_LOSSES } from "../train-dip-repair.ts";
 
 const share = (what: string) => z.number().gt(0).max(1).optional().describe(what);
 const count = (what: string) => z.int().min(1).optional().describe(what);
@@ -69,7 +71,7 @@ const dipRepair = z
     step: z.literal("dip-repair"),
     ...trainingFields,
     ...columnFields,
-    loss: z.enum(["kd", "ce"]).optional().describe("learn from the dense model's predictions or the text"),
+    loss: z.enum(REPAIR_LOSSES).optional().describe("learn from the dense model's predictions or the text"),
     loraRank: count("rank of the adapters"),
     ...adapterFields,
     weights,
@@ -117,7 +119,7 @@ const trim = z
     step: z.literal("trim"),
     data: file("text, or .jsonl with prompt and options or answer"),
     test: file("the same, looked at once").optional(),
-    unit: z.enum(["sublayer", "layer"]).optional().describe("what goes as one"),
+    unit: z.enum(UNIT_KINDS).optional().describe("what goes as one"),
     leastAccuracy: z.number().min(0).max(1).optional().describe("end when accuracy is below"),
     mostPerplexity: z.number().gt(0).optional().describe("end when perplexity is above"),
     mostBytes: z.string().optional().describe('end when all tensors together are this small, e.g. "4MB"'),

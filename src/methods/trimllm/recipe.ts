@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { FormatError } from "../../errors.ts";
+import { TIE_BREAKERS } from "./selection.ts";
 
 /** The two kinds of sublayers, each with its own norm. */
 const SUBLAYER_KINDS = ["attention", "mlp"] as const;
@@ -23,7 +24,7 @@ const originSchema = z.strictObject({
   base: z.string().min(1),
   /** Share of the blocks that was trained, r. */
   trainedShare: z.number().min(0).max(1).optional(),
-  tieBreaker: z.enum(["activation", "naive"]).optional(),
+  tieBreaker: z.enum(TIE_BREAKERS).optional(),
   seed: z.int().min(0).optional(),
   /** Hash of the calibration examples. */
   calibration: z.string().optional(),

@@ -24,6 +24,9 @@ import { isSame, listSublayers, type Sublayer } from "./sublayers.ts";
 const PROBED_QUESTIONS = 50;
 
 /** What goes as one: a sublayer, or what is left of a decoder layer. */
+export const UNIT_KINDS = ["sublayer", "layer"] as const;
+export type UnitKind = (typeof UNIT_KINDS)[number];
+
 export interface Unit {
   readonly layer: number;
   readonly kind: SublayerKind | "layer";
@@ -38,7 +41,7 @@ export interface ScanEngine {
 }
 
 /** The units that a program still has. */
-export function listUnits(program: Program, unit: "sublayer" | "layer"): Unit[] {
+export function listUnits(program: Program, unit: UnitKind): Unit[] {
   const sublayers = listSublayers(program).map(({ layer, kind }) => ({ layer, kind }));
   if (unit === "sublayer") return sublayers.map((id) => ({ ...id, sublayers: [id] }));
   const layers = [...new Set(sublayers.map(({ layer }) => layer))];

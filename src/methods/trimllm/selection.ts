@@ -18,7 +18,8 @@ export interface Candidate {
   readonly norm: number;
 }
 
-export type TieBreaker = "activation" | "naive";
+export const TIE_BREAKERS = ["activation", "naive"] as const;
+export type TieBreaker = (typeof TIE_BREAKERS)[number];
 
 /** 100 * smallest norm / norm: the unit of the largest norm scores lowest and goes first. */
 export function normScores(norms: readonly number[]): number[] {

@@ -7,6 +7,7 @@ import type { TrainedWeights } from "../../training/save-model.ts";
 import type { StepReport, TrainerSettings } from "../../training/trainer.ts";
 import type { TrainingState } from "../../training/training-state.ts";
 import type { TrimData } from "./data.ts";
+import type { UnitKind } from "./scan.ts";
 import type { TieBreaker } from "./selection.ts";
 import type { TrimGoal } from "./stopping.ts";
 import type { TrimState } from "./trim-state.ts";
@@ -16,7 +17,7 @@ export const SELECTIONS = ["accuracy", "loss", "norm", "influence", "random"] as
 export type SelectionName = (typeof SELECTIONS)[number];
 
 export interface TrimSettings extends TrimGoal {
-  readonly unit: "sublayer" | "layer";
+  readonly unit: UnitKind;
   readonly select: SelectionName;
   readonly tieBreaker: TieBreaker;
   /** How much less than the best quality still counts as equal; 0 in the paper. */
