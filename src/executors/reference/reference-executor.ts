@@ -41,8 +41,9 @@ import type {
 import { validateProgram } from "../../program/validator.ts";
 import type { Executor, ExecutorLimits, ExecutorOptions, Step } from "../executor.ts";
 import { checkColumnCache, checkKeyValueFormat, checkLimits, checkStep } from "../step-checks.ts";
+import { allocate, allocateCache } from "./arrays.ts";
 import { Pacer } from "./pacer.ts";
-import { allocate, type LoadedWeights, loadWeights } from "./weights.ts";
+import { type LoadedWeights, loadWeights } from "./weights.ts";
 
 /** Multiply-adds between two looks at the abort signal: a few milliseconds of scalar work. */
 const PIECE_MULTIPLY_ADDS = 1 << 22;
@@ -385,18 +386,6 @@ export class ReferenceExecutor implements Executor {
 
 function rowCount(buffer: Buffer, step: Step): number {
   return buffer.rows === "tokens" ? step.tokens.length : step.outputs.length;
-}
-
-function allocateCache(cache: KeyValueCache, limits: ExecutorLimits): CacheArrays {
-  const width = cache.kvHeads * cache.headWidth;
-  const length = limits.slots * limits.contextLength * width;
-  return {
-    keys: allocate(length, `cache ${cache.name}`),
-    values: allocate(length, `cache ${cache.name}`),
-    contextLength: limits.contextLength,
-    width,
-    headWidth: cache.headWidth,
-  };
 }
 
 function found<Value>(value: Value | undefined, what: string): Value {

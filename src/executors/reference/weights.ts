@@ -3,7 +3,6 @@
  * what that storage would keep of it (encode, decode). Weights that share rows of a tensor (tied
  * heads) share one array.
  */
-import { ResourceError } from "../../errors.ts";
 import type { ModelFile, TensorInfo } from "../../formats/model-file.ts";
 import { readDecodedRows, storedTensor } from "../../models/decoded-rows.ts";
 import { programWeights } from "../../program/dataflow.ts";
@@ -11,6 +10,7 @@ import type { Program, Weight } from "../../program/program.ts";
 import { forcedStorage } from "../../program/weight-storage.ts";
 import { formatBytes, type WeightFormat } from "../../quantization/weight-format.ts";
 import type { ExecutorOptions } from "../executor.ts";
+import { allocate } from "./arrays.ts";
 
 /** Values decoded at a time: bounds the memory for encoded bytes to a few MB. */
 const CHUNK_VALUES = 1 << 20;
@@ -46,17 +46,6 @@ export async function loadWeights(
     options.onProgress?.(bytes, total);
   }
   return { values, bytes };
-}
-
-/** A zeroed f32 array; memory exhaustion becomes a ResourceError that says what for. */
-export function allocate(length: number, what: string): Float32Array<ArrayBuffer> {
-  try {
-    return new Float32Array(length);
-  } catch (error) {
-    throw new ResourceError(`${what}: cannot allocate ${length * 4} bytes - use a smaller model or context`, {
-      cause: error,
-    });
-  }
 }
 
 async function loadWeight(
